@@ -1,0 +1,107 @@
+/*
+ * The problems that stand for all others.
+ */
+#include "grid.h"
+
+#include <softattn/softattn.h>
+
+#include <string.h>
+
+/* A softmax of an n x n matrix. */
+struct softmax_row {
+    const char *family;
+    enum bench_type type;
+    int64_t n;
+};
+
+static const struct softmax_row softmax_rows[] = {
+    {"softmax", BENCH_F32, 128},      {"softmax", BENCH_F32, 256},     {"softmax", BENCH_F32, 512},
+    {"softmax", BENCH_F32, 1024},     {"softmax", BENCH_F32, 2048},    {"softmax", BENCH_F32, 4096},
+    {"softmax", BENCH_F32, 8192},     {"softmax-f64", BENCH_F64, 512}, {"softmax-f64", BENCH_F64, 2048},
+    {"softmax-f64", BENCH_F64, 4096},
+};
+
+struct attention_row {
+    const char *family;
+    enum bench_type type;
+    int64_t batch, heads_q, heads_kv, seq_q, seq_kv, dim;
+    int32_t causal;
+};
+
+static const struct attention_row attention_rows[] = {
+    {"prefill", BENCH_F32, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 8192, 8192, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_NONE},
+    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 128, SOFTATTN_CAUSAL_NONE},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 40, SOFTATTN_CAUSAL_NONE},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 80, SOFTATTN_CAUSAL_NONE},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 96, SOFTATTN_CAUSAL_NONE},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 256, SOFTATTN_CAUSAL_NONE},
+    {"causal", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_TOP_LEFT},
+    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_TOP_LEFT},
+    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_TOP_LEFT},
+    {"causal", BENCH_F32, 1, 8, 8, 512, 2048, 64, SOFTATTN_CAUSAL_BOTTOM_RIGHT},
+    {"grouped-heads", BENCH_F32, 1, 32, 8, 512, 512, 128, SOFTATTN_CAUSAL_NONE},
+    {"decode", BENCH_F32, 8, 8, 8, 1, 2048, 64, SOFTATTN_CAUSAL_NONE},
+    {"decode", BENCH_F32, 1, 32, 32, 1, 4096, 128, SOFTATTN_CAUSAL_NONE},
+    {"decode", BENCH_F32, 1, 32, 8, 1, 4096, 128, SOFTATTN_CAUSAL_NONE},
+    {"tiny", BENCH_F32, 1, 1, 1, 16, 16, 64, SOFTATTN_CAUSAL_NONE},
+    {"tiny", BENCH_F32, 1, 8, 8, 64, 64, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE},
+};
+
+enum {
+    SOFTMAX_ROWS = sizeof softmax_rows / sizeof softmax_rows[0],
+    ATTENTION_ROWS = sizeof attention_rows / sizeof attention_rows[0]
+};
+
+int bench_grid_count(void) { return SOFTMAX_ROWS + ATTENTION_ROWS; }
+
+static struct bench_grid_case softmax_case(const struct softmax_row *row) {
+    struct bench_grid_case item = {
+        .family = row->family,
+        .problem = {.operation = BENCH_SOFTMAX, .type = row->type, .rows = row->n, .cols = row->n},
+    };
+    return item;
+}
+
+static struct bench_grid_case attention_case(const struct attention_row *row) {
+    struct bench_grid_case item = {
+        .family = row->family,
+        .problem = {.operation = BENCH_ATTENTION, .type = row->type},
+    };
+    item.problem.attention = (struct bench_attention_shape){
+        .batch = row->batch,
+        .heads_q = row->heads_q,
+        .heads_kv = row->heads_kv,
+        .seq_q = row->seq_q,
+        .seq_kv = row->seq_kv,
+        .dim_qk = row->dim,
+        .dim_v = row->dim,
+        .causal = row->causal,
+        .window_left = BENCH_WINDOW_UNLIMITED,
+        .window_right = BENCH_WINDOW_UNLIMITED,
+    };
+    return item;
+}
+
+struct bench_grid_case bench_grid_case(int index) {
+    if (index < SOFTMAX_ROWS)
+        return softmax_case(&softmax_rows[index]);
+    return attention_case(&attention_rows[index - SOFTMAX_ROWS]);
+}
+
+int bench_grid_selects(int index, int quick, const char *filter) {
+    const char *family = bench_grid_case(index).family;
+    if (filter != NULL && strstr(family, filter) == NULL)
+        return 0;
+    const int first_of_family = index == 0 || strcmp(bench_grid_case(index - 1).family, family) != 0;
+    return !quick || first_of_family;
+}

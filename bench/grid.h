@@ -1,0 +1,21 @@
+/*
+ * The problems that stand for all others: families of softmax and attention over the sizes that models use.
+ */
+#ifndef SOFTATTN_BENCH_GRID_H
+#define SOFTATTN_BENCH_GRID_H
+
+#include "problem.h"
+
+struct bench_grid_case {
+    const char *family;
+    struct bench_problem problem;
+};
+
+int bench_grid_count(void);
+struct bench_grid_case bench_grid_case(int index);
+
+/* Whether a run with these options measures the case: of a quick run, the first one of each family; with a filter (NULL:
+ * none), those of families that have it in their names. */
+int bench_grid_selects(int index, int quick, const char *filter);
+
+#endif

@@ -1,0 +1,402 @@
+/*
+ * The command line.
+ */
+#include "options.h"
+
+#include <softattn/softattn.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- What there is ----------------------------------------------------------------------------------------------- */
+
+static const char *const mode_names[] = {"ceilings", "softmax", "attention", "grid"};
+
+enum {
+    MODES = sizeof mode_names / sizeof mode_names[0],
+    IN_CEILINGS = 1 << BENCH_MODE_CEILINGS,
+    IN_SOFTMAX = 1 << BENCH_MODE_SOFTMAX,
+    IN_ATTENTION = 1 << BENCH_MODE_ATTENTION,
+    IN_GRID = 1 << BENCH_MODE_GRID,
+    IN_PROBLEMS = IN_SOFTMAX | IN_ATTENTION,
+    IN_RUNS = IN_PROBLEMS | IN_GRID,
+    IN_ALL = IN_RUNS | IN_CEILINGS
+};
+
+/* Larger sizes are taken for typing errors; products of a few of them are checked when memory is asked for. */
+static const int64_t max_size = INT64_C(1) << 30;
+static const double max_elements = 1e13;
+
+/* In the order of the entries below; from a value above every character, as getopt_long wants. */
+enum option_id {
+    OPTION_FIRST = 256,
+    OPTION_ROWS = OPTION_FIRST,
+    OPTION_COLS,
+    OPTION_IN_PLACE,
+    OPTION_BATCH,
+    OPTION_HEADS,
+    OPTION_KV_HEADS,
+    OPTION_SEQ_Q,
+    OPTION_SEQ_KV,
+    OPTION_DIM,
+    OPTION_DIM_V,
+    OPTION_CAUSAL,
+    OPTION_TYPE,
+    OPTION_QUICK,
+    OPTION_FAMILY,
+    OPTION_ENGINE,
+    OPTION_ISA,
+    OPTION_THREADS,
+    OPTION_MIN_TIME,
+    OPTION_JSON,
+    OPTION_CSV,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+struct option_entry {
+    enum option_id id;
+    int modes;
+    const char *name, *value, *help; /* value is NULL for flags */
+};
+
+static const struct option_entry entries[] = {
+    {OPTION_ROWS, IN_SOFTMAX, "rows", "N", "rows of the matrix (1024)"},
+    {OPTION_COLS, IN_SOFTMAX, "cols", "N", "columns of the matrix (1024)"},
+    {OPTION_IN_PLACE, IN_SOFTMAX, "in-place", NULL, "write the result over the scores"},
+    {OPTION_BATCH, IN_ATTENTION, "batch", "N", "sequences (1)"},
+    {OPTION_HEADS, IN_ATTENTION, "heads", "N", "query heads (8)"},
+    {OPTION_KV_HEADS, IN_ATTENTION, "kv-heads", "N", "key/value heads (as --heads)"},
+    {OPTION_SEQ_Q, IN_ATTENTION, "seq-q", "N", "queries (1024)"},
+    {OPTION_SEQ_KV, IN_ATTENTION, "seq-kv", "N", "keys (as --seq-q)"},
+    {OPTION_DIM, IN_ATTENTION, "dim", "N", "head size of queries and keys (64)"},
+    {OPTION_DIM_V, IN_ATTENTION, "dim-v", "N", "head size of values (as --dim)"},
+    {OPTION_CAUSAL, IN_ATTENTION, "causal", "MASK", "none, top-left or bottom-right (none)"},
+    {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32 or f64 (f32)"},
+    {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
+    {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
+    {OPTION_ENGINE, IN_RUNS, "engine", "LIST", "auto, fused, blas, textbook (auto); softmax: auto, textbook"},
+    {OPTION_ISA, IN_RUNS, "isa", "LIST", "auto, or instruction sets by name (auto)"},
+    {OPTION_THREADS, IN_ALL, "threads", "LIST", "numbers of threads; 0 for all CPUs (1)"},
+    {OPTION_MIN_TIME, IN_ALL, "min-time", "SECONDS", "time of each measurement (0.3); 0 for a trial run"},
+    {OPTION_JSON, IN_ALL, "json", NULL, "print JSON"},
+    {OPTION_CSV, IN_ALL, "csv", NULL, "print CSV"},
+    {OPTION_HELP, IN_ALL, "help", NULL, "print this help"},
+    {OPTION_VERSION, IN_ALL, "version", NULL, "print the library's version"},
+};
+
+enum { ENTRIES = sizeof entries / sizeof entries[0] };
+
+static void print_options(const char *title, int modes) {
+    printf("\n%s:\n", title);
+    for (int i = 0; i < ENTRIES; i++) {
+        const struct option_entry *entry = &entries[i];
+        if (entry->modes != modes)
+            continue;
+        char name[32];
+        snprintf(name, sizeof name, "--%s%s%s", entry->name, entry->value != NULL ? " " : "",
+                 entry->value != NULL ? entry->value : "");
+        printf("  %-20s %s\n", name, entry->help);
+    }
+}
+
+static void print_help(void) {
+    fputs("usage: softattn-bench ceilings|softmax|attention|grid [options]\n"
+          "\n"
+          "Measures libsoftattn, and in the same run what the machine could do at best.\n"
+          "  ceilings    multiply-adds per second, and memory bandwidth at every level\n"
+          "  softmax     row-wise softmax of one matrix\n"
+          "  attention   attention of one shape\n"
+          "  grid        many problems of both kinds\n",
+          stdout);
+    print_options("softmax", IN_SOFTMAX);
+    print_options("attention", IN_ATTENTION);
+    print_options("softmax and attention", IN_PROBLEMS);
+    print_options("grid", IN_GRID);
+    print_options("softmax, attention and grid", IN_RUNS);
+    print_options("all", IN_ALL);
+    fputs("\n"
+          "LIST is one value or several with commas between; every combination is measured.\n"
+          "\n"
+          "examples:\n"
+          "  softattn-bench softmax --rows 4096 --cols 4096 --threads 1,2\n"
+          "  softattn-bench attention --heads 32 --kv-heads 8 --seq-q 1 --seq-kv 4096 --dim 128\n"
+          "  softattn-bench attention --seq-q 2048 --causal top-left --engine fused,blas,textbook --json\n"
+          "  softattn-bench grid --isa avx512,avx2 --csv\n"
+          "\n"
+          "exit status: 0 done, 1 a measurement failed, 2 the command line is wrong\n",
+          stdout);
+}
+
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
+
+static int complain(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("softattn-bench: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputs("\n", stderr);
+    va_end(arguments);
+    return -1;
+}
+
+static int read_integer(const char *name, const char *text, int64_t least, int64_t most, int64_t *value) {
+    char *end;
+    errno = 0;
+    const long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || number < least || number > most)
+        return complain("--%s is %s; it must be a number from %" PRId64 " to %" PRId64, name, text, least,
+                        most);
+    *value = number;
+    return 0;
+}
+
+static int read_seconds(const char *name, const char *text, double *value) {
+    char *end;
+    const double number = strtod(text, &end);
+    if (end == text || *end != '\0' || !(number >= 0 && number <= 3600))
+        return complain("--%s is %s; it must be a number from 0 to 3600", name, text);
+    *value = number;
+    return 0;
+}
+
+/* The place of text in names, or -1. */
+static int find(const char *text, const char *const *names, int count) {
+    for (int i = 0; i < count; i++) {
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static int read_causal(const char *text, int32_t *causal) {
+    static const int32_t values[] = {SOFTATTN_CAUSAL_NONE, SOFTATTN_CAUSAL_TOP_LEFT,
+                                     SOFTATTN_CAUSAL_BOTTOM_RIGHT};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, bench_causal_name(values[i])) == 0) {
+            *causal = values[i];
+            return 0;
+        }
+    }
+    return complain("--causal is %s; it must be none, top-left or bottom-right", text);
+}
+
+static int read_type(const char *text, enum bench_type *type) {
+    static const char *const names[] = {"f32", "f64"};
+    const int place = find(text, names, 2);
+    if (place < 0)
+        return complain("--type is %s; it must be f32 or f64", text);
+    *type = place == 0 ? BENCH_F32 : BENCH_F64;
+    return 0;
+}
+
+/* One item of a list goes into options at the given place. */
+typedef int (*item_function)(struct bench_options *options, int place, const char *text);
+
+static int read_engine_item(struct bench_options *options, int place, const char *text) {
+    for (int engine = 0; engine < BENCH_ENGINES; engine++) {
+        if (strcmp(text, bench_engine_name((enum bench_engine)engine)) == 0) {
+            options->engines[place] = (enum bench_engine)engine;
+            return 0;
+        }
+    }
+    return complain("--engine names %s; there are auto, fused, blas and textbook", text);
+}
+
+static int read_isa_item(struct bench_options *options, int place, const char *text) {
+    if (strcmp(text, "auto") == 0) {
+        options->isas[place] = "auto";
+        return 0;
+    }
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        if (strcmp(text, softattn_isa_name(i)) == 0) {
+            options->isas[place] = softattn_isa_name(i);
+            return 0;
+        }
+    }
+    return complain(
+        "--isa names %s, which this library and CPU do not have; ceilings lists those that are there", text);
+}
+
+static int read_threads_item(struct bench_options *options, int place, const char *text) {
+    int64_t threads = 0;
+    if (read_integer("threads", text, 0, 1024, &threads) != 0)
+        return -1;
+    options->threads[place] = (int)threads;
+    return 0;
+}
+
+/* Splits text at commas and reads each item; *count becomes their number. */
+static int read_list(struct bench_options *options, const char *name, const char *text,
+                     item_function read_item, int *count) {
+    *count = 0;
+    for (const char *start = text;; start++) {
+        char item[32];
+        const size_t length = strcspn(start, ",");
+        if (*count == BENCH_MAX_CHOICES)
+            return complain("--%s has more than %d values", name, BENCH_MAX_CHOICES);
+        if (length == 0 || length >= sizeof item)
+            return complain("--%s is %s; it must be values with commas between", name, text);
+        memcpy(item, start, length);
+        item[length] = '\0';
+        if (read_item(options, *count, item) != 0)
+            return -1;
+        (*count)++;
+        start += length;
+        if (*start == '\0')
+            return 0;
+    }
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+/* Where an option that is a size goes; NULL for the other options. */
+static int64_t *size_of(struct bench_problem *problem, enum option_id id) {
+    struct bench_attention_shape *shape = &problem->attention;
+    switch (id) {
+    case OPTION_ROWS: return &problem->rows;
+    case OPTION_COLS: return &problem->cols;
+    case OPTION_BATCH: return &shape->batch;
+    case OPTION_HEADS: return &shape->heads_q;
+    case OPTION_KV_HEADS: return &shape->heads_kv;
+    case OPTION_SEQ_Q: return &shape->seq_q;
+    case OPTION_SEQ_KV: return &shape->seq_kv;
+    case OPTION_DIM: return &shape->dim_qk;
+    case OPTION_DIM_V: return &shape->dim_v;
+    default: return NULL;
+    }
+}
+
+static int read_option(struct bench_options *options, const struct option_entry *entry, const char *value) {
+    int64_t *size = size_of(&options->problem, entry->id);
+    if (size != NULL)
+        return read_integer(entry->name, value, 1, max_size, size);
+    switch (entry->id) {
+    case OPTION_IN_PLACE: options->problem.in_place = 1; return 0;
+    case OPTION_CAUSAL: return read_causal(value, &options->problem.attention.causal);
+    case OPTION_TYPE: return read_type(value, &options->problem.type);
+    case OPTION_QUICK: options->quick = 1; return 0;
+    case OPTION_FAMILY: options->family = value; return 0;
+    case OPTION_ENGINE:
+        return read_list(options, entry->name, value, read_engine_item, &options->engines_count);
+    case OPTION_ISA: return read_list(options, entry->name, value, read_isa_item, &options->isas_count);
+    case OPTION_THREADS:
+        return read_list(options, entry->name, value, read_threads_item, &options->threads_count);
+    case OPTION_MIN_TIME: return read_seconds(entry->name, value, &options->min_seconds);
+    case OPTION_JSON: options->format = BENCH_JSON; return 0;
+    default: options->format = BENCH_CSV; return 0;
+    }
+}
+
+static void set_defaults(struct bench_options *options) {
+    memset(options, 0, sizeof *options);
+    options->problem.rows = 1024;
+    options->problem.cols = 1024;
+    struct bench_attention_shape *shape = &options->problem.attention;
+    shape->batch = 1;
+    shape->heads_q = 8;
+    shape->seq_q = 1024;
+    shape->dim_qk = 64;
+    shape->causal = SOFTATTN_CAUSAL_NONE;
+    shape->window_left = BENCH_WINDOW_UNLIMITED;
+    shape->window_right = BENCH_WINDOW_UNLIMITED;
+    options->engines_count = 1;
+    options->isas[0] = "auto";
+    options->isas_count = 1;
+    options->threads[0] = 1;
+    options->threads_count = 1;
+    options->min_seconds = 0.3;
+}
+
+/* What depends on several options. */
+static int complete(struct bench_options *options) {
+    struct bench_problem *problem = &options->problem;
+    struct bench_attention_shape *shape = &problem->attention;
+    problem->operation = options->mode == BENCH_MODE_SOFTMAX ? BENCH_SOFTMAX : BENCH_ATTENTION;
+    shape->heads_kv = shape->heads_kv != 0 ? shape->heads_kv : shape->heads_q;
+    shape->seq_kv = shape->seq_kv != 0 ? shape->seq_kv : shape->seq_q;
+    shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
+    if (shape->heads_q % shape->heads_kv != 0)
+        return complain("--heads is %" PRId64 "; it must be a multiple of --kv-heads, %" PRId64,
+                        shape->heads_q, shape->heads_kv);
+    const double heads = (double)shape->batch * (double)shape->heads_q;
+    const double seq = (double)(shape->seq_q > shape->seq_kv ? shape->seq_q : shape->seq_kv);
+    const double dim = (double)(shape->dim_qk > shape->dim_v ? shape->dim_qk : shape->dim_v);
+    if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
+        return complain("the sizes make an array of more than %.0e elements", max_elements);
+    for (int i = 0; i < options->engines_count; i++) {
+        const enum bench_engine engine = options->engines[i];
+        if (options->mode == BENCH_MODE_SOFTMAX && engine != BENCH_ENGINE_AUTO &&
+            engine != BENCH_ENGINE_TEXTBOOK)
+            return complain("--engine names %s; for softmax there are auto and textbook",
+                            bench_engine_name(engine));
+    }
+    return 0;
+}
+
+/* A word that is no option: the mode. */
+static int read_word(struct bench_options *options, const char *word, int *words) {
+    const int mode = find(word, mode_names, MODES);
+    if ((*words)++ > 0)
+        return complain("%s is one word too many", word);
+    if (mode < 0)
+        return complain("there is no %s; there are ceilings, softmax, attention and grid", word);
+    options->mode = (enum bench_mode)mode;
+    return 0;
+}
+
+/* getopt_long's table of the options that there are. */
+static void fill_table(struct option table[ENTRIES + 1]) {
+    for (int i = 0; i < ENTRIES; i++) {
+        table[i].name = entries[i].name;
+        table[i].has_arg = entries[i].value != NULL ? required_argument : no_argument;
+        table[i].val = (int)entries[i].id;
+    }
+}
+
+/* Whether every option given, each of those in `used`, belongs to the mode. */
+static int check_mode(const struct bench_options *options, int words, const int used[ENTRIES]) {
+    if (words == 0)
+        return complain("which of ceilings, softmax, attention and grid? --help explains them");
+    for (int i = 0; i < ENTRIES; i++) {
+        if (used[i] && (entries[i].modes & 1 << options->mode) == 0)
+            return complain("--%s is not an option of %s", entries[i].name, mode_names[options->mode]);
+    }
+    return 0;
+}
+
+enum bench_options_result bench_options_read(struct bench_options *options, int argc, char **argv) {
+    struct option table[ENTRIES + 1] = {{NULL, 0, NULL, 0}};
+    int used[ENTRIES] = {0};
+    int words = 0;
+    fill_table(table);
+    set_defaults(options);
+    /* "-" makes getopt_long give words as options with the value 1, so it need not reorder argv. */
+    for (int id; (id = getopt_long(argc, argv, "-h", table, NULL)) != -1;) {
+        if (id == OPTION_HELP || id == 'h') {
+            print_help();
+            return BENCH_OPTIONS_DONE;
+        }
+        if (id == OPTION_VERSION) {
+            printf("softattn-bench %s\n", softattn_version_string());
+            return BENCH_OPTIONS_DONE;
+        }
+        const int index = id - OPTION_FIRST;
+        if (index < 0 && id != 1)
+            return BENCH_OPTIONS_WRONG; /* unknown or incomplete, as getopt_long has said */
+        const int result =
+            id == 1 ? read_word(options, optarg, &words) : read_option(options, &entries[index], optarg);
+        if (result != 0)
+            return BENCH_OPTIONS_WRONG;
+        if (id != 1)
+            used[index] = 1;
+    }
+    if (check_mode(options, words, used) != 0 || complete(options) != 0)
+        return BENCH_OPTIONS_WRONG;
+    return BENCH_OPTIONS_OK;
+}

@@ -1,0 +1,49 @@
+/*
+ * Names of problems and of ways to solve them.
+ */
+#include "problem.h"
+
+#include <softattn/softattn.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *bench_engine_name(enum bench_engine engine) {
+    static const char *const names[] = {"auto", "fused", "blas", "textbook"};
+    return names[engine];
+}
+
+const char *bench_operation_name(enum bench_operation operation) {
+    return operation == BENCH_SOFTMAX ? "softmax" : "attention";
+}
+
+const char *bench_causal_name(int32_t causal) {
+    switch (causal) {
+    case SOFTATTN_CAUSAL_TOP_LEFT: return "top-left";
+    case SOFTATTN_CAUSAL_BOTTOM_RIGHT: return "bottom-right";
+    default: return "none";
+    }
+}
+
+static void attention_name(const struct bench_problem *problem, char *name, size_t capacity) {
+    const struct bench_attention_shape *shape = &problem->attention;
+    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "";
+    if (shape->heads_kv != shape->heads_q)
+        snprintf(kv_heads, sizeof kv_heads, "/%" PRId64, shape->heads_kv);
+    if (shape->dim_v != shape->dim_qk)
+        snprintf(dim_v, sizeof dim_v, "/%" PRId64, shape->dim_v);
+    if (shape->causal != SOFTATTN_CAUSAL_NONE)
+        snprintf(causal, sizeof causal, " %s", bench_causal_name(shape->causal));
+    snprintf(name, capacity,
+             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s %s",
+             shape->batch, shape->heads_q, kv_heads, shape->seq_q, shape->seq_kv, shape->dim_qk, dim_v,
+             causal, bench_type_name(problem->type));
+}
+
+void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {
+    if (problem->operation == BENCH_ATTENTION)
+        attention_name(problem, name, capacity);
+    else
+        snprintf(name, capacity, "softmax %" PRId64 "x%" PRId64 "%s %s", problem->rows, problem->cols,
+                 problem->in_place ? " in-place" : "", bench_type_name(problem->type));
+}

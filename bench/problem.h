@@ -1,0 +1,44 @@
+/*
+ * What is measured: a problem, and the way to solve it.
+ */
+#ifndef SOFTATTN_BENCH_PROBLEM_H
+#define SOFTATTN_BENCH_PROBLEM_H
+
+#include "work.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum bench_operation { BENCH_SOFTMAX, BENCH_ATTENTION };
+
+struct bench_problem {
+    enum bench_operation operation;
+    enum bench_type type;
+    int64_t rows, cols;                     /* of a softmax */
+    int in_place;                           /* of a softmax */
+    struct bench_attention_shape attention; /* of an attention */
+};
+
+enum bench_engine {
+    BENCH_ENGINE_AUTO, /* the library, by its own choice */
+    BENCH_ENGINE_FUSED,
+    BENCH_ENGINE_BLAS,
+    BENCH_ENGINE_TEXTBOOK, /* the baseline of textbook.h */
+    BENCH_ENGINES
+};
+
+const char *bench_engine_name(enum bench_engine engine);
+
+struct bench_way {
+    enum bench_engine engine;
+    const char *isa; /* "auto" or a name that the library knows */
+    int threads;
+};
+
+const char *bench_operation_name(enum bench_operation operation);
+const char *bench_causal_name(int32_t causal);
+
+/* The problem's sizes in one short text, such as "softmax 1024x1024 f32". */
+void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * The figures derived from a measurement.
+ */
+#include "result.h"
+
+double bench_result_flops(const struct bench_result *result) {
+    const struct bench_problem *problem = &result->problem;
+    return problem->operation == BENCH_ATTENTION ? bench_attention_flops(&problem->attention) : 0;
+}
+
+double bench_result_bytes(const struct bench_result *result) {
+    const struct bench_problem *problem = &result->problem;
+    if (problem->operation == BENCH_ATTENTION)
+        return bench_attention_bytes(&problem->attention, problem->type);
+    return bench_softmax_bytes(problem->rows, problem->cols, problem->type);
+}
+
+struct bench_binding bench_result_binding(const struct bench_result *result) {
+    const double arithmetic = bench_result_flops(result) / result->multiply_add.rate;
+    const double memory = bench_result_bytes(result) / result->memory.rate;
+    const int is_arithmetic = arithmetic > memory;
+    struct bench_binding binding = {
+        .arithmetic = is_arithmetic,
+        .ceiling = is_arithmetic ? "multiply-add" : bench_traffic_name(result->traffic),
+        .rate = is_arithmetic ? result->multiply_add.rate : result->memory.rate,
+        .share = (is_arithmetic ? arithmetic : memory) / result->timing.median,
+    };
+    return binding;
+}

@@ -1,0 +1,20 @@
+/*
+ * How a failure is told.
+ */
+#include "runner.h"
+
+#include <stdio.h>
+
+int bench_fail_from_library(struct bench_failure *failure, int32_t status) {
+    char detail[256] = "";
+    softattn_last_error(detail, sizeof detail);
+    snprintf(failure->text, sizeof failure->text, "%s: %s", softattn_status_string(status), detail);
+    failure->unsupported = status == SOFTATTN_ERROR_UNSUPPORTED;
+    return -1;
+}
+
+int bench_fail_from_memory(struct bench_failure *failure) {
+    snprintf(failure->text, sizeof failure->text, "there is not enough memory for the arrays");
+    failure->unsupported = 0;
+    return -1;
+}

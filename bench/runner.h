@@ -1,0 +1,44 @@
+/*
+ * A problem made ready to run: its arrays filled, the library's handle configured. calls() is what the clock sees.
+ */
+#ifndef SOFTATTN_BENCH_RUNNER_H
+#define SOFTATTN_BENCH_RUNNER_H
+
+#include "problem.h"
+#include "team.h"
+
+#include <softattn/softattn.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct bench_runner {
+    /* Solves the problem that many times; returns the seconds, or a negative number and sets status. */
+    double (*calls)(void *runner, int64_t calls);
+    void (*destroy)(void *state);
+    void *state;
+    int32_t status;
+    char engine[16]; /* which engine runs: the textbook, "library", or the engine that attention chose */
+    char kernel[48]; /* its kernel, where it tells */
+};
+
+/* What went wrong, and whether it is only that the library does not offer this. */
+struct bench_failure {
+    char text[320];
+    int unsupported;
+};
+
+/* Both return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must outlive
+ * it. */
+int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine engine,
+                          const softattn_context *context, struct bench_team *team,
+                          struct bench_runner *runner, struct bench_failure *failure);
+int bench_attention_prepare(const struct bench_problem *problem, enum bench_engine engine,
+                            const softattn_context *context, struct bench_team *team,
+                            struct bench_runner *runner, struct bench_failure *failure);
+
+/* Takes status and the library's detail text over into failure; returns -1. */
+int bench_fail_from_library(struct bench_failure *failure, int32_t status);
+int bench_fail_from_memory(struct bench_failure *failure);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * Row-wise softmax of a contiguous matrix, by the library's flat functions or by the textbook.
+ */
+#include "memory.h"
+#include "runner.h"
+#include "textbook.h"
+#include "timer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct state {
+    int64_t rows, cols;
+    enum bench_type type;
+    const softattn_context *context;
+    struct bench_team *team;
+    void *x, *y; /* the same array when in place */
+};
+
+static int32_t library_softmax(const struct state *state) {
+    if (state->type == BENCH_F32)
+        return softattn_softmax_f32(state->context, state->rows, state->cols, state->x, state->cols, state->y,
+                                    state->cols);
+    return softattn_softmax_f64(state->context, state->rows, state->cols, state->x, state->cols, state->y,
+                                state->cols);
+}
+
+static double library_calls(void *argument, int64_t calls) {
+    struct bench_runner *runner = argument;
+    const struct state *state = runner->state;
+    const double start = bench_now();
+    for (int64_t call = 0; call < calls; call++) {
+        runner->status = library_softmax(state);
+        if (runner->status != SOFTATTN_OK)
+            return -1;
+    }
+    return bench_now() - start;
+}
+
+static double textbook_calls(void *argument, int64_t calls) {
+    const struct bench_runner *runner = argument;
+    const struct state *state = runner->state;
+    const double start = bench_now();
+    for (int64_t call = 0; call < calls; call++)
+        bench_textbook_softmax(state->team, state->type, state->rows, state->cols, state->x, state->y);
+    return bench_now() - start;
+}
+
+static void destroy(void *argument) {
+    struct state *state = argument;
+    if (state->y != state->x)
+        bench_array_destroy(state->y);
+    bench_array_destroy(state->x);
+    free(state);
+}
+
+int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine engine,
+                          const softattn_context *context, struct bench_team *team,
+                          struct bench_runner *runner, struct bench_failure *failure) {
+    struct state *state = calloc(1, sizeof *state);
+    if (state == NULL)
+        return bench_fail_from_memory(failure);
+    const int64_t elements = problem->rows * problem->cols;
+    state->rows = problem->rows;
+    state->cols = problem->cols;
+    state->type = problem->type;
+    state->context = context;
+    state->team = team;
+    state->x = bench_array_create(team, problem->type, elements);
+    state->y = problem->in_place ? state->x : bench_array_create(team, problem->type, elements);
+    if (state->x == NULL || state->y == NULL) {
+        destroy(state);
+        return bench_fail_from_memory(failure);
+    }
+    bench_fill_random(state->x, problem->type, elements, 1);
+
+    const int textbook = engine == BENCH_ENGINE_TEXTBOOK;
+    const int32_t status = textbook ? SOFTATTN_OK : library_softmax(state);
+    if (status != SOFTATTN_OK) {
+        destroy(state);
+        return bench_fail_from_library(failure, status);
+    }
+    runner->calls = textbook ? textbook_calls : library_calls;
+    runner->destroy = destroy;
+    runner->state = state;
+    snprintf(runner->engine, sizeof runner->engine, "%s", textbook ? "textbook" : "library");
+    snprintf(runner->kernel, sizeof runner->kernel, "%s", textbook ? "libm" : "");
+    return 0;
+}

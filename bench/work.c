@@ -1,0 +1,65 @@
+/*
+ * How much work a problem is.
+ */
+#include "work.h"
+
+#include <softattn/softattn.h>
+
+int64_t bench_type_bytes(enum bench_type type) { return type == BENCH_F32 ? 4 : 8; }
+
+const char *bench_type_name(enum bench_type type) { return type == BENCH_F32 ? "f32" : "f64"; }
+
+void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
+                         int64_t *last) {
+    const int64_t offset = shape->causal == SOFTATTN_CAUSAL_BOTTOM_RIGHT ? shape->seq_kv - shape->seq_q : 0;
+    const int64_t position = query + offset;
+    *first = 0;
+    *last = shape->seq_kv - 1;
+    if (shape->window_left != BENCH_WINDOW_UNLIMITED && position - shape->window_left > *first)
+        *first = position - shape->window_left;
+    if (shape->window_right != BENCH_WINDOW_UNLIMITED && position + shape->window_right < *last)
+        *last = position + shape->window_right;
+    if (shape->causal != SOFTATTN_CAUSAL_NONE && position < *last)
+        *last = position;
+}
+
+int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
+    int64_t pairs = 0;
+    for (int64_t query = 0; query < shape->seq_q; query++) {
+        int64_t first, last;
+        bench_visible_range(shape, query, &first, &last);
+        if (first <= last)
+            pairs += last - first + 1;
+    }
+    return pairs;
+}
+
+int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
+    /* Both ends of the range move by at most one key per query, so the union of the ranges has no gap. */
+    int64_t lowest = shape->seq_kv, highest = -1;
+    for (int64_t query = 0; query < shape->seq_q; query++) {
+        int64_t first, last;
+        bench_visible_range(shape, query, &first, &last);
+        if (first > last)
+            continue;
+        lowest = first < lowest ? first : lowest;
+        highest = last > highest ? last : highest;
+    }
+    return lowest <= highest ? highest - lowest + 1 : 0;
+}
+
+double bench_attention_flops(const struct bench_attention_shape *shape) {
+    const double pairs = (double)(shape->batch * shape->heads_q) * (double)bench_visible_pairs(shape);
+    return 2 * pairs * (double)(shape->dim_qk + shape->dim_v);
+}
+
+double bench_attention_bytes(const struct bench_attention_shape *shape, enum bench_type type) {
+    const double row = (double)(shape->dim_qk + shape->dim_v);
+    const double query_rows = (double)(shape->batch * shape->heads_q) * (double)shape->seq_q;
+    const double key_rows = (double)(shape->batch * shape->heads_kv) * (double)bench_visible_keys(shape);
+    return (query_rows + key_rows) * row * (double)bench_type_bytes(type);
+}
+
+double bench_softmax_bytes(int64_t rows, int64_t cols, enum bench_type type) {
+    return 2 * (double)rows * (double)cols * (double)bench_type_bytes(type);
+}

@@ -1,0 +1,54 @@
+# Instruction sets: which kernels this target and compiler can build.
+#
+# softattn_add_isa(<name> [PROCESSOR <x86_64|aarch64|riscv64>] [FLAGS <flag>...] [HEADER <intrinsics header>]
+#                  [REQUIRES <preprocessor condition>])
+#   Compiles src/kernels/isa/<name>.c twice, with SOFTATTN_REAL_BITS=32 and 64, into the object libraries
+#   softattn_<name>_f32 and softattn_<name>_f64, when the target is that processor (none: any) and the compiler, given
+#   FLAGS, knows the header and fulfils the condition. What was added is left in two global properties:
+#   softattn_isa_targets and softattn_isa_definitions (SOFTATTN_HAVE_<NAME>, for kernels/select.c).
+
+include(CheckCSourceCompiles)
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(softattn_processor x86_64)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  set(softattn_processor aarch64)
+else()
+  set(softattn_processor ${CMAKE_SYSTEM_PROCESSOR})
+endif()
+
+function(softattn_add_isa name)
+  cmake_parse_arguments(PARSE_ARGV 1 isa "" "PROCESSOR;HEADER;REQUIRES" "FLAGS")
+  string(TOUPPER ${name} upper_name)
+
+  if(isa_PROCESSOR)
+    if(NOT isa_PROCESSOR STREQUAL softattn_processor)
+      return()
+    endif()
+    string(JOIN " " CMAKE_REQUIRED_FLAGS ${isa_FLAGS})
+    check_c_source_compiles("
+      #include <${isa_HEADER}>
+      #if !(${isa_REQUIRES})
+      #error the flags do not give this instruction set
+      #endif
+      int main(void) { return 0; }" SOFTATTN_COMPILER_HAS_${upper_name})
+    if(NOT SOFTATTN_COMPILER_HAS_${upper_name})
+      return()
+    endif()
+  endif()
+
+  foreach(bits 32 64)
+    set(target softattn_${name}_f${bits})
+    add_library(${target} OBJECT kernels/isa/${name}.c)
+    softattn_compile_settings(${target})
+    target_compile_definitions(${target} PRIVATE SOFTATTN_BUILDING SOFTATTN_REAL_BITS=${bits})
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+    # No link-time optimization: it would let code of one instruction set be inlined into code that runs on any CPU.
+    # errno and trap-exact comparisons are not part of the kernels' contract; value-changing freedoms stay off.
+    target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3> -fno-lto
+                                             -fno-math-errno -fno-trapping-math ${isa_FLAGS})
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
+    set_property(GLOBAL APPEND PROPERTY softattn_isa_targets ${target})
+  endforeach()
+  set_property(GLOBAL APPEND PROPERTY softattn_isa_definitions SOFTATTN_HAVE_${upper_name})
+endfunction()

@@ -1,0 +1,367 @@
+/*
+ * libsoftattn: row-wise softmax and scaled dot-product attention, softmax(scale * Q K^T) V, on CPUs.
+ *
+ * This header is the C ABI and its reference manual. What the numbers mean at every edge (masks, NaN, infinities,
+ * empty rows) is written in docs/semantics.md; the order of the arithmetic in docs/arithmetic.md.
+ *
+ * Rules that hold for every function
+ *   - Every function that can fail returns an int32_t status: SOFTATTN_OK (0) or a negative SOFTATTN_ERROR_*. After an
+ *     error the outputs hold what they held before, and softattn_last_error gives a sentence that names the argument.
+ *   - The library never prints, aborts, throws, installs signal handlers, sets errno or changes floating-point control
+ *     state. It starts no thread before a context with more than one thread first needs it.
+ *   - Sizes and strides are int64_t. Strides count elements, not bytes, and may be zero (broadcast) or negative on
+ *     inputs; on outputs two different elements must never share memory. Inputs may share memory with each other; an
+ *     output shares none with any other argument unless its comment allows it. Interleaving without sharing is fine.
+ *   - Arguments are checked before anything is written: NULL handles and struct sizes first, then each array by itself
+ *     in the order of the arguments, then how they fit together, then overlap. The first failure decides the status.
+ *   - Nothing is read or written outside the elements that the arguments describe, gaps between rows included.
+ *   - Only fixed-width integers, doubles and pointers cross the ABI; constants are macros, and softattn_constant gives
+ *     their values to callers that cannot read macros.
+ *   - Environment, read once, at first use: SOFTATTN_ISA=name caps the instruction set that a context chooses by
+ *     itself; SOFTATTN_NUM_THREADS=n is the thread count of contexts that do not set one (1 … 1024, or 0 for the CPUs
+ *     that the process may use). Values that are not usable here are ignored, and both in set-uid programs.
+ */
+#ifndef SOFTATTN_SOFTATTN_H
+#define SOFTATTN_SOFTATTN_H
+
+#include <stdint.h>
+
+#define SOFTATTN_VERSION_MAJOR 0
+#define SOFTATTN_VERSION_MINOR 1
+#define SOFTATTN_VERSION_PATCH 0
+
+/* SOFTATTN_API marks what the shared library exports. */
+#if defined(SOFTATTN_BUILDING) && defined(__GNUC__)
+#define SOFTATTN_API __attribute__((visibility("default")))
+#else
+#define SOFTATTN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status ------------------------------------------------------------------------------------------------------ */
+
+#define SOFTATTN_OK 0
+#define SOFTATTN_ERROR_NULL (-1)        /* a pointer that must not be NULL is NULL */
+#define SOFTATTN_ERROR_ARGUMENT (-2)    /* a value is outside its range */
+#define SOFTATTN_ERROR_SHAPE (-3)       /* ranks or sizes do not fit together */
+#define SOFTATTN_ERROR_TYPE (-4)        /* element type or device not accepted here */
+#define SOFTATTN_ERROR_STRIDE (-5)      /* strides of an output make elements share memory */
+#define SOFTATTN_ERROR_OVERLAP (-6)     /* an output overlaps another operand in a way that is not allowed */
+#define SOFTATTN_ERROR_OVERFLOW (-7)    /* a product of sizes and strides leaves the address range */
+#define SOFTATTN_ERROR_STRUCT_SIZE (-8) /* struct_size is unknown to this version, see "Argument structs" */
+#define SOFTATTN_ERROR_MEMORY (-9)      /* the allocator returned NULL, or the workspace is too small */
+#define SOFTATTN_ERROR_THREAD (-10)     /* threads could not be started */
+#define SOFTATTN_ERROR_UNSUPPORTED (-11) /* a legal request that this build, CPU or engine cannot serve */
+
+/* The status's name, such as "SOFTATTN_ERROR_SHAPE"; "unknown status" for other values. Never NULL; static storage. */
+SOFTATTN_API const char *softattn_status_string(int32_t status);
+
+/*
+ * Copies the detail text of this thread's last failed call into buffer, at most capacity bytes, always NUL-terminated
+ * if capacity > 0. Returns the text's length without the NUL, so a larger return than capacity - 1 means it was cut.
+ * buffer may be NULL when capacity is 0. Empty before the first failure; successful calls leave it as it is.
+ */
+SOFTATTN_API int64_t softattn_last_error(char *buffer, int64_t capacity);
+
+/* ---- Introspection ----------------------------------------------------------------------------------------------- */
+
+/* The linked library's version: major * 10000 + minor * 100 + patch, and as "0.1.0". */
+SOFTATTN_API int32_t softattn_version(void);
+SOFTATTN_API const char *softattn_version_string(void);
+
+/*
+ * The instruction sets that this build contains and this CPU runs, best first: "avx512" "avx2" "sse2" "sve" "neon"
+ * "rvv" "generic". softattn_isa_name returns NULL when index is not in 0 … softattn_isa_count() - 1.
+ * "generic" (scalar C with fused multiply-add) is always there and defines every other set's results bit for bit;
+ * "sse2" has no fused multiply-add and is exempt from that promise.
+ */
+SOFTATTN_API int32_t softattn_isa_count(void);
+SOFTATTN_API const char *softattn_isa_name(int32_t index);
+
+/* What the BLAS engine multiplies with: "openblas", or "internal" where the library was built without one. */
+SOFTATTN_API const char *softattn_blas_name(void);
+
+/*
+ * Value of a constant of this header by its full name ("SOFTATTN_CAUSAL_TOP_LEFT"), for callers that cannot read
+ * macros. SOFTATTN_ERROR_ARGUMENT when there is none of that name.
+ */
+SOFTATTN_API int32_t softattn_constant(const char *name, int32_t *value);
+
+/* ---- Context ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * A context holds the choice of instruction set, the threads and the allocator. Operations refer to the context that
+ * they were created with; it must outlive them. NULL is accepted wherever a context is: serial, best instruction set,
+ * malloc, no state kept between calls.
+ *
+ * Thread rule: create, the setters and destroy belong to one thread at a time, with no call running on the context.
+ * Runs on one context, or on several, may come from any number of threads at once.
+ * After fork the child may keep using a context; its threads are started anew when first needed.
+ */
+typedef struct softattn_context softattn_context;
+
+/* Runs task(task_context, index) once for every index in 0 … tasks - 1, in any order, on any threads, and returns when
+ * all have ended. Tasks never wait for each other, so running them one after another is fine. */
+typedef void (*softattn_task_function)(void *task_context, int64_t index);
+typedef void (*softattn_parallel_for_function)(void *user, int64_t tasks, softattn_task_function task,
+                                               void *task_context);
+
+/* allocate returns bytes of memory aligned to alignment (a power of two, at most 4096), or NULL. Both are called from the
+ * threads that call the library, so from several at once where those share a context. */
+typedef void *(*softattn_allocate_function)(void *user, uint64_t bytes, uint64_t alignment);
+typedef void (*softattn_free_function)(void *user, void *memory);
+
+/* Creates a context with SOFTATTN_NUM_THREADS threads (1 where unset), the best instruction set, and malloc. */
+SOFTATTN_API int32_t softattn_context_create(softattn_context **out);
+
+/* Ends the context's threads and frees it. NULL is accepted. */
+SOFTATTN_API void softattn_context_destroy(softattn_context *context);
+
+/* threads: 1 … 1024, or 0 for the CPUs that this process may use. The calling thread counts as one of them; the others
+ * start with the first run that has work for them. */
+SOFTATTN_API int32_t softattn_context_set_threads(softattn_context *context, int32_t threads);
+SOFTATTN_API int32_t softattn_context_threads(const softattn_context *context);
+
+/*
+ * Lets the caller's own threads do the work instead: parallel_for is called with at most `threads` tasks (1 … 1024; a
+ * later set_threads changes that number). NULL parallel_for returns to as many threads of the library's own; user and
+ * threads then mean nothing.
+ */
+SOFTATTN_API int32_t softattn_context_set_parallel_for(softattn_context *context,
+                                                       softattn_parallel_for_function parallel_for, void *user,
+                                                       int32_t threads);
+
+/* isa: a name that softattn_isa_name lists. SOFTATTN_ERROR_UNSUPPORTED where this build or CPU lacks it. */
+SOFTATTN_API int32_t softattn_context_set_isa(softattn_context *context, const char *isa);
+
+/* The instruction set in use; for NULL, the one that calls without a context use. Static storage. */
+SOFTATTN_API const char *softattn_context_isa(const softattn_context *context);
+
+/* Both functions or neither (NULL, NULL returns to malloc). Memory that the context keeps is freed with the functions
+ * that allocated it. */
+SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context, softattn_allocate_function allocate,
+                                                    softattn_free_function free_memory, void *user);
+
+/* ---- Tensors ----------------------------------------------------------------------------------------------------- */
+
+#define SOFTATTN_DEVICE_CPU 1 /* kDLCPU */
+
+#define SOFTATTN_TYPE_INT 0   /* kDLInt */
+#define SOFTATTN_TYPE_UINT 1  /* kDLUInt */
+#define SOFTATTN_TYPE_FLOAT 2 /* kDLFloat */
+#define SOFTATTN_TYPE_BOOL 6  /* kDLBool */
+
+#define SOFTATTN_MAX_RANK 8
+
+/*
+ * A borrowed view of an array, laid out exactly as DLPack's DLTensor, so a pointer to one may be passed as it is. The
+ * library reads the view during the call only and never frees anything it points to.
+ *   data        first element, before byte_offset; may be NULL when the tensor has no elements
+ *   device      device_type must be SOFTATTN_DEVICE_CPU
+ *   ndim        0 … SOFTATTN_MAX_RANK
+ *   dtype       lanes must be 1
+ *   shape       ndim sizes, each >= 0; those above 0, multiplied with each other and with the bytes of an element, make
+ *               at most 2^48
+ *   strides     ndim strides in elements; NULL means compact row-major
+ */
+typedef struct softattn_tensor {
+    void *data;
+    struct {
+        int32_t device_type;
+        int32_t device_id;
+    } device;
+    int32_t ndim;
+    struct {
+        uint8_t code;
+        uint8_t bits;
+        uint16_t lanes;
+    } dtype;
+    int64_t *shape;
+    int64_t *strides;
+    uint64_t byte_offset;
+} softattn_tensor;
+
+/*
+ * Argument structs
+ * Each starts with struct_size = sizeof of the struct that the caller was compiled with; unused fields are zero. A
+ * larger struct (up to 4096 bytes) than this version knows is accepted when the unknown tail is zero, a smaller one when
+ * it has the fields of the first version that had the struct. Fields are only ever appended.
+ */
+
+/* ---- Softmax ----------------------------------------------------------------------------------------------------- */
+
+/*
+ * y = softmax(scale * x + bias, where visible) along one axis. Configure once, run any number of times through a const
+ * handle from any threads at once.
+ */
+typedef struct softattn_softmax softattn_softmax;
+
+#define SOFTATTN_OUTPUT_PROBABILITIES 0
+#define SOFTATTN_OUTPUT_LOG_PROBABILITIES 1
+
+/* What a row without any visible score above -infinity becomes. */
+#define SOFTATTN_EMPTY_ROW_AUTO 0 /* NaN where no mask is in use, as most frameworks; 0 where a mask is */
+#define SOFTATTN_EMPTY_ROW_NAN 1  /* NaN (log-probabilities: NaN) */
+#define SOFTATTN_EMPTY_ROW_ZERO 2 /* probabilities 0, log-probabilities -infinity */
+
+/* Causal alignment: query i sees key j when j <= i + offset. */
+#define SOFTATTN_CAUSAL_NONE 0
+#define SOFTATTN_CAUSAL_TOP_LEFT 1     /* offset = 0 */
+#define SOFTATTN_CAUSAL_BOTTOM_RIGHT 2 /* offset = keys - queries, of each sequence */
+#define SOFTATTN_CAUSAL_OFFSET 3       /* offset given by the caller: query 0 is at that position */
+
+/* context may be NULL. */
+SOFTATTN_API int32_t softattn_softmax_create(const softattn_context *context, softattn_softmax **out);
+SOFTATTN_API void softattn_softmax_destroy(softattn_softmax *softmax);
+
+/* axis: -rank … rank - 1 of the tensors given to run; default -1, the last. */
+SOFTATTN_API int32_t softattn_softmax_set_axis(softattn_softmax *softmax, int32_t axis);
+
+/* Any finite scale (on f32 tensors at most half the largest f32); default 1. A temperature T is the scale 1 / T
+ * (T > 0); the later call of the two counts. */
+SOFTATTN_API int32_t softattn_softmax_set_scale(softattn_softmax *softmax, double scale);
+SOFTATTN_API int32_t softattn_softmax_set_temperature(softattn_softmax *softmax, double temperature);
+
+/* mode: SOFTATTN_CAUSAL_*; offset (-2^53 … 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Needs rank >= 2 and the last
+ * axis: that one is the key, the one before it the query. BOTTOM_RIGHT goes by their sizes, whatever lengths say. */
+SOFTATTN_API int32_t softattn_softmax_set_causal(softattn_softmax *softmax, int32_t mode, int64_t offset);
+
+/* output: SOFTATTN_OUTPUT_*; default probabilities. */
+SOFTATTN_API int32_t softattn_softmax_set_output(softattn_softmax *softmax, int32_t output);
+
+/* policy: SOFTATTN_EMPTY_ROW_*; default AUTO. */
+SOFTATTN_API int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, int32_t policy);
+
+typedef struct softattn_softmax_args {
+    uint64_t struct_size;
+    const softattn_tensor *x;         /* scores, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *y;         /* result, x's shape and type; may be x's own memory with the same strides, or
+                                         NULL when only the outputs below are wanted */
+    const softattn_tensor *bias;      /* added to scale * x; x's type; each size is x's or 1 (fewer dimensions: leading
+                                         ones); -infinity masks; NULL: none */
+    const softattn_tensor *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor *lengths;   /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to
+                                         x's shape without the axis; clamped to 0 … axis size; NULL: whole rows */
+    const softattn_tensor *lse;       /* out: natural-log sum of exp of each row, x's type and shape without the axis;
+                                         -infinity for an empty row; NULL: not wanted */
+    const softattn_tensor *row_max;   /* out: largest visible score of each row after scale and bias, as lse */
+} softattn_softmax_args;
+
+/*
+ * Runs on the tensors in args. Masked elements have no effect whatever they hold, and become probability 0
+ * (log-probability -infinity). A NaN or +infinity in a visible place makes its row NaN.
+ */
+SOFTATTN_API int32_t softattn_softmax_run(const softattn_softmax *softmax, const softattn_softmax_args *args);
+
+/*
+ * Softmax along each row of a row-major matrix: rows x cols elements, the first of row r at x + r * x_stride.
+ * y may equal x with y_stride == x_stride; other overlaps are an error. context may be NULL.
+ * No mask, scale 1; an all -infinity row becomes NaN.
+ */
+SOFTATTN_API int32_t softattn_softmax_f32(const softattn_context *context, int64_t rows, int64_t cols, const float *x,
+                                          int64_t x_stride, float *y, int64_t y_stride);
+SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64_t rows, int64_t cols, const double *x,
+                                          int64_t x_stride, double *y, int64_t y_stride);
+
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
+
+/*
+ * out = softmax(mask(softcap(scale * q k^T) + bias + alibi)) v for every batch and head. Configure once, run any number
+ * of times through a const handle from any threads at once.
+ *
+ * Per query i and key j of one head:
+ *   s = scale * dot(q_i, k_j)
+ *   s = cap * tanh(s / cap)                      with a soft-cap
+ *   s = s + bias[i][j] - slope * |i + offset - j|  with a bias, with ALiBi slopes
+ *   s = -infinity                                where a mask hides j from i
+ *   p = exp(s) / (sum over j of exp(s) + exp(sink))
+ *   out_i = sum over j of dropout(p) * v_j
+ * Masks compose: a key is visible when every mask given keeps it.
+ */
+typedef struct softattn_attention softattn_attention;
+
+#define SOFTATTN_ENGINE_AUTO 0  /* the faster one for the problem */
+#define SOFTATTN_ENGINE_FUSED 1 /* tiled, memory O(seq); its results obey the arithmetic contract */
+#define SOFTATTN_ENGINE_BLAS 2  /* score rows by matrix product; the one that can return the weights */
+
+/* context may be NULL. */
+SOFTATTN_API int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out);
+SOFTATTN_API void softattn_attention_destroy(softattn_attention *attention);
+
+/* Any finite scale (on f32 tensors at most half the largest f32), zero and negative included. Until it is called,
+ * and after use_default_scale, the scale is 1 / sqrt(dim_qk). */
+SOFTATTN_API int32_t softattn_attention_set_scale(softattn_attention *attention, double scale);
+SOFTATTN_API int32_t softattn_attention_use_default_scale(softattn_attention *attention);
+
+/* mode: SOFTATTN_CAUSAL_*; offset (-2^53 … 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. */
+SOFTATTN_API int32_t softattn_attention_set_causal(softattn_attention *attention, int32_t mode, int64_t offset);
+
+/* engine: SOFTATTN_ENGINE_*; default AUTO. */
+SOFTATTN_API int32_t softattn_attention_set_engine(softattn_attention *attention, int32_t engine);
+
+/*
+ * Tensors of attention have rank 4, [batch, heads, seq, dim], or 3 or 2 with the leading sizes taken as 1. Any strides:
+ * [batch, seq, heads, dim] and packed QKV are the same memory with other strides. f32 or f64, all of one type. lse has
+ * one dimension less.
+ */
+typedef struct softattn_attention_args {
+    uint64_t struct_size;
+    const softattn_tensor *q;         /* [batch, heads_q, seq_q, dim_qk] */
+    const softattn_tensor *k;         /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
+                                         head h reads key/value head h / (heads_q / heads_kv) */
+    const softattn_tensor *v;         /* [batch, heads_kv, seq_kv, dim_v] */
+    const softattn_tensor *out;       /* [batch, heads_q, seq_q, dim_v]; overlaps no input */
+    const softattn_tensor *bias;      /* added to the scores; sizes are those of [batch, heads_q, seq_q, seq_kv] or 1;
+                                         fewer dimensions: leading ones; -infinity masks; NULL: none */
+    const softattn_tensor *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor *lse;       /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an
+                                         empty row; NULL: not wanted */
+    const softattn_tensor *weights;   /* out: [batch, heads_q, seq_q, seq_kv], the probabilities; NULL: not wanted.
+                                         Served by the BLAS engine */
+    void *workspace;                  /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
+                                         from the context. See softattn_attention_plan */
+    uint64_t workspace_bytes;
+} softattn_attention_args;
+
+/* Runs on the tensors in args. A row whose keys are all masked gives output 0 and lse -infinity. */
+SOFTATTN_API int32_t softattn_attention_run(const softattn_attention *attention, const softattn_attention_args *args);
+
+/* How a problem would run; all fields but struct_size are outputs. */
+typedef struct softattn_attention_plan {
+    uint64_t struct_size;
+    int32_t engine;           /* SOFTATTN_ENGINE_FUSED or SOFTATTN_ENGINE_BLAS */
+    int32_t threads;          /* threads that have work */
+    char isa[16];             /* name of the instruction set */
+    char kernel[48];          /* name of the kernel that does the products */
+    int64_t query_tile;       /* queries per task */
+    int64_t key_tile;         /* keys per tile */
+    int64_t key_chunk;        /* keys after which partial results merge */
+    uint64_t workspace_bytes; /* scratch that run takes; a workspace of this size spares every allocation */
+} softattn_attention_plan;
+
+/* Fills plan for the shapes in args (data pointers are not read). */
+SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *attention,
+                                                 const softattn_attention_args *args, softattn_attention_plan *plan);
+
+/*
+ * Attention on contiguous arrays: q [batch][heads_q][seq_q][dim_qk], k [batch][heads_kv][seq_kv][dim_qk],
+ * v [batch][heads_kv][seq_kv][dim_v], out [batch][heads_q][seq_q][dim_v]; scale 1 / sqrt(dim_qk).
+ * causal: SOFTATTN_CAUSAL_NONE, _TOP_LEFT or _BOTTOM_RIGHT. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_attention_f32(const softattn_context *context, int64_t batch, int64_t heads_q,
+                                            int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
+                                            int64_t dim_v, const float *q, const float *k, const float *v, float *out,
+                                            int32_t causal);
+SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int64_t batch, int64_t heads_q,
+                                            int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
+                                            int64_t dim_v, const double *q, const double *k, const double *v,
+                                            double *out, int32_t causal);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * softattn_attention_run and softattn_attention_describe: from the caller's tensors to a checked problem.
+ *
+ * Checks in order: handle and structs, each tensor by itself in the struct's order, how they fit together, the options
+ * against them, overlap, the workspace. The first that fails decides the status.
+ */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/arguments.h"
+#include "api/attention.h"
+#include "api/attention_operands.h"
+#include "api/attention_solve.h"
+#include "api/context.h"
+#include "api/options.h"
+#include "api/overlap.h"
+#include "api/status.h"
+
+_Static_assert((int)SOFTATTN_ALIGN_NONE == SOFTATTN_CAUSAL_NONE &&
+                   (int)SOFTATTN_ALIGN_TOP_LEFT == SOFTATTN_CAUSAL_TOP_LEFT &&
+                   (int)SOFTATTN_ALIGN_BOTTOM_RIGHT == SOFTATTN_CAUSAL_BOTTOM_RIGHT &&
+                   (int)SOFTATTN_ALIGN_OFFSET == SOFTATTN_CAUSAL_OFFSET,
+               "the engines number causal alignments as the public header does");
+
+/* The arguments of one call, in the forms that they take on the way to an engine. */
+struct call {
+    softattn_attention_args args;
+    struct softattn_array arrays[SOFTATTN_OPERANDS];
+    struct softattn_attention_problem problem;
+    int32_t engine;
+};
+
+static int32_t set_options(const softattn_attention *attention, struct call *call) {
+    struct softattn_attention_problem *problem = &call->problem;
+    const int32_t real_bytes = call->arrays[SOFTATTN_OPERAND_Q].element_bytes;
+    problem->kernels = softattn_context_kernels(attention->handle.context, real_bytes);
+    problem->scale =
+        attention->has_scale ? attention->scale : softattn_attention_default_scale(problem->dim_qk);
+    problem->causal = (enum softattn_causal)attention->causal;
+    problem->causal_offset = attention->causal_offset;
+    return softattn_check_scale(problem->scale, real_bytes);
+}
+
+/* Everything but overlap. with_memory: see softattn_array_check. */
+static int32_t read_call(const softattn_attention *attention, const softattn_attention_args *args,
+                         bool with_memory, struct call *call) {
+    const uint64_t first_bytes =
+        offsetof(softattn_attention_args, workspace_bytes) + sizeof args->workspace_bytes;
+    if (attention == NULL) {
+        return softattn_fail_null("attention");
+    }
+    int32_t status = softattn_arguments_read("args", args, first_bytes, sizeof call->args, &call->args);
+    if (status == SOFTATTN_OK) {
+        status = softattn_attention_read_operands(&call->args, with_memory, call->arrays);
+    }
+    if (status == SOFTATTN_OK) {
+        call->problem = softattn_attention_neutral_problem();
+        status = softattn_attention_fit_operands(call->arrays, &call->problem);
+    }
+    if (status == SOFTATTN_OK) {
+        status = set_options(attention, call);
+    }
+    if (status == SOFTATTN_OK) {
+        status = softattn_attention_choose_engine(&call->problem, attention->engine, &call->engine);
+    }
+    return status;
+}
+
+/* Whether an output has elements. */
+static bool has_work(const struct softattn_array *arrays) {
+    bool work = false;
+    for (int32_t i = 0; i < SOFTATTN_OPERAND_WORKSPACE; i++) {
+        work = work || (arrays[i].name != NULL && arrays[i].is_output && arrays[i].elements > 0);
+    }
+    return work;
+}
+
+int32_t softattn_attention_run(const softattn_attention *attention, const softattn_attention_args *args) {
+    struct call call;
+    int32_t status = read_call(attention, args, true, &call);
+    if (status == SOFTATTN_OK) {
+        status = softattn_check_overlap(call.arrays, SOFTATTN_OPERANDS);
+    }
+    if (status != SOFTATTN_OK || !has_work(call.arrays)) {
+        return status;
+    }
+    return softattn_attention_solve(&call.problem, call.engine, attention->handle.context,
+                                    call.args.workspace, call.args.workspace_bytes);
+}
+
+/* ---- Describing ---- */
+
+static void fill_plan(const softattn_attention *attention, const struct call *call,
+                      softattn_attention_plan *plan) {
+    const softattn_context *context = attention->handle.context;
+    plan->engine = call->engine;
+    (void)snprintf(plan->isa, sizeof plan->isa, "%s", call->problem.kernels->isa);
+    if (!has_work(call->arrays)) {
+        return;
+    }
+    const int32_t threads = softattn_context_runtime(context).threads;
+    const struct softattn_attention_shape shape =
+        softattn_attention_shape_of(&call->problem, call->engine, threads);
+    plan->threads = shape.tasks < threads ? (int32_t)shape.tasks : threads;
+    (void)snprintf(plan->kernel, sizeof plan->kernel, "%s", shape.kernel);
+    plan->query_tile = shape.query_tile;
+    plan->key_tile = shape.key_tile;
+    plan->key_chunk = shape.key_chunk;
+    plan->workspace_bytes = softattn_attention_workspace_bytes(shape.scratch_bytes);
+}
+
+int32_t softattn_attention_describe(const softattn_attention *attention, const softattn_attention_args *args,
+                                    softattn_attention_plan *plan) {
+    const uint64_t first_bytes =
+        offsetof(softattn_attention_plan, workspace_bytes) + sizeof plan->workspace_bytes;
+    softattn_attention_plan known;
+    struct call call;
+
+    if (attention == NULL) {
+        return softattn_fail_null("attention");
+    }
+    int32_t status = softattn_arguments_read("plan", plan, first_bytes, sizeof known, &known);
+    if (status == SOFTATTN_OK) {
+        status = read_call(attention, args, false, &call);
+    }
+    if (status != SOFTATTN_OK) {
+        return status;
+    }
+    const uint64_t given_bytes = plan->struct_size;
+    known = (softattn_attention_plan){.struct_size = given_bytes};
+    fill_plan(attention, &call, &known);
+    memcpy(plan, &known, (size_t)(given_bytes < sizeof known ? given_bytes : sizeof known));
+    return SOFTATTN_OK;
+}

@@ -1,0 +1,75 @@
+/* The one-call attention functions: a run of a handle that lives for the call, on tensors that describe the arrays. */
+#include <inttypes.h>
+#include <stddef.h>
+
+#include "api/attention.h"
+#include "api/status.h"
+
+/* The arguments of both functions, whose arrays differ in type only. */
+struct flat_call {
+    int64_t batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk, dim_v;
+    const void *q, *k, *v;
+    void *out;
+    int32_t causal;
+};
+
+static int32_t check_numbers(const struct flat_call *call) {
+    const struct {
+        const char *name;
+        int64_t value;
+    } sizes[] = {{"batch", call->batch}, {"heads_q", call->heads_q}, {"heads_kv", call->heads_kv},
+                 {"seq_q", call->seq_q}, {"seq_kv", call->seq_kv},   {"dim_qk", call->dim_qk},
+                 {"dim_v", call->dim_v}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (sizes[i].value < 0) {
+            return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "%s: is %" PRId64, sizes[i].name, sizes[i].value);
+        }
+    }
+    if (call->causal < SOFTATTN_CAUSAL_NONE || call->causal > SOFTATTN_CAUSAL_BOTTOM_RIGHT) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "causal: %d is outside %d ... %d", (int)call->causal,
+                             SOFTATTN_CAUSAL_NONE, SOFTATTN_CAUSAL_BOTTOM_RIGHT);
+    }
+    return SOFTATTN_OK;
+}
+
+/* A compact array of rank 4. */
+static softattn_tensor tensor_of(const void *data, int64_t *shape, uint8_t bits) {
+    return (softattn_tensor){.data = (void *)data,
+                             .device = {SOFTATTN_DEVICE_CPU, 0},
+                             .ndim = 4,
+                             .dtype = {SOFTATTN_TYPE_FLOAT, bits, 1},
+                             .shape = shape};
+}
+
+static int32_t run(const softattn_context *context, const struct flat_call *call, uint8_t bits) {
+    int64_t q_shape[] = {call->batch, call->heads_q, call->seq_q, call->dim_qk};
+    int64_t k_shape[] = {call->batch, call->heads_kv, call->seq_kv, call->dim_qk};
+    int64_t v_shape[] = {call->batch, call->heads_kv, call->seq_kv, call->dim_v};
+    int64_t out_shape[] = {call->batch, call->heads_q, call->seq_q, call->dim_v};
+    const softattn_tensor q = tensor_of(call->q, q_shape, bits);
+    const softattn_tensor k = tensor_of(call->k, k_shape, bits);
+    const softattn_tensor v = tensor_of(call->v, v_shape, bits);
+    const softattn_tensor out = tensor_of(call->out, out_shape, bits);
+    const softattn_attention attention = {.handle.context = context, .causal = call->causal};
+    const softattn_attention_args args = {.struct_size = sizeof args, .q = &q, .k = &k, .v = &v, .out = &out};
+
+    const int32_t status = check_numbers(call);
+    return status == SOFTATTN_OK ? softattn_attention_run(&attention, &args) : status;
+}
+
+int32_t softattn_attention_f32(const softattn_context *context, int64_t batch, int64_t heads_q,
+                               int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk, int64_t dim_v,
+                               const float *q, const float *k, const float *v, float *out, int32_t causal) {
+    const struct flat_call call = {batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk,
+                                   dim_v, q,       k,        v,     out,    causal};
+    return run(context, &call, 32);
+}
+
+int32_t softattn_attention_f64(const softattn_context *context, int64_t batch, int64_t heads_q,
+                               int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk, int64_t dim_v,
+                               const double *q, const double *k, const double *v, double *out,
+                               int32_t causal) {
+    const struct flat_call call = {batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk,
+                                   dim_v, q,       k,        v,     out,    causal};
+    return run(context, &call, 64);
+}

@@ -1,0 +1,37 @@
+/* Range checks of the options that softmax and attention share. */
+#include "api/options.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+
+#include "api/status.h"
+#include "softattn/softattn.h"
+
+int32_t softattn_check_finite(const char *argument, double value) {
+    if (!isfinite(value)) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "%s: %g is not finite", argument, value);
+    }
+    return SOFTATTN_OK;
+}
+
+int32_t softattn_check_causal(int32_t mode, int64_t offset) {
+    if (mode < SOFTATTN_CAUSAL_NONE || mode > SOFTATTN_CAUSAL_OFFSET) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "mode: %d is outside %d ... %d", (int)mode,
+                             SOFTATTN_CAUSAL_NONE, SOFTATTN_CAUSAL_OFFSET);
+    }
+    if (mode == SOFTATTN_CAUSAL_OFFSET && (offset < -SOFTATTN_MAX_OFFSET || offset > SOFTATTN_MAX_OFFSET)) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "offset: %" PRId64 " is outside -2^53 ... 2^53",
+                             offset);
+    }
+    return SOFTATTN_OK;
+}
+
+int32_t softattn_check_scale(double scale, int32_t real_bytes) {
+    const double limit = (real_bytes == 4 ? (double)FLT_MAX : DBL_MAX) / 2; /* log2(e) < 2 */
+    if (fabs(scale) > limit) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "scale: %g overflows %s", scale,
+                             real_bytes == 4 ? "float32" : "float64");
+    }
+    return SOFTATTN_OK;
+}

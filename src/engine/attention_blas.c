@@ -1,0 +1,433 @@
+/*
+ * The BLAS engine: a tile of query rows at a time, scores by matrix product, row softmax, weighted values by matrix
+ * product. It is the engine that has whole rows of weights to give back; its sums take the BLAS's order.
+ *
+ * OpenBLAS runs products above a size limit on threads of its own, which belong to the application. So products are cut
+ * to stay below it (softattn_blas_work_limit). Without a BLAS the library's own product kernel does the work.
+ */
+#include <math.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/attention.h"
+#include "engine/dropout.h"
+#include "engine/reals.h"
+#include "engine/visibility.h"
+#include "platform/blas.h"
+
+enum { ALIGNMENT = 64, QUERY_TILE = 64, PRODUCT_KEYS = 256 };
+
+struct run {
+    const struct softattn_attention_problem *problem;
+    int64_t real_bytes, blocks; /* tiles of queries per head */
+    int64_t work_limit;         /* of one product; 0: the library's own kernel */
+    struct softattn_dropout dropout;
+    char *scratch;
+    uint64_t worker_bytes;
+    atomic_llong next;
+};
+
+/* One worker's scratch: reals, but for keep. */
+struct scratch {
+    char *q, *k, *v;  /* copies with unit column stride, where the operand has another */
+    char *scores;     /* [QUERY_TILE][seq_kv] */
+    char *row;        /* one row of scores */
+    char *turned;     /* [dim_qk][PRODUCT_KEYS] keys as columns, for the library's own product */
+    char *out;        /* [QUERY_TILE][dim_v] */
+    uint8_t *keep;    /* one row */
+};
+
+/* A tile of queries of one head. */
+struct tile {
+    const struct run *run;
+    struct scratch scratch;
+    struct softattn_sequence sequence;
+    int64_t sequence_index, head, first_query, queries;
+    int64_t first_key, last_key; /* keys that any of the queries may see */
+};
+
+/* A matrix with unit column stride. */
+struct matrix {
+    const char *data;
+    int64_t stride;
+};
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static char *cut(char *memory, uint64_t *used, int64_t count, int64_t bytes) {
+    char *piece = memory == NULL ? NULL : memory + *used;
+    *used += ((uint64_t)(count * bytes) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+/* Whether rows of `cols` elements can be multiplied where they are. */
+static bool in_place(const struct softattn_view *view, int64_t cols) { return view->col == 1 && view->row >= cols; }
+
+static uint64_t cut_scratch(const struct softattn_attention_problem *problem, char *memory, struct scratch *scratch) {
+    const int64_t bytes = problem->kernels->real_bytes;
+    const int64_t dim_qk = problem->dim_qk, dim_v = problem->dim_v, keys = problem->seq_kv;
+    uint64_t used = 0;
+    scratch->q = cut(memory, &used, in_place(&problem->q, dim_qk) ? 0 : QUERY_TILE * dim_qk, bytes);
+    scratch->k = cut(memory, &used, in_place(&problem->k, dim_qk) ? 0 : keys * dim_qk, bytes);
+    scratch->v = cut(memory, &used, in_place(&problem->v, dim_v) ? 0 : keys * dim_v, bytes);
+    scratch->scores = cut(memory, &used, QUERY_TILE * keys, bytes);
+    scratch->row = cut(memory, &used, keys, bytes);
+    scratch->turned = cut(memory, &used, PRODUCT_KEYS * dim_qk, bytes);
+    scratch->out = cut(memory, &used, QUERY_TILE * dim_v, bytes);
+    scratch->keep = (uint8_t *)cut(memory, &used, problem->block_map.data == NULL ? 0 : keys, 1);
+    return used;
+}
+
+/* ---- Operands ---- */
+
+static char *address(const struct softattn_view *view, int64_t batch, int64_t head, int64_t row, int64_t bytes) {
+    return view->data + (batch * view->batch + head * view->head + row * view->row) * bytes;
+}
+
+static struct matrix matrix_of(const struct softattn_view *view, const char *first, int64_t rows, int64_t cols,
+                               int64_t bytes, char *copy) {
+    if (in_place(view, cols)) {
+        return (struct matrix){first, view->row};
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t c = 0; c < cols; c++) {
+            memcpy(copy + (r * cols + c) * bytes, first + (r * view->row + c * view->col) * bytes, (size_t)bytes);
+        }
+    }
+    return (struct matrix){copy, cols};
+}
+
+/* The keys or values that any query of the tile may see. */
+static struct matrix visible_rows(const struct tile *tile, const struct softattn_view *view, int64_t dim, char *copy) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t head_kv = tile->head / (problem->heads_q / problem->heads_kv);
+    const char *first = address(view, tile->sequence.batch, head_kv, tile->sequence.key_base + tile->first_key,
+                                tile->run->real_bytes);
+    return matrix_of(view, first, tile->last_key - tile->first_key, dim, tile->run->real_bytes, copy);
+}
+
+static struct matrix queries_of(const struct tile *tile) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const char *first = address(&problem->q, tile->sequence.batch, tile->head,
+                                tile->sequence.query_base + tile->first_query, tile->run->real_bytes);
+    return matrix_of(&problem->q, first, tile->queries, problem->dim_qk, tile->run->real_bytes, tile->scratch.q);
+}
+
+/* ---- Products ---- */
+
+static void gemm(const struct run *run, bool transpose_b, int64_t m, int64_t n, int64_t k, struct matrix a,
+                 struct matrix b, double beta, char *c, int64_t c_stride) {
+    if (run->real_bytes == 4) {
+        softattn_blas_gemm_f32(transpose_b, m, n, k, 1.0f, (const float *)(const void *)a.data, a.stride,
+                               (const float *)(const void *)b.data, b.stride, (float)beta, (float *)(void *)c, c_stride);
+    } else {
+        softattn_blas_gemm_f64(transpose_b, m, n, k, 1.0, (const double *)(const void *)a.data, a.stride,
+                               (const double *)(const void *)b.data, b.stride, beta, (double *)(void *)c, c_stride);
+    }
+}
+
+/* Whether strides fit a BLAS's int, and one step of the product its work limit. */
+static bool blas_takes(const struct run *run, int64_t least_work, int64_t a, int64_t b, int64_t c) {
+    return run->work_limit >= least_work && a <= INT32_MAX && b <= INT32_MAX && c <= INT32_MAX;
+}
+
+/* scores = Q K^T over the visible keys. */
+static void multiply_scores(const struct tile *tile) {
+    const struct run *run = tile->run;
+    const struct softattn_attention_problem *problem = run->problem;
+    const int64_t dim = problem->dim_qk, stride = problem->seq_kv, keys = tile->last_key - tile->first_key;
+    const int64_t work = max_i64(1, tile->queries * dim);
+    const struct matrix q = queries_of(tile);
+    const struct matrix k = visible_rows(tile, &problem->k, dim, tile->scratch.k);
+    const bool blas = blas_takes(run, work, q.stride, k.stride, stride);
+    const int64_t step = blas ? min_i64(PRODUCT_KEYS, run->work_limit / work) : PRODUCT_KEYS;
+    for (int64_t j = 0; j < keys; j += step) {
+        const int64_t part = min_i64(step, keys - j);
+        const struct matrix b = {k.data + j * k.stride * run->real_bytes, k.stride};
+        char *scores = tile->scratch.scores + j * run->real_bytes;
+        if (blas) {
+            gemm(run, true, tile->queries, part, dim, q, b, 0, scores, stride);
+        } else {
+            problem->kernels->transpose(part, dim, 1, b.data, b.stride, tile->scratch.turned, PRODUCT_KEYS);
+            problem->kernels->multiply(tile->queries, part, dim, q.data, q.stride, 1, tile->scratch.turned,
+                                       PRODUCT_KEYS, scores, stride);
+        }
+    }
+}
+
+/* out = weights V over the visible keys. */
+static void multiply_values(const struct tile *tile, struct matrix v) {
+    const struct run *run = tile->run;
+    const struct softattn_attention_problem *problem = run->problem;
+    const int64_t dim = problem->dim_v, stride = problem->seq_kv, keys = tile->last_key - tile->first_key;
+    const int64_t work = max_i64(1, tile->queries * dim);
+    const struct matrix weights = {tile->scratch.scores, stride};
+    if (!blas_takes(run, work, weights.stride, v.stride, dim)) {
+        problem->kernels->multiply(tile->queries, dim, keys, weights.data, stride, 1, v.data, v.stride,
+                                   tile->scratch.out, dim);
+        return;
+    }
+    const int64_t step = min_i64(keys, run->work_limit / work);
+    for (int64_t j = 0; j < keys; j += step) {
+        const struct matrix a = {weights.data + j * run->real_bytes, stride};
+        const struct matrix b = {v.data + j * v.stride * run->real_bytes, v.stride};
+        gemm(run, false, tile->queries, dim, min_i64(step, keys - j), a, b, j == 0 ? 0 : 1, tile->scratch.out, dim);
+    }
+}
+
+/* ---- Masks and weights ---- */
+
+static bool map_keeps(const struct tile *tile, int64_t query, int64_t key) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const struct softattn_view *map = &problem->block_map;
+    return map->data == NULL || address(map, tile->sequence.batch, tile->head, query / problem->block_q,
+                                        1)[key / problem->block_k * map->col] != 0;
+}
+
+/* Where the masks and the bias of a query start for the tile's first key. */
+static const char *mask_row(const struct tile *tile, const struct softattn_view *view, int64_t query, int64_t bytes) {
+    return view->data == NULL ? NULL
+                              : address(view, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes) +
+                                    (tile->sequence.key_base + tile->first_key) * view->col * bytes;
+}
+
+static bool visible(const struct tile *tile, int64_t query, int64_t key, struct softattn_interval interval) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t j = key - tile->first_key, bytes = tile->run->real_bytes;
+    const char *keep = mask_row(tile, &problem->keep, query, 1);
+    const char *bias = mask_row(tile, &problem->bias, query, bytes);
+    return key >= interval.low && key < interval.high && (keep == NULL || keep[j * problem->keep.col] != 0) &&
+           (bias == NULL || softattn_get_real(bias, j * problem->bias.col, bytes) != -(double)INFINITY) &&
+           map_keeps(tile, query, key);
+}
+
+/* Scale, soft-cap and ALiBi, where there is more than a scale to do before the bias. */
+static void shape_scores(const struct tile *tile, int64_t query, char *scores) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    double slope = 0;
+    if (problem->alibi.data != NULL) {
+        slope = softattn_get_real(problem->alibi.data,
+                                  tile->sequence_index * problem->alibi.batch + tile->head * problem->alibi.head, bytes);
+    }
+    for (int64_t key = tile->first_key; key < tile->last_key; key++) {
+        double s = problem->scale * softattn_get_real(scores, key - tile->first_key, bytes);
+        if (problem->softcap > 0) {
+            s = problem->softcap * tanh(s / problem->softcap);
+        }
+        s -= slope * fabs((double)(query + tile->sequence.offset - key));
+        softattn_put_real(scores, key - tile->first_key, s, bytes);
+    }
+}
+
+/* The keep mask of a query with the block map worked in; NULL: all kept. */
+static const uint8_t *keep_row(const struct tile *tile, int64_t query, int64_t *stride) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const char *keep = mask_row(tile, &problem->keep, query, 1);
+    *stride = problem->keep.col;
+    if (problem->block_map.data == NULL) {
+        return (const uint8_t *)keep;
+    }
+    for (int64_t key = tile->first_key; key < tile->last_key; key++) {
+        const int64_t j = key - tile->first_key;
+        tile->scratch.keep[j] = (keep == NULL || keep[j * *stride] != 0) && map_keeps(tile, query, key);
+    }
+    *stride = 1;
+    return tile->scratch.keep;
+}
+
+static double query_sink(const struct tile *tile) {
+    const struct softattn_view *sink = &tile->run->problem->sink;
+    return sink->data == NULL ? -(double)INFINITY
+                              : softattn_get_real(sink->data, tile->head * sink->head, tile->run->real_bytes);
+}
+
+/* ln(exp(a) + exp(b)) */
+static double add_logs(double a, double b) {
+    const double high = a > b ? a : b, low = a > b ? b : a;
+    return low == -(double)INFINITY ? high : high + log1p(exp(low - high));
+}
+
+/* The sink takes its share of the weights, dropout drops some and scales the rest; then lse and weights go out. */
+static void finish_row(const struct tile *tile, int64_t query, char *weights, double lse) {
+    const struct run *run = tile->run;
+    const struct softattn_attention_problem *problem = run->problem;
+    const int64_t bytes = run->real_bytes;
+    const double sink = query_sink(tile);
+    const double full_lse = lse != lse ? lse : add_logs(lse, sink);
+    const double factor = sink == -(double)INFINITY || lse == -(double)INFINITY ? 1 : exp(lse - full_lse);
+    const double kept = problem->dropout < 1 ? factor / (1 - problem->dropout) : 0;
+    for (int64_t key = tile->first_key; key < tile->last_key && (factor != 1 || problem->dropout > 0); key++) {
+        uint8_t keep = 1;
+        if (problem->dropout > 0) {
+            softattn_dropout_keep(&run->dropout, tile->sequence_index * problem->heads_q + tile->head, query, key, 1,
+                                  &keep);
+        }
+        const int64_t j = key - tile->first_key;
+        softattn_put_real(weights, j, keep ? softattn_get_real(weights, j, bytes) * kept : 0, bytes);
+    }
+    if (problem->lse.data != NULL) {
+        softattn_put_real(address(&problem->lse, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes),
+                          0, full_lse, bytes);
+    }
+    if (problem->weights.data != NULL) {
+        char *row = address(&problem->weights, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes);
+        for (int64_t key = 0; key < problem->seq_kv; key++) {
+            const bool inside = key >= tile->sequence.key_base + tile->first_key &&
+                                key < tile->sequence.key_base + tile->last_key;
+            const int64_t j = key - tile->sequence.key_base - tile->first_key;
+            softattn_put_real(row, key * problem->weights.col, inside ? softattn_get_real(weights, j, bytes) : 0, bytes);
+        }
+    }
+}
+
+static void weigh_row(const struct tile *tile, int64_t query) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    char *scores = tile->scratch.scores + (query - tile->first_query) * problem->seq_kv * bytes;
+    const struct softattn_interval interval = softattn_visible_keys(problem, &tile->sequence, query);
+    const bool shaped = problem->softcap > 0 || problem->alibi.data != NULL;
+    double lse_memory = 0;
+    struct softattn_row row = {.cols = tile->last_key - tile->first_key, .x = scores, .y = scores, .empty_is_zero = 1};
+    if (shaped) {
+        shape_scores(tile, query, scores);
+    }
+    row.scale = shaped ? 1 : problem->scale;
+    row.first = min_i64(max_i64(interval.low - tile->first_key, 0), row.cols);
+    row.last = max_i64(min_i64(interval.high - tile->first_key, row.cols), row.first);
+    row.bias = mask_row(tile, &problem->bias, query, bytes);
+    row.bias_stride = problem->bias.col;
+    row.keep = keep_row(tile, query, &row.keep_stride);
+    row.scratch = tile->scratch.row;
+    row.lse = &lse_memory;
+    problem->kernels->softmax_row(&row);
+    finish_row(tile, query, scores, softattn_get_real((const char *)&lse_memory, 0, bytes));
+}
+
+/* ---- Tiles ---- */
+
+/* Weighted values with masked keys passed over: where a masked value is infinite or NaN, 0 times it would be NaN. */
+static void add_values_one_by_one(const struct tile *tile, struct matrix v) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    for (int64_t i = 0; i < tile->queries; i++) {
+        const int64_t query = tile->first_query + i;
+        const struct softattn_interval interval = softattn_visible_keys(problem, &tile->sequence, query);
+        for (int64_t d = 0; d < problem->dim_v; d++) {
+            double sum = 0;
+            for (int64_t key = tile->first_key; key < tile->last_key; key++) {
+                const int64_t j = key - tile->first_key;
+                if (visible(tile, query, key, interval)) {
+                    sum += softattn_get_real(tile->scratch.scores, i * problem->seq_kv + j, bytes) *
+                           softattn_get_real(v.data, j * v.stride + d, bytes);
+                }
+            }
+            softattn_put_real(tile->scratch.out, i * problem->dim_v + d, sum, bytes);
+        }
+    }
+}
+
+static void write_out(const struct tile *tile) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes, dim = problem->dim_v;
+    for (int64_t i = 0; i < tile->queries; i++) {
+        char *to = address(&problem->out, tile->sequence.batch, tile->head,
+                           tile->sequence.query_base + tile->first_query + i, bytes);
+        const char *from = tile->scratch.out + i * dim * bytes;
+        for (int64_t d = 0; d < dim && problem->out.col != 1; d++) {
+            memcpy(to + d * problem->out.col * bytes, from + d * bytes, (size_t)bytes);
+        }
+        if (problem->out.col == 1) {
+            memcpy(to, from, (size_t)(dim * bytes));
+        }
+    }
+}
+
+static void find_visible_keys(struct tile *tile) {
+    tile->first_key = tile->sequence.keys;
+    tile->last_key = 0;
+    for (int64_t i = 0; i < tile->queries; i++) {
+        const struct softattn_interval seen =
+            softattn_visible_keys(tile->run->problem, &tile->sequence, tile->first_query + i);
+        if (seen.low < seen.high) {
+            tile->first_key = min_i64(tile->first_key, seen.low);
+            tile->last_key = max_i64(tile->last_key, seen.high);
+        }
+    }
+    tile->first_key = min_i64(tile->first_key, tile->last_key);
+}
+
+static void run_tile(struct tile *tile) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    find_visible_keys(tile);
+    multiply_scores(tile);
+    for (int64_t i = 0; i < tile->queries; i++) {
+        weigh_row(tile, tile->first_query + i);
+    }
+    const int64_t keys = tile->last_key - tile->first_key;
+    const struct matrix v = visible_rows(tile, &problem->v, problem->dim_v, tile->scratch.v);
+    if (keys == 0) {
+        memset(tile->scratch.out, 0, (size_t)(tile->queries * problem->dim_v * tile->run->real_bytes));
+    } else if (problem->kernels->all_finite(keys, problem->dim_v, v.data, v.stride)) {
+        multiply_values(tile, v);
+    } else {
+        add_values_one_by_one(tile, v);
+    }
+    write_out(tile);
+}
+
+static int64_t query_blocks(const struct softattn_attention_problem *problem) {
+    return (problem->seq_q + QUERY_TILE - 1) / QUERY_TILE;
+}
+
+static void worker(void *context, int64_t index) {
+    struct run *run = context;
+    const struct softattn_attention_problem *problem = run->problem;
+    const int64_t tasks = problem->batch * problem->heads_q * run->blocks;
+    struct tile tile = {.run = run};
+    cut_scratch(problem, run->scratch + (uint64_t)index * run->worker_bytes, &tile.scratch);
+    for (;;) {
+        const int64_t next = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+        if (next >= tasks) {
+            return;
+        }
+        tile.first_query = (run->blocks - 1 - next % run->blocks) * QUERY_TILE;
+        tile.head = next / run->blocks % problem->heads_q;
+        tile.sequence_index = next / run->blocks / problem->heads_q;
+        tile.sequence = softattn_sequence_at(problem, tile.sequence_index);
+        /* in the padded layout queries after the sequence's length are there, and see nothing */
+        const int64_t rows = problem->query_offsets != NULL ? tile.sequence.queries : problem->seq_q;
+        tile.queries = min_i64(QUERY_TILE, rows - tile.first_query);
+        if (tile.queries > 0) {
+            run_tile(&tile);
+        }
+    }
+}
+
+void softattn_blas_plan(const struct softattn_attention_problem *problem, int32_t threads,
+                        struct softattn_attention_shape *shape) {
+    struct scratch unused;
+    shape->query_tile = QUERY_TILE;
+    shape->key_tile = problem->seq_kv;
+    shape->key_chunk = problem->seq_kv;
+    shape->tasks = problem->batch * problem->heads_q * query_blocks(problem);
+    shape->scratch_bytes =
+        (uint64_t)max_i64(1, min_i64(threads, shape->tasks)) * cut_scratch(problem, NULL, &unused);
+    shape->kernel = softattn_blas_available() ? "matrix products by openblas" : "matrix products by own kernel";
+}
+
+void softattn_blas_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
+                           void *scratch) {
+    struct scratch unused;
+    struct run run = {.problem = problem, .scratch = scratch};
+    run.real_bytes = problem->kernels->real_bytes;
+    run.blocks = query_blocks(problem);
+    run.work_limit = softattn_blas_available() ? softattn_blas_work_limit() : 0;
+    run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
+    run.worker_bytes = cut_scratch(problem, NULL, &unused);
+    atomic_init(&run.next, 0);
+    const int64_t tasks = problem->batch * problem->heads_q * run.blocks;
+    softattn_runtime_run(runtime, min_i64(runtime->threads, tasks), worker, &run);
+}

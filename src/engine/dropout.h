@@ -1,0 +1,27 @@
+/*
+ * Dropout of attention weights by a counter-based generator, so that the mask depends on nothing but
+ * (seed, offset, batch, head, query, key) and anyone can compute it again.
+ *
+ * The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+ *   key     = (low 32 bits of seed, high 32 bits of seed)
+ *   counter = (key index / 4, query index, batch * heads_q + head, offset), each taken modulo 2^32, the high half of
+ *             offset added to the third word
+ *   output word (key index mod 4), divided by 2^32, is u in [0, 1); the weight is dropped when u < probability.
+ */
+#ifndef SOFTATTN_ENGINE_DROPOUT_H
+#define SOFTATTN_ENGINE_DROPOUT_H
+
+#include <stdint.h>
+
+struct softattn_dropout {
+    uint64_t seed, offset;
+    uint64_t threshold; /* probability * 2^32, rounded down; words below it are dropped */
+};
+
+struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed, uint64_t offset);
+
+/* keep[i] = 1 or 0 for keys first_key + i, i < keys. head_index: batch * heads_q + head. */
+void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query, int64_t first_key,
+                           int64_t keys, uint8_t *keep);
+
+#endif

@@ -1,0 +1,272 @@
+/*
+ * The fused engine: cuts a problem into blocks (fused_block.h) and lets workers take them, longest first, from a shared
+ * counter. Where blocks are too few for the threads, the chunks of each block become tasks of their own, and whoever
+ * ends the last of them merges all, in order: the same arithmetic, so the same bits.
+ */
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "engine/fused_block.h"
+#include "platform/cpu.h"
+
+enum { ALIGNMENT = 64, TASKS_PER_THREAD = 4 };
+
+/* How sequences are cut; the same for every sequence but for their numbers of rows. */
+struct cut {
+    int64_t lanes, register_block; /* queries per vector; per register block */
+    int64_t block_rows;            /* most rows of a block */
+    bool in_rows;
+    bool split;                    /* tasks are chunks of blocks */
+    int64_t chunks;                /* most chunks of a sequence */
+    int64_t tasks;
+};
+
+struct task {
+    int64_t sequence, head_kv, block, chunk;
+};
+
+struct run {
+    const struct softattn_attention_problem *problem;
+    struct cut cut;
+    struct softattn_dropout dropout;
+    char *worker_scratch, *partials;
+    uint64_t worker_bytes, partial_bytes;
+    atomic_llong *remaining; /* with split: chunks of each block that have not ended */
+    atomic_llong next;
+};
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+static int64_t group_of(const struct softattn_attention_problem *problem) { return problem->heads_q / problem->heads_kv; }
+
+/* Blocks of a sequence with `rows` rows: as even as whole vectors allow. */
+static int64_t blocks_of(const struct cut *cut, int64_t rows) { return ceil_div(rows, cut->block_rows); }
+
+/*
+ * K and V of one head that do not stay in the second-level cache are read by four register blocks at a time; otherwise
+ * one at a time leaves more tasks.
+ */
+static int64_t register_blocks_per_task(const struct softattn_attention_problem *problem) {
+    const double bytes =
+        (double)problem->seq_kv * (double)(problem->dim_qk + problem->dim_v) * problem->kernels->real_bytes;
+    return bytes > 0.5 * (double)softattn_cpu_cache_bytes(2) ? SOFTATTN_SUB_BLOCKS : 1;
+}
+
+static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads) {
+    const struct softattn_kernels *kernels = problem->kernels;
+    const int64_t rows = group_of(problem) * problem->seq_q;
+    struct cut cut = {.lanes = kernels->lanes()};
+    cut.register_block = cut.lanes * kernels->query_vectors;
+    cut.in_rows = rows <= kernels->decode_rows;
+    cut.chunks = max_i64(1, ceil_div(problem->seq_kv, SOFTATTN_KEY_CHUNK));
+    const int64_t heads = problem->batch * problem->heads_kv;
+    int64_t sub_blocks = register_blocks_per_task(problem);
+    while (sub_blocks > 1 && heads * ceil_div(rows, cut.register_block * sub_blocks) < TASKS_PER_THREAD * threads &&
+           threads > 1) {
+        sub_blocks /= 2;
+    }
+    cut.block_rows = cut.in_rows ? max_i64(rows, 1) : cut.register_block * sub_blocks;
+    const int64_t blocks = max_i64(blocks_of(&cut, rows), 1);
+    cut.split = threads > 1 && cut.chunks > 1 && heads * blocks < TASKS_PER_THREAD * threads;
+    cut.tasks = heads * blocks * (cut.split ? cut.chunks : 1);
+    return cut;
+}
+
+/* Most rows that a block's arrays hold: the lanes layout pads to whole vectors. */
+static int64_t padded_rows(const struct softattn_attention_problem *problem, const struct cut *cut) {
+    const int64_t rows = min_i64(cut->block_rows, group_of(problem) * max_i64(problem->seq_q, 1));
+    return cut->in_rows ? rows : ceil_div(rows, cut->lanes) * cut->lanes;
+}
+
+static int64_t blocks_in_all(const struct softattn_attention_problem *problem, const struct cut *cut) {
+    return problem->batch * problem->heads_kv * max_i64(blocks_of(cut, group_of(problem) * problem->seq_q), 1);
+}
+
+bool softattn_fused_serves(const struct softattn_attention_problem *problem) { return problem->weights.data == NULL; }
+
+static uint64_t split_bytes(const struct softattn_attention_problem *problem, const struct cut *cut) {
+    const int64_t blocks = blocks_in_all(problem, cut);
+    return cut->split ? round_up((uint64_t)blocks * sizeof(atomic_llong)) +
+                            (uint64_t)(blocks * cut->chunks) *
+                                softattn_partial_bytes(problem, padded_rows(problem, cut))
+                      : 0;
+}
+
+void softattn_fused_plan(const struct softattn_attention_problem *problem, int32_t threads,
+                         struct softattn_attention_shape *shape) {
+    const struct cut cut = cut_problem(problem, threads);
+    const int64_t workers = max_i64(1, min_i64(threads, cut.tasks));
+    const int64_t rows = padded_rows(problem, &cut);
+    shape->query_tile = cut.block_rows;
+    shape->key_tile = SOFTATTN_KEY_TILE;
+    shape->key_chunk = SOFTATTN_KEY_CHUNK;
+    shape->tasks = cut.tasks;
+    shape->scratch_bytes =
+        (uint64_t)workers * softattn_fused_scratch_bytes(problem, rows, cut.in_rows) + split_bytes(problem, &cut);
+    shape->kernel = cut.in_rows ? "decode: keys in lanes" : "prefill: queries in lanes";
+}
+
+/* ---- Execution ---- */
+
+/* Tasks run block-last-to-first inside a head: with a causal mask the later blocks see more keys. */
+static struct task task_at(const struct run *run, int64_t index) {
+    const struct softattn_attention_problem *problem = run->problem;
+    const int64_t chunks = run->cut.split ? run->cut.chunks : 1;
+    const int64_t blocks = max_i64(blocks_of(&run->cut, group_of(problem) * problem->seq_q), 1);
+    struct task task;
+    task.chunk = index % chunks;
+    index /= chunks;
+    task.block = blocks - 1 - index % blocks;
+    index /= blocks;
+    task.head_kv = index % problem->heads_kv;
+    task.sequence = index / problem->heads_kv;
+    return task;
+}
+
+/* Cuts the block's rows into register blocks of whole vectors, as even as possible. */
+static void cut_sub_blocks(struct softattn_fused_block *block, const struct cut *cut) {
+    const int64_t vectors = ceil_div(block->rows, cut->lanes);
+    block->lanes = cut->lanes;
+    block->sub_blocks = ceil_div(block->rows, cut->register_block);
+    for (int64_t s = 0; s <= block->sub_blocks; s++) {
+        block->sub_row[s] = s * vectors / block->sub_blocks * cut->lanes;
+    }
+}
+
+/* False when the sequence has no such block. Blocks split the vectors of rows evenly. */
+static bool set_up_block(const struct run *run, const struct task *task, struct softattn_fused_scratch *scratch,
+                         struct softattn_fused_block *block) {
+    const struct softattn_attention_problem *problem = run->problem;
+    *block = (struct softattn_fused_block){.problem = problem, .scratch = scratch, .dropout = run->dropout};
+    block->sequence = softattn_sequence_at(problem, task->sequence);
+    block->sequence_index = task->sequence;
+    block->head_kv = task->head_kv;
+    block->group = group_of(problem);
+    block->real_bytes = problem->kernels->real_bytes;
+    block->in_rows = run->cut.in_rows;
+    const int64_t rows = block->group * block->sequence.queries;
+    const int64_t blocks = blocks_of(&run->cut, rows);
+    if (task->block >= blocks) {
+        return false;
+    }
+    const int64_t unit = run->cut.in_rows ? 1 : run->cut.lanes;
+    const int64_t units = ceil_div(rows, unit);
+    block->first_row = task->block * units / blocks * unit;
+    block->rows = min_i64((task->block + 1) * units / blocks * unit, rows) - block->first_row;
+    cut_sub_blocks(block, &run->cut);
+    return true;
+}
+
+/* Chunks that hold keys which some row of the block may see. */
+static void chunk_range(const struct softattn_fused_block *block, int64_t *first, int64_t *last) {
+    *first = block->first_key < block->last_key ? block->first_key / SOFTATTN_KEY_CHUNK : 0;
+    *last = block->first_key < block->last_key ? ceil_div(block->last_key, SOFTATTN_KEY_CHUNK) : 0;
+}
+
+static void run_whole_block(struct softattn_fused_block *block) {
+    const struct softattn_fused_scratch *scratch = block->scratch;
+    int64_t first, last;
+    softattn_block_prepare(block);
+    chunk_range(block, &first, &last);
+    softattn_block_chunk(block, first, &scratch->total);
+    for (int64_t chunk = first + 1; chunk < last; chunk++) {
+        softattn_block_chunk(block, chunk, &scratch->chunk);
+        softattn_block_merge(block, &scratch->total, &scratch->chunk);
+    }
+    softattn_block_finish(block, &scratch->total);
+}
+
+static struct softattn_partial partial_at(const struct run *run, int64_t block_index, int64_t chunk) {
+    char *memory = run->partials + (uint64_t)(block_index * run->cut.chunks + chunk) * run->partial_bytes;
+    return softattn_partial_cut(run->problem, padded_rows(run->problem, &run->cut), memory);
+}
+
+static void run_chunk_of_block(struct run *run, const struct task *task, struct softattn_fused_block *block) {
+    const int64_t blocks = max_i64(blocks_of(&run->cut, group_of(run->problem) * run->problem->seq_q), 1);
+    const int64_t index = (task->sequence * run->problem->heads_kv + task->head_kv) * blocks + task->block;
+    int64_t first, last;
+    softattn_block_prepare(block);
+    chunk_range(block, &first, &last);
+    if ((task->chunk >= first && task->chunk < last) || task->chunk == first) {
+        const struct softattn_partial partial = partial_at(run, index, task->chunk);
+        softattn_block_chunk(block, task->chunk, &partial);
+    }
+    if (atomic_fetch_sub_explicit(&run->remaining[index], 1, memory_order_acq_rel) == 1) {
+        const struct softattn_partial total = partial_at(run, index, first);
+        for (int64_t chunk = first + 1; chunk < last; chunk++) {
+            const struct softattn_partial partial = partial_at(run, index, chunk);
+            softattn_block_merge(block, &total, &partial);
+        }
+        softattn_block_finish(block, &total);
+    }
+}
+
+/* Queries after a sequence's length, in the padded layout, see nothing: 0 and -infinity. */
+static void clear_padding_queries(const struct run *run, const struct task *task,
+                                  struct softattn_fused_scratch *scratch) {
+    const struct softattn_attention_problem *problem = run->problem;
+    struct softattn_fused_block block = {.problem = problem, .scratch = scratch};
+    block.sequence = softattn_sequence_at(problem, task->sequence);
+    const int64_t padding = problem->seq_q - block.sequence.queries;
+    if (problem->query_offsets != NULL || padding == 0) {
+        return;
+    }
+    block.sequence.query_base += block.sequence.queries;
+    block.sequence.queries = padding;
+    block.head_kv = task->head_kv;
+    block.group = group_of(problem);
+    block.real_bytes = problem->kernels->real_bytes;
+    block.in_rows = true;
+    softattn_block_write_empty(&block);
+}
+
+static void worker(void *context, int64_t index) {
+    struct run *run = context;
+    const struct cut *cut = &run->cut;
+    struct softattn_fused_scratch scratch;
+    softattn_fused_scratch_cut(run->problem, padded_rows(run->problem, cut), cut->in_rows,
+                               run->worker_scratch + (uint64_t)index * run->worker_bytes, &scratch);
+    for (;;) {
+        const int64_t next = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+        if (next >= cut->tasks) {
+            return;
+        }
+        const struct task task = task_at(run, next);
+        struct softattn_fused_block block;
+        if (task.block == 0 && task.chunk == 0) {
+            clear_padding_queries(run, &task, &scratch);
+        }
+        if (!set_up_block(run, &task, &scratch, &block)) {
+            continue;
+        }
+        if (cut->split) {
+            run_chunk_of_block(run, &task, &block);
+        } else {
+            run_whole_block(&block);
+        }
+    }
+}
+
+void softattn_fused_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
+                            void *scratch) {
+    struct run run = {.problem = problem, .cut = cut_problem(problem, runtime->threads)};
+    const int64_t workers = max_i64(1, min_i64(runtime->threads, run.cut.tasks));
+    const int64_t rows = padded_rows(problem, &run.cut);
+    run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
+    run.worker_bytes = softattn_fused_scratch_bytes(problem, rows, run.cut.in_rows);
+    run.worker_scratch = scratch;
+    if (run.cut.split) {
+        const int64_t blocks = blocks_in_all(problem, &run.cut);
+        run.remaining = (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)workers * run.worker_bytes);
+        run.partials = (char *)run.remaining + round_up((uint64_t)blocks * sizeof(atomic_llong));
+        run.partial_bytes = softattn_partial_bytes(problem, rows);
+        for (int64_t block = 0; block < blocks; block++) {
+            atomic_init(&run.remaining[block], run.cut.chunks);
+        }
+    }
+    atomic_init(&run.next, 0);
+    softattn_runtime_run(runtime, workers, worker, &run);
+}

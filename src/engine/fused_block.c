@@ -1,0 +1,254 @@
+/* What both layouts of a block share: scratch, visible keys, chunks, merging, outputs. */
+#include "engine/fused_block.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/reals.h"
+
+enum { ALIGNMENT = 64 };
+
+/* Hands out consecutive aligned pieces; with memory NULL it only counts. */
+struct cutter {
+    char *memory;
+    uint64_t used;
+};
+
+static char *cut(struct cutter *cutter, int64_t elements, int64_t element_bytes) {
+    char *piece = cutter->memory == NULL ? NULL : cutter->memory + cutter->used;
+    cutter->used += ((uint64_t)(elements * element_bytes) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return piece;
+}
+
+static struct softattn_partial cut_partial(const struct softattn_attention_problem *problem, int64_t rows,
+                                           struct cutter *cutter) {
+    const int64_t bytes = problem->kernels->real_bytes;
+    struct softattn_partial partial;
+    partial.out = cut(cutter, rows * problem->dim_v, bytes);
+    partial.max = cut(cutter, rows, bytes);
+    partial.sum = cut(cutter, rows, bytes);
+    return partial;
+}
+
+uint64_t softattn_partial_bytes(const struct softattn_attention_problem *problem, int64_t rows) {
+    struct cutter cutter = {NULL, 0};
+    cut_partial(problem, rows, &cutter);
+    return cutter.used;
+}
+
+struct softattn_partial softattn_partial_cut(const struct softattn_attention_problem *problem, int64_t rows,
+                                             char *memory) {
+    struct cutter cutter = {memory, 0};
+    return cut_partial(problem, rows, &cutter);
+}
+
+static uint64_t cut_scratch(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows, char *memory,
+                            struct softattn_fused_scratch *scratch) {
+    const int64_t bytes = problem->kernels->real_bytes;
+    const int64_t tile = SOFTATTN_KEY_TILE;
+    const int64_t register_block = (int64_t)problem->kernels->lanes() * problem->kernels->query_vectors;
+    const int64_t wide = in_rows || rows < register_block ? rows : register_block; /* rows that share one tile's arrays */
+    const bool addend = problem->bias.data != NULL || problem->keep.data != NULL || problem->block_map.data != NULL;
+    struct cutter cutter = {memory, 0};
+    scratch->q = cut(&cutter, rows * problem->dim_qk, bytes);
+    scratch->scores = cut(&cutter, wide * tile, bytes);
+    scratch->keys = cut(&cutter, in_rows ? problem->dim_qk * tile : 0, bytes);
+    scratch->k_copy = cut(&cutter, problem->k.col == 1 ? 0 : problem->dim_qk * tile, bytes);
+    scratch->v_copy = cut(&cutter, problem->v.col == 1 ? 0 : problem->dim_v * tile, bytes);
+    scratch->low = cut(&cutter, wide, bytes);
+    scratch->high = cut(&cutter, wide, bytes);
+    scratch->slope = cut(&cutter, problem->alibi.data != NULL ? wide : 0, bytes);
+    scratch->position = cut(&cutter, problem->alibi.data != NULL ? wide : 0, bytes);
+    scratch->sink = cut(&cutter, problem->sink.data != NULL ? rows : 0, bytes);
+    scratch->factor = cut(&cutter, rows, bytes);
+    scratch->lse = cut(&cutter, problem->lse.data != NULL ? rows : 0, bytes);
+    scratch->addend = cut(&cutter, addend ? wide * tile : 0, bytes);
+    scratch->drop = cut(&cutter, problem->dropout > 0 ? wide * tile : 0, bytes);
+    scratch->rows_out = cut(&cutter, problem->out.col == 1 ? 0 : problem->dim_v, bytes);
+    scratch->total = cut_partial(problem, rows, &cutter);
+    scratch->chunk = cut_partial(problem, rows, &cutter);
+    scratch->visible = (struct softattn_interval *)(void *)cut(&cutter, rows, sizeof *scratch->visible);
+    return cutter.used;
+}
+
+uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows) {
+    struct softattn_fused_scratch scratch;
+    return cut_scratch(problem, rows, in_rows, NULL, &scratch);
+}
+
+void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
+                                char *memory, struct softattn_fused_scratch *scratch) {
+    cut_scratch(problem, rows, in_rows, memory, scratch);
+}
+
+/* ---- Queries and visible keys ---- */
+
+void softattn_block_prepare(struct softattn_fused_block *block) {
+    struct softattn_interval *visible = block->scratch->visible;
+    block->first_key = INT64_MAX;
+    block->last_key = 0;
+    for (int64_t r = 0; r < block->rows; r++) {
+        visible[r] = softattn_visible_keys(block->problem, &block->sequence,
+                                           softattn_row_query(block, block->first_row + r));
+        if (visible[r].low < visible[r].high) {
+            block->first_key = visible[r].low < block->first_key ? visible[r].low : block->first_key;
+            block->last_key = visible[r].high > block->last_key ? visible[r].high : block->last_key;
+        }
+    }
+    if (block->in_rows) {
+        softattn_rows_pack(block);
+    } else {
+        softattn_lanes_pack(block);
+    }
+}
+
+/* ---- Chunks ---- */
+
+void softattn_block_clear_rows(const struct softattn_fused_block *block, const struct softattn_partial *partial,
+                               int64_t first, int64_t count) {
+    const int64_t dim = block->problem->dim_v, bytes = block->real_bytes;
+    memset(partial->out + first * dim * bytes, 0, (size_t)(count * dim * bytes));
+    memset(partial->sum + first * bytes, 0, (size_t)(count * bytes));
+    for (int64_t r = first; r < first + count; r++) {
+        softattn_put_real(partial->max, r, -(double)INFINITY, bytes);
+    }
+}
+
+const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t dim,
+                             int64_t key, int64_t keys, char *copy, int64_t *stride) {
+    const char *rows = softattn_key_address(block, view, key);
+    *stride = view->row;
+    if (view->col == 1) {
+        return rows;
+    }
+    for (int64_t j = 0; j < keys; j++) {
+        for (int64_t d = 0; d < dim; d++) {
+            memcpy(copy + (j * dim + d) * block->real_bytes, rows + (j * view->row + d * view->col) * block->real_bytes,
+                   (size_t)block->real_bytes);
+        }
+    }
+    *stride = dim;
+    return copy;
+}
+
+void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk, const struct softattn_partial *partial) {
+    const int64_t tiles_per_chunk = SOFTATTN_KEY_CHUNK / SOFTATTN_KEY_TILE;
+    int64_t first_tile = block->first_key / SOFTATTN_KEY_TILE;
+    int64_t last_tile = (block->last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE;
+    first_tile = first_tile > chunk * tiles_per_chunk ? first_tile : chunk * tiles_per_chunk;
+    last_tile = last_tile < (chunk + 1) * tiles_per_chunk ? last_tile : (chunk + 1) * tiles_per_chunk;
+    if (block->in_rows) {
+        softattn_rows_tiles(block, first_tile, last_tile, partial);
+    } else {
+        softattn_lanes_tiles(block, first_tile, last_tile, partial);
+    }
+}
+
+void softattn_block_merge(const struct softattn_fused_block *block, const struct softattn_partial *total,
+                          const struct softattn_partial *chunk) {
+    const struct softattn_kernels *kernels = block->problem->kernels;
+    const int64_t dim = block->problem->dim_v;
+    if (block->in_rows) {
+        kernels->merge_rows(block->rows, dim, total->out, dim, total->max, total->sum, chunk->out, dim, chunk->max,
+                            chunk->sum);
+        return;
+    }
+    for (int64_t s = 0; s < block->sub_blocks; s++) {
+        const int64_t start = block->sub_row[s] * block->real_bytes;
+        kernels->merge_lanes(dim, block->sub_row[s + 1] - block->sub_row[s], total->out + start * dim,
+                             total->max + start, total->sum + start, chunk->out + start * dim, chunk->max + start,
+                             chunk->sum + start);
+    }
+}
+
+/* ---- Outputs ---- */
+
+static void put_sinks(const struct softattn_fused_block *block) {
+    const struct softattn_view *sink = &block->problem->sink;
+    for (int64_t r = 0; r < block->rows; r++) {
+        const int64_t head = softattn_row_head(block, block->first_row + r);
+        const double logit = softattn_get_real(sink->data, head * sink->head, block->real_bytes);
+        softattn_put_real(block->scratch->sink, r, logit * SOFTATTN_LOG2_E, block->real_bytes);
+    }
+}
+
+/* Rows first … first + count - 1 of the block, all of one head, to the output. from: lanes layout, the rows' place in
+ * their sub-block of `width` lanes; rows layout, width is 0. */
+static void store_run(const struct softattn_fused_block *block, int64_t first, int64_t count, const char *from,
+                      int64_t width) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_kernels *kernels = problem->kernels;
+    const int64_t dim = problem->dim_v;
+    const int64_t head = softattn_row_head(block, block->first_row + first);
+    const int64_t query = softattn_row_query(block, block->first_row + first);
+    const char *factor = block->scratch->factor + first * block->real_bytes;
+    char *to = softattn_query_address(block, &problem->out, head, query, block->real_bytes);
+    if (problem->out.col == 1 && width > 0) {
+        kernels->store_lanes(count, dim, width, from, factor, to, problem->out.row);
+    } else if (problem->out.col == 1) {
+        kernels->store_rows(count, dim, from, dim, factor, to, problem->out.row);
+    } else {
+        for (int64_t r = 0; r < count; r++) {
+            char *row = block->scratch->rows_out;
+            const char *source = from + r * (width > 0 ? 1 : dim) * block->real_bytes;
+            if (width > 0) {
+                kernels->store_lanes(1, dim, width, source, factor + r * block->real_bytes, row, dim);
+            } else {
+                kernels->store_rows(1, dim, source, dim, factor + r * block->real_bytes, row, dim);
+            }
+            for (int64_t d = 0; d < dim; d++) {
+                memcpy(to + (r * problem->out.row + d * problem->out.col) * block->real_bytes,
+                       row + d * block->real_bytes, (size_t)block->real_bytes);
+            }
+        }
+    }
+}
+
+static void store_lse(const struct softattn_fused_block *block) {
+    const struct softattn_view *lse = &block->problem->lse;
+    for (int64_t r = 0; r < block->rows; r++) {
+        const int64_t row = block->first_row + r;
+        memcpy(softattn_query_address(block, lse, softattn_row_head(block, row), softattn_row_query(block, row),
+                                      block->real_bytes),
+               block->scratch->lse + r * block->real_bytes, (size_t)block->real_bytes);
+    }
+}
+
+void softattn_block_finish(const struct softattn_fused_block *block, const struct softattn_partial *total) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_fused_scratch *scratch = block->scratch;
+    if (problem->sink.data != NULL) {
+        put_sinks(block);
+    }
+    problem->kernels->finish(block->rows, problem->dropout < 1 ? 1 / (1 - problem->dropout) : 0,
+                             problem->sink.data != NULL ? scratch->sink : NULL, total->max, total->sum,
+                             scratch->factor, problem->lse.data != NULL ? scratch->lse : NULL);
+    for (int64_t r = 0; r < block->rows;) {
+        int64_t end = r + block->sequence.queries - softattn_row_query(block, block->first_row + r);
+        end = end < block->rows ? end : block->rows;
+        const char *from = total->out + r * problem->dim_v * block->real_bytes;
+        int64_t width = 0;
+        for (int64_t s = 0; s < block->sub_blocks && !block->in_rows; s++) {
+            if (r >= block->sub_row[s] && r < block->sub_row[s + 1]) {
+                end = end < block->sub_row[s + 1] ? end : block->sub_row[s + 1];
+                width = block->sub_row[s + 1] - block->sub_row[s];
+                from = total->out + (block->sub_row[s] * problem->dim_v + r - block->sub_row[s]) * block->real_bytes;
+            }
+        }
+        store_run(block, r, end - r, from, width);
+        r = end;
+    }
+    if (problem->lse.data != NULL) {
+        store_lse(block);
+    }
+}
+
+void softattn_block_write_empty(struct softattn_fused_block *block) {
+    const int64_t rows = block->group * block->sequence.queries;
+    block->rows = 1;
+    for (block->first_row = 0; block->first_row < rows; block->first_row++) {
+        softattn_block_clear_rows(block, &block->scratch->total, 0, 1);
+        softattn_block_finish(block, &block->scratch->total);
+    }
+}

@@ -1,0 +1,129 @@
+/*
+ * One block of the fused engine: some query rows of one key/value head, walked along the keys chunk by chunk. The rows
+ * are laid out in the vector lanes (fused_lanes.c) or, when they are few, one after another (fused_rows.c); which one
+ * changes no bit of the result.
+ *
+ * The query heads that share a key/value head are one list of rows: row r is query r % queries of the group's head
+ * r / queries, so that K and V are read once for all of them.
+ */
+#ifndef SOFTATTN_ENGINE_FUSED_BLOCK_H
+#define SOFTATTN_ENGINE_FUSED_BLOCK_H
+
+#include "engine/attention.h"
+#include "engine/dropout.h"
+#include "engine/visibility.h"
+
+enum { SOFTATTN_SUB_BLOCKS = 4 };
+
+/* Running results of a block: lanes layout out [dim_v][width], rows layout [rows][dim_v]; max and sum one per row. */
+struct softattn_partial {
+    char *out, *max, *sum;
+};
+
+/* Scratch of one worker, cut up once per run. Reals unless said otherwise. */
+struct softattn_fused_scratch {
+    char *q, *scores, *keys, *k_copy, *v_copy;
+    char *low, *high, *slope, *position, *sink, *factor, *lse;
+    char *addend, *drop, *rows_out;
+    struct softattn_partial total, chunk;
+    struct softattn_interval *visible; /* one per row of the block */
+};
+
+struct softattn_fused_block {
+    const struct softattn_attention_problem *problem;
+    struct softattn_fused_scratch *scratch;
+    struct softattn_sequence sequence;
+    int64_t sequence_index;    /* 0 … problem->batch - 1 */
+    struct softattn_dropout dropout;
+    int64_t head_kv, group;    /* key/value head; query heads per key/value head */
+    int64_t first_row, rows;   /* of group * queries */
+    int64_t first_key, last_key; /* keys that any row may see */
+    int64_t real_bytes;
+    bool in_rows;              /* layout */
+    int64_t lanes;
+    int64_t sub_blocks;        /* lanes layout: register blocks that share each tile of keys … */
+    int64_t sub_row[SOFTATTN_SUB_BLOCKS + 1]; /* … and where their rows start, counted in the block; multiples of lanes */
+};
+
+static inline int64_t softattn_row_head(const struct softattn_fused_block *block, int64_t row) {
+    return block->head_kv * block->group + row / block->sequence.queries;
+}
+static inline int64_t softattn_row_query(const struct softattn_fused_block *block, int64_t row) {
+    return row % block->sequence.queries;
+}
+
+/* Address of (sequence, head, position, 0) in a view over queries, and of (head_kv, key, 0) in k or v. */
+static inline char *softattn_query_address(const struct softattn_fused_block *block, const struct softattn_view *view,
+                                           int64_t head, int64_t query, int64_t element_bytes) {
+    return view->data + (block->sequence.batch * view->batch + head * view->head +
+                         (block->sequence.query_base + query) * view->row) * element_bytes;
+}
+static inline char *softattn_key_address(const struct softattn_fused_block *block, const struct softattn_view *view,
+                                         int64_t key) {
+    return view->data + (block->sequence.batch * view->batch + block->head_kv * view->head +
+                         (block->sequence.key_base + key) * view->row) * block->real_bytes;
+}
+
+/* Bytes of scratch for one worker whose blocks have at most `rows` rows (lanes layout: a multiple of the lanes). */
+uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows);
+void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
+                                char *memory, struct softattn_fused_scratch *scratch);
+
+/* Intervals of all rows and their hull; then the rows' queries, scaled, into scratch. */
+void softattn_block_prepare(struct softattn_fused_block *block);
+
+/* Bytes of one partial for at most `rows` rows, and the partial in that memory. */
+uint64_t softattn_partial_bytes(const struct softattn_attention_problem *problem, int64_t rows);
+struct softattn_partial softattn_partial_cut(const struct softattn_attention_problem *problem, int64_t rows,
+                                             char *memory);
+
+/* The keys of one chunk, into partial. */
+void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk, const struct softattn_partial *partial);
+
+/* Folds chunk into total; writes the total's rows to the problem's outputs. */
+void softattn_block_merge(const struct softattn_fused_block *block, const struct softattn_partial *total,
+                          const struct softattn_partial *chunk);
+void softattn_block_finish(const struct softattn_fused_block *block, const struct softattn_partial *total);
+
+/* Writes what rows that see no key at all become: output 0 (and the sink's share of the log-sum-exp). */
+void softattn_block_write_empty(struct softattn_fused_block *block);
+
+/* Rows first … first + count - 1 of a partial (lanes layout: a whole sub-block) as after no key at all. */
+void softattn_block_clear_rows(const struct softattn_fused_block *block, const struct softattn_partial *partial,
+                               int64_t first, int64_t count);
+
+/* Keys key … of k or v as rows of unit column stride: in place, or copied where the columns are strided. */
+const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t dim,
+                               int64_t key, int64_t keys, char *copy, int64_t *stride);
+
+/* The two layouts' parts of the above. */
+void softattn_lanes_pack(struct softattn_fused_block *block);
+void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
+                          const struct softattn_partial *partial);
+void softattn_rows_pack(struct softattn_fused_block *block);
+void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
+                         const struct softattn_partial *partial);
+
+/* ---- Masks of a tile (tile_masks.c) ---- */
+
+/* Where the lanes or rows of a tile's arrays stand: row r, key j at r * row + j * key. */
+struct softattn_tile_layout {
+    int64_t row, key;
+};
+
+struct softattn_tile_masks {
+    bool skip;               /* no row sees any key of the tile */
+    int64_t first, last;     /* keys of the tile that some row may see */
+    bool masked;             /* low and high are needed */
+    const void *addend, *drop; /* or NULL */
+};
+
+/* rows: first_row … of the block, count of them, padded to `padded` by copies of the last; tile starts at key. Fills the
+ * scratch arrays low, high, position, addend, drop for what the tile needs. */
+struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                                                    int64_t padded, int64_t key, struct softattn_tile_layout layout);
+
+/* Slopes of the rows, times log2(e), into scratch. */
+void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded);
+
+#endif

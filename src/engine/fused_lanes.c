@@ -1,0 +1,102 @@
+/* Blocks with queries in the vector lanes: prefill, and groups of query heads that share a key/value head. */
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/fused_block.h"
+#include "engine/reals.h"
+
+static int64_t sub_width(const struct softattn_fused_block *block, int64_t sub) {
+    return block->sub_row[sub + 1] - block->sub_row[sub];
+}
+
+/* Rows of a sub-block that are real; the lanes after them are padding. */
+static int64_t sub_count(const struct softattn_fused_block *block, int64_t sub) {
+    const int64_t rest = block->rows - block->sub_row[sub];
+    return rest < sub_width(block, sub) ? rest : sub_width(block, sub);
+}
+
+void softattn_lanes_pack(struct softattn_fused_block *block) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t bytes = block->real_bytes;
+    for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
+        const int64_t width = sub_width(block, sub), count = sub_count(block, sub);
+        char *to = block->scratch->q + block->sub_row[sub] * problem->dim_qk * bytes;
+        if (count < width) {
+            memset(to, 0, (size_t)(width * problem->dim_qk * bytes));
+        }
+        for (int64_t r = 0; r < count;) {
+            const int64_t row = block->first_row + block->sub_row[sub] + r;
+            const int64_t query = softattn_row_query(block, row);
+            int64_t run = block->sequence.queries - query;
+            run = run < count - r ? run : count - r;
+            const char *from = softattn_query_address(block, &problem->q, softattn_row_head(block, row), query, bytes);
+            if (problem->q.col == 1) {
+                problem->kernels->transpose(run, problem->dim_qk, problem->scale * SOFTATTN_LOG2_E, from, problem->q.row,
+                                            to + r * bytes, width);
+            } else {
+                for (int64_t d = 0; d < problem->dim_qk; d++) {
+                    for (int64_t i = 0; i < run; i++) {
+                        problem->kernels->transpose(1, 1, problem->scale * SOFTATTN_LOG2_E,
+                                                    from + (i * problem->q.row + d * problem->q.col) * bytes, 1,
+                                                    to + (d * width + r + i) * bytes, 1);
+                    }
+                }
+            }
+            r += run;
+        }
+    }
+}
+
+void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
+                          const struct softattn_partial *partial) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t bytes = block->real_bytes;
+    bool fresh[SOFTATTN_SUB_BLOCKS];
+    for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
+        fresh[sub] = true;
+    }
+    for (int64_t t = first_tile; t < last_tile; t++) {
+        const int64_t key = t * SOFTATTN_KEY_TILE;
+        const int64_t keys = block->last_key - key < SOFTATTN_KEY_TILE ? block->last_key - key : SOFTATTN_KEY_TILE;
+        struct softattn_tile tile = {.dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
+        tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
+        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy, &tile.k_stride);
+        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy, &tile.v_stride);
+        for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
+            const int64_t first_row = block->first_row + block->sub_row[sub];
+            const int64_t width = sub_width(block, sub), start = block->sub_row[sub] * bytes;
+            const struct softattn_tile_layout layout = {1, width};
+            const struct softattn_tile_masks masks =
+                softattn_tile_masks_make(block, first_row, sub_count(block, sub), width, key, layout);
+            if (masks.skip) {
+                continue;
+            }
+            if (problem->alibi.data != NULL) {
+                softattn_tile_slopes(block, first_row, sub_count(block, sub), width);
+                tile.slope = block->scratch->slope;
+                tile.position = block->scratch->position;
+            }
+            tile.vectors = width / block->lanes;
+            tile.first = masks.first;
+            tile.last = masks.last;
+            tile.masked = masks.masked;
+            tile.low = block->scratch->low;
+            tile.high = block->scratch->high;
+            tile.addend = masks.addend;
+            tile.drop = masks.drop;
+            tile.q = block->scratch->q + start * problem->dim_qk;
+            tile.scores = block->scratch->scores;
+            tile.out = partial->out + start * problem->dim_v;
+            tile.max = partial->max + start;
+            tile.sum = partial->sum + start;
+            tile.fresh = fresh[sub];
+            problem->kernels->attention_tile(&tile);
+            fresh[sub] = false;
+        }
+    }
+    for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
+        if (fresh[sub]) {
+            softattn_block_clear_rows(block, partial, block->sub_row[sub], sub_width(block, sub));
+        }
+    }
+}

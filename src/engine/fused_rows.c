@@ -1,0 +1,67 @@
+/* Blocks of a few query rows, one after another: decoding. Keys and value dimensions take the vector lanes. */
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/fused_block.h"
+#include "engine/reals.h"
+
+void softattn_rows_pack(struct softattn_fused_block *block) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t bytes = block->real_bytes;
+    for (int64_t r = 0; r < block->rows; r++) {
+        const int64_t row = block->first_row + r;
+        const char *from = softattn_query_address(block, &problem->q, softattn_row_head(block, row),
+                                                  softattn_row_query(block, row), bytes);
+        /* dim_qk rows of one element, dim_qk apart by the column stride, become one row */
+        problem->kernels->transpose(problem->dim_qk, 1, problem->scale * SOFTATTN_LOG2_E, from, problem->q.col,
+                                    block->scratch->q + r * problem->dim_qk * bytes, problem->dim_qk);
+    }
+}
+
+void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
+                         const struct softattn_partial *partial) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_tile_layout layout = {SOFTATTN_KEY_TILE, 1};
+    struct softattn_decode_tile tile = {.rows = block->rows, .dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
+    tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
+    tile.q = block->scratch->q;
+    tile.keys = block->scratch->keys;
+    tile.scores = block->scratch->scores;
+    tile.out = partial->out;
+    tile.max = partial->max;
+    tile.sum = partial->sum;
+    tile.fresh = true;
+    if (problem->alibi.data != NULL) {
+        softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
+        tile.slope = block->scratch->slope;
+        tile.position = block->scratch->position;
+    }
+    for (int64_t t = first_tile; t < last_tile; t++) {
+        const int64_t key = t * SOFTATTN_KEY_TILE;
+        const int64_t following = block->last_key - key - SOFTATTN_KEY_TILE;
+        const struct softattn_tile_masks masks =
+            softattn_tile_masks_make(block, block->first_row, block->rows, block->rows, key, layout);
+        if (masks.skip) {
+            continue;
+        }
+        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, masks.last, block->scratch->k_copy,
+                                    &tile.k_stride);
+        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, masks.last, block->scratch->v_copy,
+                                    &tile.v_stride);
+        tile.first = masks.first;
+        tile.last = masks.last;
+        tile.masked = masks.masked;
+        tile.low = block->scratch->low;
+        tile.high = block->scratch->high;
+        tile.addend = masks.addend;
+        tile.drop = masks.drop;
+        tile.prefetch_keys = following < 0 || problem->k.col != 1     ? 0
+                             : following < SOFTATTN_KEY_TILE          ? following
+                                                                      : SOFTATTN_KEY_TILE;
+        problem->kernels->decode_tile(&tile);
+        tile.fresh = false;
+    }
+    if (tile.fresh) {
+        softattn_block_clear_rows(block, partial, 0, block->rows);
+    }
+}

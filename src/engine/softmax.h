@@ -1,0 +1,40 @@
+/*
+ * The row-wise softmax engine: walks the rows of a strided problem and hands each to the row kernel.
+ * Everything was checked by the API layer.
+ */
+#ifndef SOFTATTN_ENGINE_SOFTMAX_H
+#define SOFTATTN_ENGINE_SOFTMAX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/runtime.h"
+#include "kernels/kernels.h"
+
+enum { SOFTATTN_ROW_RANK = 7 }; /* dimensions besides the axis */
+
+/* An array seen row by row; strides count elements. data NULL: operand not given. */
+struct softattn_row_operand {
+    char *data;
+    int64_t stride[SOFTATTN_ROW_RANK]; /* per row dimension, 0 where it broadcasts */
+    int64_t axis_stride;               /* along the axis; unused for one value per row */
+};
+
+struct softattn_softmax_problem {
+    const struct softattn_kernels *kernels;
+    int32_t rank;                      /* row dimensions, 0 … SOFTATTN_ROW_RANK, outermost first */
+    int64_t shape[SOFTATTN_ROW_RANK];
+    int64_t cols;                      /* size of the axis; may be 0 */
+    struct softattn_row_operand x, y, bias, keep, lengths, lse, row_max;
+    int32_t length_bytes;              /* 4 or 8: element size of lengths */
+    double scale;
+    bool causal;                       /* row i of the last row dimension sees columns <= i + causal_offset */
+    int64_t causal_offset;
+    int32_t output;                    /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
+    bool empty_is_zero;
+};
+
+/* False when scratch memory could not be had; nothing was written then. */
+bool softattn_softmax_execute(const struct softattn_softmax_problem *problem, const struct softattn_runtime *runtime);
+
+#endif

@@ -1,0 +1,189 @@
+/* What masks, bias, ALiBi and dropout ask of one tile of keys. */
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/fused_block.h"
+#include "engine/reals.h"
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Number of rows from `row` on that share a head, up to `end`. */
+static int64_t rows_of_head(const struct softattn_fused_block *block, int64_t row, int64_t end) {
+    return min_i64(end - row, block->sequence.queries - softattn_row_query(block, row));
+}
+
+/* ---- Block map ---- */
+
+enum map_state { MAP_ALL, MAP_NONE, MAP_SOME };
+
+static bool map_keeps(const struct softattn_fused_block *block, int64_t row, int64_t key) {
+    const struct softattn_view *map = &block->problem->block_map;
+    const int64_t block_row = softattn_row_query(block, row) / block->problem->block_q;
+    const int64_t block_col = key / block->problem->block_k;
+    return map->data[block->sequence.batch * map->batch + softattn_row_head(block, row) * map->head +
+                     block_row * map->row + block_col * map->col] != 0;
+}
+
+static enum map_state map_state_of(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                                   int64_t key, int64_t keys) {
+    bool any = false, all = true;
+    if (block->problem->block_map.data == NULL) {
+        return MAP_ALL;
+    }
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t j = key; j < key + keys; j = (j / block->problem->block_k + 1) * block->problem->block_k) {
+            const bool keeps = map_keeps(block, first_row + r, j);
+            any = any || keeps;
+            all = all && keeps;
+        }
+    }
+    return all ? MAP_ALL : any ? MAP_SOME : MAP_NONE;
+}
+
+static void apply_map(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
+                      int64_t keys, struct softattn_tile_layout layout) {
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t j = 0; j < keys; j++) {
+            if (!map_keeps(block, first_row + r, key + j)) {
+                softattn_put_real(block->scratch->addend, r * layout.row + j * layout.key, -(double)INFINITY,
+                                  block->real_bytes);
+            }
+        }
+    }
+}
+
+/* ---- Bias, keep mask, dropout ---- */
+
+static void pack_addend(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
+                        int64_t keys, struct softattn_tile_layout layout) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t end = first_row + count;
+    for (int64_t row = first_row; row < end;) {
+        const int64_t run = rows_of_head(block, row, end);
+        const int64_t head = softattn_row_head(block, row);
+        const int64_t query = softattn_row_query(block, row);
+        const char *bias = problem->bias.data;
+        const char *keep = problem->keep.data;
+        if (bias != NULL) {
+            bias = softattn_query_address(block, &problem->bias, head, query, block->real_bytes) +
+                   (block->sequence.key_base + key) * problem->bias.col * block->real_bytes;
+        }
+        if (keep != NULL) {
+            keep = softattn_query_address(block, &problem->keep, head, query, 1) +
+                   (block->sequence.key_base + key) * problem->keep.col;
+        }
+        problem->kernels->pack_addend(run, keys, bias, problem->bias.row, problem->bias.col, (const uint8_t *)keep,
+                                      problem->keep.row, problem->keep.col,
+                                      block->scratch->addend + (row - first_row) * layout.row * block->real_bytes,
+                                      layout.row, layout.key);
+        row += run;
+    }
+}
+
+static void pack_drop(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
+                      int64_t keys, struct softattn_tile_layout layout) {
+    for (int64_t r = 0; r < count; r++) {
+        uint8_t keep[SOFTATTN_KEY_TILE];
+        const int64_t row = first_row + r;
+        const int64_t head_index = block->sequence_index * block->problem->heads_q + softattn_row_head(block, row);
+        softattn_dropout_keep(&block->dropout, head_index, softattn_row_query(block, row), key, keys, keep);
+        for (int64_t j = 0; j < keys; j++) {
+            softattn_put_real(block->scratch->drop, r * layout.row + j * layout.key, keep[j], block->real_bytes);
+        }
+    }
+}
+
+/* Lanes that stand for no row copy the last row's values, so that they bring no surprises. */
+static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys, struct softattn_tile_layout layout,
+                      int64_t real_bytes) {
+    for (int64_t r = count; r < padded; r++) {
+        for (int64_t j = 0; j < keys; j++) {
+            memcpy(array + (r * layout.row + j * layout.key) * real_bytes,
+                   array + ((count - 1) * layout.row + j * layout.key) * real_bytes, (size_t)real_bytes);
+        }
+    }
+}
+
+/* ---- Intervals and positions ---- */
+
+static void put_interval(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded,
+                         int64_t key) {
+    for (int64_t r = 0; r < padded; r++) {
+        const int64_t own = first_row - block->first_row + (r < count ? r : count - 1);
+        const struct softattn_interval visible = block->scratch->visible[own];
+        const double low = (double)clamp(visible.low - key, 0, SOFTATTN_KEY_TILE);
+        const double high = (double)clamp(visible.high - key, 0, SOFTATTN_KEY_TILE);
+        softattn_put_real(block->scratch->low, r, low, block->real_bytes);
+        softattn_put_real(block->scratch->high, r, high, block->real_bytes);
+    }
+}
+
+static void put_positions(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded,
+                          int64_t key) {
+    for (int64_t r = 0; r < padded; r++) {
+        const int64_t row = first_row + (r < count ? r : count - 1);
+        const int64_t position = softattn_row_query(block, row) + block->sequence.offset - key;
+        softattn_put_real(block->scratch->position, r, (double)position, block->real_bytes);
+    }
+}
+
+void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded) {
+    const struct softattn_view *alibi = &block->problem->alibi;
+    for (int64_t r = 0; r < padded; r++) {
+        const int64_t head = softattn_row_head(block, first_row + (r < count ? r : count - 1));
+        const int64_t index = block->sequence_index * alibi->batch + head * alibi->head;
+        const double slope = softattn_get_real(alibi->data, index, block->real_bytes);
+        softattn_put_real(block->scratch->slope, r, slope * SOFTATTN_LOG2_E, block->real_bytes);
+    }
+}
+
+struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                                                    int64_t padded, int64_t key, struct softattn_tile_layout layout) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_interval *visible = block->scratch->visible + (first_row - block->first_row);
+    struct softattn_tile_masks masks = {.skip = true};
+    int64_t low = INT64_MAX, high = 0, highest_low = 0, lowest_high = INT64_MAX;
+    for (int64_t r = 0; r < count; r++) {
+        low = min_i64(low, visible[r].low);
+        high = visible[r].high > high ? visible[r].high : high;
+        highest_low = visible[r].low > highest_low ? visible[r].low : highest_low;
+        lowest_high = min_i64(lowest_high, visible[r].high);
+    }
+    /* whole groups of eight keys, so that the partial sums keep their keys */
+    masks.first = clamp(low - key, 0, SOFTATTN_KEY_TILE) / 8 * 8;
+    masks.last = clamp(high - key, 0, SOFTATTN_KEY_TILE);
+    if (masks.first >= masks.last) {
+        return masks;
+    }
+    const enum map_state map = map_state_of(block, first_row, count, key, masks.last);
+    if (map == MAP_NONE) {
+        return masks;
+    }
+    masks.skip = false;
+    masks.masked = highest_low > key + masks.first || lowest_high < key + masks.last;
+    if (masks.masked) {
+        put_interval(block, first_row, count, padded, key);
+    }
+    if (problem->alibi.data != NULL) {
+        put_positions(block, first_row, count, padded, key);
+    }
+    if (problem->bias.data != NULL || problem->keep.data != NULL || map == MAP_SOME) {
+        pack_addend(block, first_row, count, key, masks.last, layout);
+        if (map == MAP_SOME) {
+            apply_map(block, first_row, count, key, masks.last, layout);
+        }
+        pad_lanes(block->scratch->addend, count, padded, masks.last, layout, block->real_bytes);
+        masks.addend = block->scratch->addend;
+    }
+    if (problem->dropout > 0) {
+        pack_drop(block, first_row, count, key, masks.last, layout);
+        pad_lanes(block->scratch->drop, count, padded, masks.last, layout, block->real_bytes);
+        masks.drop = block->scratch->drop;
+    }
+    return masks;
+}

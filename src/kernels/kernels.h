@@ -1,0 +1,186 @@
+/*
+ * The kernel table: everything that is written once as a template and compiled once per instruction set and type.
+ *
+ * One const struct softattn_kernels describes one instruction set and one element type ("real": float or double).
+ * Pointers to reals are void * here so that the engines need no type of their own; strides and sizes count reals.
+ * Kernels check nothing: the API layer has. They allocate nothing, keep no state and touch only what is described.
+ *
+ * The order of arithmetic stated with each slot is the library's arithmetic contract (docs/arithmetic.md): every table
+ * with fused multiply-add gives the same bits as the generic one.
+ */
+#ifndef SOFTATTN_KERNELS_KERNELS_H
+#define SOFTATTN_KERNELS_KERNELS_H
+
+#include <stdint.h>
+
+/* Keys are counted in tiles, tiles in chunks, both from key 0 of a sequence: part of the arithmetic contract. */
+enum {
+    SOFTATTN_KEY_TILE = 64,
+    SOFTATTN_KEY_CHUNK = 512,
+    SOFTATTN_MAX_QUERY_BLOCK = 256, /* query_vectors * lanes() is at most this */
+    SOFTATTN_MAX_DECODE_ROWS = 16   /* decode_rows is at most this */
+};
+
+/* ---- Row-wise softmax ---- */
+
+enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
+
+/*
+ * One row of scores and what to make of it.
+ *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
+ *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
+ * scratch holds cols reals unless the row is plain (no bias, no keep, scale 1, first 0, last cols).
+ */
+struct softattn_row {
+    int64_t cols;
+    const void *x;
+    void *y;                /* NULL: only the statistics; may be x */
+    const void *bias;       /* NULL: none */
+    int64_t bias_stride;
+    const uint8_t *keep;    /* NULL: all */
+    int64_t keep_stride;
+    int64_t first, last;    /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
+    double scale;
+    int32_t output;         /* SOFTATTN_ROW_* */
+    int32_t empty_is_zero;  /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
+    int32_t stream;         /* 1: y is not read soon and lies out of cache: store around the caches */
+    const void *prefetch;   /* start of the next row of x, brought to the second-level cache meanwhile; NULL: none */
+    void *scratch;
+    void *lse, *max;        /* one real each; NULL: not wanted */
+};
+
+/* ---- Attention tiles ---- */
+
+/*
+ * A block of queries against one tile of keys, queries in the vector lanes.
+ * Arrays marked [n][block] have `block` reals per row, block = vectors * lanes; each lane is one query.
+ */
+struct softattn_tile {
+    int64_t vectors;        /* 1 … query_vectors: width of the block in vectors */
+    int64_t first, last;    /* keys of the tile to compute, 0 <= first < last <= SOFTATTN_KEY_TILE; first % 8 == 0 */
+    int64_t dim_qk, dim_v;
+    const void *q;          /* [dim_qk][block], scaled by scale * log2(e) */
+    const void *k;          /* key 0 of the tile */
+    int64_t k_stride;
+    const void *v;
+    int64_t v_stride;
+    void *scores;           /* [SOFTATTN_KEY_TILE][block] scratch */
+    void *out;              /* [dim_v][block], running weighted sum of the chunk */
+    void *max, *sum;        /* [block], running max (base 2) and sum of the chunk */
+    int32_t fresh;          /* 1: first tile of the chunk: out, max and sum hold nothing yet */
+    int32_t masked;         /* 1: low/high below apply */
+    const void *low, *high; /* [block] a lane sees keys low <= j < high of this tile, as reals */
+    double softcap;         /* soft-cap in base-2 units (cap * log2(e)); 0: none */
+    const void *addend;     /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
+    const void *slope;      /* [block] ALiBi slope * log2(e); NULL: none */
+    const void *position;   /* [block] i + offset - (key 0 of the tile), with slope */
+    const void *drop;       /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
+};
+
+/*
+ * A few query rows against one tile of keys, keys and then value dimensions in the lanes: the same arithmetic for each
+ * (query, key, dimension) as struct softattn_tile, laid out for decoding. [rows][n] arrays have the stride named.
+ */
+struct softattn_decode_tile {
+    int64_t rows;
+    int64_t first, last;
+    int64_t dim_qk, dim_v;
+    const void *q;          /* [rows][dim_qk], scaled by scale * log2(e) */
+    const void *k;
+    int64_t k_stride;
+    const void *v;
+    int64_t v_stride;
+    int64_t prefetch_keys;  /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
+    void *keys;             /* [dim_qk][SOFTATTN_KEY_TILE] scratch: the tile of keys transposed */
+    void *scores;           /* [rows][SOFTATTN_KEY_TILE] scratch */
+    void *out;              /* [rows][dim_v] */
+    void *max, *sum;        /* [rows] */
+    int32_t fresh;
+    int32_t masked;
+    const void *low, *high; /* [rows] */
+    double softcap;
+    const void *addend;     /* [rows][SOFTATTN_KEY_TILE] */
+    const void *slope;      /* [rows] */
+    const void *position;   /* [rows] */
+    const void *drop;       /* [rows][SOFTATTN_KEY_TILE] */
+};
+
+struct softattn_kernels {
+    const char *isa;
+    int32_t real_bytes;     /* 4 or 8 */
+    int32_t query_vectors;  /* vectors per query block */
+    int32_t decode_rows;    /* up to this many rows the decode layout is the faster one */
+
+    /* Reals per vector, at most 64. A function, because scalable vectors learn it at run time. */
+    int32_t (*lanes)(void);
+
+    /* Softmax of one row; see struct softattn_row. */
+    void (*softmax_row)(const struct softattn_row *row);
+
+    /*
+     * to[c * to_stride + r] = factor * from[r * from_stride + c], for r < rows, c < cols; factor 1 copies exactly.
+     */
+    void (*transpose)(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride, void *to,
+                      int64_t to_stride);
+
+    /* Whether every element of a rows x cols matrix is neither infinite nor NaN. */
+    int32_t (*all_finite)(int64_t rows, int64_t cols, const void *matrix, int64_t stride);
+
+    /*
+     * to[r * to_row + j * to_col] = the addend of row r, key j: -infinity where keep is 0 or bias is -infinity, else
+     * bias * log2(e), kept finite where bias is. bias or keep may be NULL, strides may be anything.
+     */
+    void (*pack_addend)(int64_t rows, int64_t keys, const void *bias, int64_t bias_row, int64_t bias_col,
+                        const uint8_t *keep, int64_t keep_row, int64_t keep_col, void *to, int64_t to_row,
+                        int64_t to_col);
+
+    /* One tile: scores, mask, running max and sum, weighted values. */
+    void (*attention_tile)(const struct softattn_tile *tile);
+    void (*decode_tile)(const struct softattn_decode_tile *tile);
+
+    /*
+     * Folds a chunk's (out, max, sum) into the totals of the chunks before it:
+     *   m = max(total_max, chunk_max), a = exp2(total_max - m), b = exp2(chunk_max - m)
+     *   total_out = fma(total_out, a, chunk_out * b), total_sum likewise, total_max = m
+     * Lane form: out is [dim][block], max and sum [block]; row form: out is [rows][dim].
+     */
+    void (*merge_lanes)(int64_t dim, int64_t block, void *total_out, void *total_max, void *total_sum,
+                        const void *chunk_out, const void *chunk_max, const void *chunk_sum);
+    void (*merge_rows)(int64_t rows, int64_t dim, void *total_out, int64_t total_stride, void *total_max,
+                       void *total_sum, const void *chunk_out, int64_t chunk_stride, const void *chunk_max,
+                       const void *chunk_sum);
+
+    /*
+     * Joins a sink logit if there is one, then factor[i] = keep_scale / sum (0 for an empty row) and
+     * lse[i] = ln(2) * max + ln(sum), for n rows or lanes. sink: base-2 logits, or NULL. lse may be NULL.
+     */
+    void (*finish)(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum, void *factor,
+                   void *lse);
+
+    /* to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0): the lanes' outputs as rows. */
+    void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, const void *from, const void *factor, void *to,
+                        int64_t to_stride);
+    /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0). */
+    void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor, void *to,
+                       int64_t to_stride);
+
+    /*
+     * c[i * c_stride + j] = sum over p ascending of a[i * a_row + p * a_col] * b[p * b_stride + j], one fma chain from
+     * 0 for each element: i < m, j < n, p < k.
+     */
+    void (*multiply)(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col, const void *b,
+                     int64_t b_stride, void *c, int64_t c_stride);
+};
+
+/* One row per instruction set of this build that this CPU runs. */
+struct softattn_isa {
+    const char *name;
+    const struct softattn_kernels *f32, *f64;
+};
+
+/* The usable instruction sets, best first, and by name (NULL: not usable here). */
+int32_t softattn_isas_usable(void);
+const struct softattn_isa *softattn_isa_at(int32_t index);
+const struct softattn_isa *softattn_isa_find(const char *name);
+
+#endif

@@ -1,0 +1,157 @@
+/* The vocabulary of simd.h for AVX2 with FMA. */
+#if !defined(__AVX2__) || !defined(__FMA__)
+#error compile with AVX2 and FMA
+#endif
+#include <immintrin.h>
+
+#include "kernels/simd/simd.h"
+
+#define TILE_ROWS        4
+#define TILE_VECTORS     3
+#define DECODE_TILE_ROWS 2
+#define DECODE_VECTORS   4
+#define DECODE_ROWS      4
+#define V_HAS_TRANSPOSE
+
+#if SOFTATTN_REAL_BITS == 32
+
+#define LANES 8
+typedef __m256 vec;
+typedef __m256 mask;
+
+ALWAYS_INLINE vec v_set(real x) { return _mm256_set1_ps(x); }
+ALWAYS_INLINE vec v_zero(void) { return _mm256_setzero_ps(); }
+ALWAYS_INLINE vec v_load(const real *p) { return _mm256_loadu_ps(p); }
+ALWAYS_INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
+ALWAYS_INLINE void v_stream(real *p, vec v) { _mm256_stream_ps(p, v); }
+ALWAYS_INLINE __m256i v_first(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
+    const __m256i first = v_first(n);
+    return _mm256_blendv_ps(v_set(fill), _mm256_maskload_ps(p, first), _mm256_castsi256_ps(first));
+}
+ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
+ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
+ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+ALWAYS_INLINE vec v_abs(vec a) { return _mm256_andnot_ps(v_set(-0.0f), a); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm256_or_ps(v_abs(a), _mm256_and_ps(s, v_set(-0.0f))); }
+ALWAYS_INLINE vec v_round(vec x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/* n is added to the exponent of p; a NaN converts to 0x80000000, which the shift makes 0. */
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_and_ps(m, _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent)));
+}
+ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
+ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_ps(m, n); }
+ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_ps(m) != 0; }
+ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
+
+ALWAYS_INLINE real v_reduce_add(vec v) {
+    __m128 a = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)));
+}
+ALWAYS_INLINE real v_reduce_max(vec v) {
+    __m128 a = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    a = _mm_max_ps(a, _mm_movehl_ps(a, a));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)));
+}
+
+/* Four elements of rows r and r + 4 meet in each register, and two rounds of unpacking inside its halves turn four such
+ * registers into columns. */
+ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * stride), 1);
+}
+ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    for (int64_t c = 0; c < 8; c += 4) {
+        const vec r0 = v_gather_parts(from + c, stride);
+        const vec r1 = v_gather_parts(from + c + stride, stride);
+        const vec r2 = v_gather_parts(from + c + 2 * stride, stride);
+        const vec r3 = v_gather_parts(from + c + 3 * stride, stride);
+        const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
+        const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
+        const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+        const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+        const vec f = v_set(factor);
+        v_store(to + (c + 0) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))));
+        v_store(to + (c + 1) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))));
+        v_store(to + (c + 2) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))));
+        v_store(to + (c + 3) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
+    }
+}
+
+#else
+
+#define LANES 4
+typedef __m256d vec;
+typedef __m256d mask;
+
+ALWAYS_INLINE vec v_set(real x) { return _mm256_set1_pd(x); }
+ALWAYS_INLINE vec v_zero(void) { return _mm256_setzero_pd(); }
+ALWAYS_INLINE vec v_load(const real *p) { return _mm256_loadu_pd(p); }
+ALWAYS_INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
+ALWAYS_INLINE void v_stream(real *p, vec v) { _mm256_stream_pd(p, v); }
+ALWAYS_INLINE __m256i v_first(int64_t n) {
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
+    const __m256i first = v_first(n);
+    return _mm256_blendv_pd(v_set(fill), _mm256_maskload_pd(p, first), _mm256_castsi256_pd(first));
+}
+ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) { _mm256_maskstore_pd(p, v_first(n), v); }
+ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
+ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
+ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
+ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm256_max_pd(a, b); }
+ALWAYS_INLINE vec v_abs(vec a) { return _mm256_andnot_pd(v_set(-0.0), a); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm256_or_pd(v_abs(a), _mm256_and_pd(s, v_set(-0.0))); }
+ALWAYS_INLINE vec v_round(vec x) { return _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/* AVX2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place
+ * of the exponent are 2^n. */
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+    const __m256i biased = _mm256_castpd_si256(v_add(n, v_set(0x1.8p52 + 1023)));
+    return _mm256_and_pd(m, v_mul(p, _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52))));
+}
+ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
+ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_NLT_UQ); }
+ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
+ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_pd(m, n); }
+ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_pd(m) != 0; }
+ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
+
+ALWAYS_INLINE real v_reduce_add(vec v) {
+    const __m128d a = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(a, _mm_unpackhi_pd(a, a)));
+}
+ALWAYS_INLINE real v_reduce_max(vec v) {
+    const __m128d a = _mm_max_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(a, _mm_unpackhi_pd(a, a)));
+}
+
+/* As for float, with rows r and r + 2 in the halves and one round of unpacking. */
+ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + 2 * stride), 1);
+}
+ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    for (int64_t c = 0; c < 4; c += 2) {
+        const vec even = v_gather_parts(from + c, stride);
+        const vec odd = v_gather_parts(from + c + stride, stride);
+        v_store(to + (c + 0) * to_stride, v_mul(v_set(factor), _mm256_unpacklo_pd(even, odd)));
+        v_store(to + (c + 1) * to_stride, v_mul(v_set(factor), _mm256_unpackhi_pd(even, odd)));
+    }
+}
+
+#endif
+
+#define V_PREFETCH(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define V_PREFETCH_FAR(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define V_FENCE()         _mm_sfence()

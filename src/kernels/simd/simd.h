@@ -1,0 +1,56 @@
+/*
+ * The vector vocabulary that the kernel templates are written in. One header per instruction set defines it for the
+ * type chosen by SOFTATTN_REAL_BITS (32: float, 64: double); this one only states what the words mean.
+ *
+ *   real, vec, mask         element, vector of LANES elements, one truth value per lane
+ *   LANES                   elements per vector; a constant, or a call where vectors are scalable
+ *   STRIPES                 partial sums of a row: 128 bytes of reals on every instruction set
+ *   v_set(x) v_zero()       all lanes alike
+ *   v_load(p) v_store(p, v) LANES elements, any alignment
+ *   v_stream(p, v)          store around the caches; p aligned to the vector
+ *   v_load_part(p, n, fill) elements 0 … n - 1 from memory, the rest fill; 0 <= n <= LANES; nothing else is touched
+ *   v_store_part(p, v, n)
+ *   v_add v_sub v_mul v_div IEEE, round to nearest even
+ *   v_fma(a, b, c)          a * b + c, rounded once (SSE2: twice)
+ *   v_max(a, b)             a > b ? a : b, so a NaN in a is passed over and one in b kept
+ *   v_abs(a) v_copysign(a, s)
+ *   v_round(x)              nearest integer, ties to even, where |x| < 2^22; unspecified elsewhere
+ *   v_scale_where(m, p, n)  p * 2^n where m, else 0. Where m holds, n is integral, 2^n and p * 2^n are normal, or p and
+ *                           n are NaN and so is the result
+ *   v_less(a, b) v_equal    comparisons, false where a NaN takes part
+ *   v_not_less(a, b)        the opposite of v_less, true where a NaN takes part
+ *   v_and(m, n)             of two masks
+ *   v_any(m)                whether any lane is true
+ *   v_select(m, a, b)       a where m, else b
+ *   v_reduce_add(v)         halving tree: lane i plus lane i + w/2, and so on
+ *   v_reduce_max(v)         the same with v_max
+ *   v_transpose(from, stride, to, to_stride, factor)   to[c * to_stride + r] = factor * from[r * stride + c] for a
+ *                           LANES x LANES block; defined where V_HAS_TRANSPOSE is
+ *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
+ *   V_FENCE()               orders streamed stores before what follows
+ *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
+ *   DECODE_TILE_ROWS, DECODE_VECTORS   shape of the register tile of the products with few rows
+ *   DECODE_ROWS             rows up to which the decode layout is used
+ */
+#ifndef SOFTATTN_KERNELS_SIMD_H
+#define SOFTATTN_KERNELS_SIMD_H
+
+#include <stdint.h>
+
+#if SOFTATTN_REAL_BITS == 32
+typedef float real;
+#define REAL_BYTES 4
+#elif SOFTATTN_REAL_BITS == 64
+typedef double real;
+#define REAL_BYTES 8
+#else
+#error SOFTATTN_REAL_BITS must be 32 or 64
+#endif
+
+#define STRIPES (128 / REAL_BYTES)
+#define REAL_INFINITY ((real)__builtin_inff())
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE static __attribute__((noinline))
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * The vocabulary of simd.h for SSE2, which has no fused multiply-add: v_fma rounds twice, so this is the one instruction
+ * set whose results differ from the others'.
+ */
+#if !defined(__SSE2__)
+#error compile with SSE2
+#endif
+#include <emmintrin.h>
+
+#include "kernels/simd/simd.h"
+
+#define TILE_ROWS        4
+#define TILE_VECTORS     3
+#define DECODE_TILE_ROWS 2
+#define DECODE_VECTORS   4
+#define DECODE_ROWS      4
+#define V_HAS_TRANSPOSE
+
+#if SOFTATTN_REAL_BITS == 32
+
+#define LANES 4
+typedef __m128 vec;
+typedef __m128 mask;
+
+ALWAYS_INLINE vec v_set(real x) { return _mm_set1_ps(x); }
+ALWAYS_INLINE vec v_zero(void) { return _mm_setzero_ps(); }
+ALWAYS_INLINE vec v_load(const real *p) { return _mm_loadu_ps(p); }
+ALWAYS_INLINE void v_store(real *p, vec v) { _mm_storeu_ps(p, v); }
+ALWAYS_INLINE void v_stream(real *p, vec v) { _mm_stream_ps(p, v); }
+ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
+    if (n == LANES) {
+        return v_load(p);
+    }
+    return _mm_setr_ps(n > 0 ? p[0] : fill, n > 1 ? p[1] : fill, n > 2 ? p[2] : fill, fill);
+}
+ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
+    if (n == LANES) {
+        v_store(p, v);
+        return;
+    }
+    if (n > 0) {
+        p[0] = _mm_cvtss_f32(v);
+    }
+    if (n > 1) {
+        p[1] = _mm_cvtss_f32(_mm_shuffle_ps(v, v, 1));
+    }
+    if (n > 2) {
+        p[2] = _mm_cvtss_f32(_mm_movehl_ps(v, v));
+    }
+}
+ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_ps(a, b); }
+ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_ps(a, b); }
+ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_ps(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_ps(a, b); }
+ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_ps(a, b); }
+ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_ps(v_set(-0.0f), a); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_ps(v_abs(a), _mm_and_ps(s, v_set(-0.0f))); }
+/* Adding and taking away 1.5 * 2^23 leaves the nearest integer. */
+ALWAYS_INLINE vec v_round(vec x) { return v_sub(v_add(x, v_set(0x1.8p23f)), v_set(0x1.8p23f)); }
+/* n is added to the exponent of p; a NaN converts to 0x80000000, which the shift makes 0. */
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+    const __m128i exponent = _mm_slli_epi32(_mm_cvtps_epi32(n), 23);
+    return _mm_and_ps(m, _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), exponent)));
+}
+ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_ps(a, b); }
+ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_ps(a, b); }
+ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_ps(a, b); }
+ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_ps(m, n); }
+ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_ps(m) != 0; }
+ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
+
+ALWAYS_INLINE real v_reduce_add(vec v) {
+    const vec a = v_add(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+ALWAYS_INLINE real v_reduce_max(vec v) {
+    const vec a = v_max(v, _mm_movehl_ps(v, v));
+    return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
+}
+
+ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    const vec f = v_set(factor);
+    vec r0 = v_load(from);
+    vec r1 = v_load(from + stride);
+    vec r2 = v_load(from + 2 * stride);
+    vec r3 = v_load(from + 3 * stride);
+    _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+    v_store(to, v_mul(f, r0));
+    v_store(to + to_stride, v_mul(f, r1));
+    v_store(to + 2 * to_stride, v_mul(f, r2));
+    v_store(to + 3 * to_stride, v_mul(f, r3));
+}
+
+#else
+
+#define LANES 2
+typedef __m128d vec;
+typedef __m128d mask;
+
+ALWAYS_INLINE vec v_set(real x) { return _mm_set1_pd(x); }
+ALWAYS_INLINE vec v_zero(void) { return _mm_setzero_pd(); }
+ALWAYS_INLINE vec v_load(const real *p) { return _mm_loadu_pd(p); }
+ALWAYS_INLINE void v_store(real *p, vec v) { _mm_storeu_pd(p, v); }
+ALWAYS_INLINE void v_stream(real *p, vec v) { _mm_stream_pd(p, v); }
+ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
+    return n == LANES ? v_load(p) : _mm_setr_pd(n > 0 ? p[0] : fill, fill);
+}
+ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
+    if (n == LANES) {
+        v_store(p, v);
+    } else if (n > 0) {
+        p[0] = _mm_cvtsd_f64(v);
+    }
+}
+ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_pd(a, b); }
+ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_pd(a, b); }
+ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_pd(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_pd(a, b); }
+ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_pd(a, b); }
+ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_pd(v_set(-0.0), a); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_pd(v_abs(a), _mm_and_pd(s, v_set(-0.0))); }
+ALWAYS_INLINE vec v_round(vec x) { return v_sub(v_add(x, v_set(0x1.8p52)), v_set(0x1.8p52)); }
+/* SSE2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place of
+ * the exponent are 2^n. */
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+    const __m128i biased = _mm_castpd_si128(v_add(n, v_set(0x1.8p52 + 1023)));
+    return _mm_and_pd(m, v_mul(p, _mm_castsi128_pd(_mm_slli_epi64(biased, 52))));
+}
+ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_pd(a, b); }
+ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_pd(a, b); }
+ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_pd(a, b); }
+ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_pd(m, n); }
+ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_pd(m) != 0; }
+ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
+
+ALWAYS_INLINE real v_reduce_add(vec v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
+ALWAYS_INLINE real v_reduce_max(vec v) { return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v))); }
+
+ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    const vec r0 = v_load(from);
+    const vec r1 = v_load(from + stride);
+    v_store(to, v_mul(v_set(factor), _mm_unpacklo_pd(r0, r1)));
+    v_store(to + to_stride, v_mul(v_set(factor), _mm_unpackhi_pd(r0, r1)));
+}
+
+#endif
+
+ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return v_add(v_mul(a, b), c); }
+
+#define V_PREFETCH(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define V_PREFETCH_FAR(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define V_FENCE()         _mm_sfence()

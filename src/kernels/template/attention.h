@@ -1,0 +1,224 @@
+/*
+ * Attention with queries in the lanes (struct softattn_tile), after the formulation S^T = K Q^T, O^T = V^T P^T:
+ * K and V are read as scalars in their own layout, and nothing is ever summed across lanes.
+ *
+ * Order of arithmetic, the same for every lane whatever else the tile holds:
+ *   score      one fma chain over dim_qk ascending from 0
+ *   max        of the tile's visible scores and the running max m
+ *   p          exp2(score - max); 0 where masked
+ *   sum        fma(sum, exp2(m - max), (s0 + s1) + (s2 + s3)), s_i adding p of keys j = i mod 4 ascending from 0
+ *   out        fma(out, exp2(m - max), c), c one fma chain of p * v over keys ascending from 0
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_ATTENTION_H
+#define SOFTATTN_KERNELS_TEMPLATE_ATTENTION_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/product.h"
+#include "kernels/template/scores.h"
+
+#define HALF_ROWS_8 4
+#define HALF_ROWS_4 2
+#define HALF_ROWS_(rows) HALF_ROWS_##rows
+#define HALF_ROWS(rows) HALF_ROWS_(rows)
+
+/*
+ * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, END): kind_vectors multiplies any number of rows, in register tiles of
+ * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1. Not inlined: beside
+ * other code the compiler runs out of registers and spills in the innermost loop.
+ */
+#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, END)                                                              \
+    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, LOAD_WHOLE, END)                                     \
+    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, LOAD_WHOLE, END)                          \
+    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, LOAD_WHOLE, END)                                              \
+    NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b, int64_t steps,  \
+                                       real *c, real *extra) {                                                     \
+        const int64_t block = (vectors)*LANES;                                                                     \
+        int64_t r = 0;                                                                                             \
+        for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {                                                            \
+            kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);   \
+        }                                                                                                          \
+        for (; r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                                    \
+            kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);   \
+        }                                                                                                          \
+        for (; r < rows; r++) {                                                                                    \
+            kind##_one_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);    \
+        }                                                                                                          \
+    }
+
+#define DEFINE_WIDTH(vectors)                                                                                      \
+    DEFINE_ROWS(scores, vectors, stride, 1, END_STORE_AND_MAX)                                                     \
+    DEFINE_ROWS(values_fresh, vectors, 1, stride, END_STORE)                                                       \
+    DEFINE_ROWS(values_fold, vectors, 1, stride, END_FOLD_LANES)
+
+DEFINE_WIDTH(1)
+DEFINE_WIDTH(2)
+DEFINE_WIDTH(3)
+#if TILE_VECTORS == 4
+DEFINE_WIDTH(4)
+#endif
+
+/* Chooses by the width of the block; the widths are constants inside each case. */
+#if TILE_VECTORS == 4
+#define BY_VECTORS(kind, vectors, ...)                                                                             \
+    switch (vectors) {                                                                                             \
+    case 1: kind##_1(__VA_ARGS__); break;                                                                          \
+    case 2: kind##_2(__VA_ARGS__); break;                                                                          \
+    case 3: kind##_3(__VA_ARGS__); break;                                                                          \
+    default: kind##_4(__VA_ARGS__); break;                                                                         \
+    }
+#else
+#define BY_VECTORS(kind, vectors, ...)                                                                             \
+    switch (vectors) {                                                                                             \
+    case 1: kind##_1(__VA_ARGS__); break;                                                                          \
+    case 2: kind##_2(__VA_ARGS__); break;                                                                          \
+    default: kind##_3(__VA_ARGS__); break;                                                                         \
+    }
+#endif
+
+static void tile_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
+    const real *k = (const real *)tile->k + tile->first * tile->k_stride;
+    real *scores = (real *)tile->scores + tile->first * block;
+    for (int64_t c = 0; c < block; c += LANES) {
+        v_store(tile_max + c, v_set(-REAL_INFINITY));
+    }
+    BY_VECTORS(scores, tile->vectors, tile->last - tile->first, k, tile->k_stride, tile->q, tile->dim_qk, scores,
+               tile_max)
+}
+
+/* Soft-cap, addend, ALiBi and mask on the scores of the tile, and their maximum anew. */
+static void tile_adjust(const struct softattn_tile *tile, int64_t block, real *tile_max) {
+    const vec cap = v_set((real)tile->softcap);
+    const vec cap_inverse = v_set(tile->softcap > 0 ? (real)(1 / tile->softcap) : 0);
+    for (int64_t c = 0; c < block; c += LANES) {
+        const vec slope = tile->slope ? v_load((const real *)tile->slope + c) : v_zero();
+        const vec position = tile->slope ? v_load((const real *)tile->position + c) : v_zero();
+        const vec low = tile->masked ? v_load((const real *)tile->low + c) : v_zero();
+        const vec high = tile->masked ? v_load((const real *)tile->high + c) : v_zero();
+        vec max = v_set(-REAL_INFINITY);
+        for (int64_t j = tile->first; j < tile->last; j++) {
+            real *at = (real *)tile->scores + j * block + c;
+            const vec key = v_set((real)j);
+            vec s = v_load(at);
+            if (tile->softcap > 0) {
+                s = soft_cap(s, cap, cap_inverse);
+            }
+            if (tile->addend) {
+                s = add_or_mask(s, v_load((const real *)tile->addend + j * block + c));
+            }
+            if (tile->slope) {
+                s = add_alibi(s, slope, v_sub(position, key));
+            }
+            if (tile->masked) {
+                s = v_select(visible_keys(key, low, high), s, v_set(-REAL_INFINITY));
+            }
+            v_store(at, s);
+            max = v_max(s, max);
+        }
+        v_store(tile_max + c, max);
+    }
+}
+
+/* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
+static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+    for (int64_t c = 0; c < block; c += LANES) {
+        real *max = (real *)tile->max + c;
+        real *sum = (real *)tile->sum + c;
+        const vec old_max = tile->fresh ? v_set(-REAL_INFINITY) : v_load(max);
+        const vec new_max = v_max(v_load(tile_max + c), old_max);
+        const vec base = safe_max(new_max);
+        const vec factor = v_exp2(v_sub(old_max, base));
+        vec sum_0 = v_zero(), sum_1 = v_zero(), sum_2 = v_zero(), sum_3 = v_zero();
+        real *at = (real *)tile->scores + tile->first * block + c;
+        int64_t j = tile->first;
+        for (; j + 4 <= tile->last; j += 4, at += 4 * block) {
+            const vec p_0 = v_exp2(v_sub(v_load(at), base));
+            const vec p_1 = v_exp2(v_sub(v_load(at + block), base));
+            const vec p_2 = v_exp2(v_sub(v_load(at + 2 * block), base));
+            const vec p_3 = v_exp2(v_sub(v_load(at + 3 * block), base));
+            v_store(at, p_0);
+            v_store(at + block, p_1);
+            v_store(at + 2 * block, p_2);
+            v_store(at + 3 * block, p_3);
+            sum_0 = v_add(sum_0, p_0);
+            sum_1 = v_add(sum_1, p_1);
+            sum_2 = v_add(sum_2, p_2);
+            sum_3 = v_add(sum_3, p_3);
+        }
+        for (; j < tile->last; j++, at += block) {
+            const vec p = v_exp2(v_sub(v_load(at), base));
+            v_store(at, p);
+            sum_0 = (j & 3) == 0 ? v_add(sum_0, p) : sum_0;
+            sum_1 = (j & 3) == 1 ? v_add(sum_1, p) : sum_1;
+            sum_2 = (j & 3) == 2 ? v_add(sum_2, p) : sum_2;
+        }
+        const vec old_sum = tile->fresh ? v_zero() : v_load(sum);
+        v_store(sum, v_fma(old_sum, factor, v_add(v_add(sum_0, sum_1), v_add(sum_2, sum_3))));
+        v_store(max, new_max);
+        v_store(alpha + c, factor);
+    }
+}
+
+static void tile_drop(const struct softattn_tile *tile, int64_t block) {
+    for (int64_t i = tile->first * block; i < tile->last * block; i += LANES) {
+        real *at = (real *)tile->scores + i;
+        v_store(at, v_mul(v_load(at), v_load((const real *)tile->drop + i)));
+    }
+}
+
+ALWAYS_INLINE mask tile_visible(const struct softattn_tile *tile, int64_t block, int64_t j, int64_t c) {
+    mask visible = v_equal(v_zero(), v_zero());
+    if (tile->masked) {
+        visible = visible_keys(v_set((real)j), v_load((const real *)tile->low + c), v_load((const real *)tile->high + c));
+    }
+    if (tile->addend) {
+        const vec addend = v_load((const real *)tile->addend + j * block + c);
+        visible = v_and(visible, v_not_less(addend, v_set(-REAL_LARGEST)));
+    }
+    return visible;
+}
+
+/* The same sums of values with the masked keys passed over: only for tiles whose masked values are not finite. */
+static void tile_values_masked(const struct softattn_tile *tile, int64_t block, const real *alpha) {
+    for (int64_t d = 0; d < tile->dim_v; d++) {
+        for (int64_t c = 0; c < block; c += LANES) {
+            real *out = (real *)tile->out + d * block + c;
+            vec acc = v_zero();
+            for (int64_t j = tile->first; j < tile->last; j++) {
+                const vec p = v_load((const real *)tile->scores + j * block + c);
+                const vec v = v_set(((const real *)tile->v)[j * tile->v_stride + d]);
+                acc = v_select(tile_visible(tile, block, j, c), v_fma(v, p, acc), acc);
+            }
+            v_store(out, tile->fresh ? acc : v_fma(v_load(out), v_load(alpha + c), acc));
+        }
+    }
+}
+
+static void tile_values(const struct softattn_tile *tile, int64_t block, real *alpha) {
+    const int64_t keys = tile->last - tile->first;
+    const real *v = (const real *)tile->v + tile->first * tile->v_stride;
+    const real *p = (const real *)tile->scores + tile->first * block;
+    if ((tile->masked || tile->addend) && values_not_finite(v, tile->v_stride, keys, tile->dim_v)) {
+        tile_values_masked(tile, block, alpha);
+    } else if (tile->fresh) {
+        BY_VECTORS(values_fresh, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
+    } else {
+        BY_VECTORS(values_fold, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
+    }
+}
+
+static void attention_tile(const struct softattn_tile *tile) {
+    const int64_t block = tile->vectors * LANES;
+    real tile_max[SOFTATTN_MAX_QUERY_BLOCK];
+    real alpha[SOFTATTN_MAX_QUERY_BLOCK];
+    tile_scores(tile, block, tile_max);
+    if (tile->masked || tile->addend || tile->slope || tile->softcap > 0) {
+        tile_adjust(tile, block, tile_max);
+    }
+    tile_softmax(tile, block, tile_max, alpha);
+    if (tile->drop) {
+        tile_drop(tile, block);
+    }
+    tile_values(tile, block, alpha);
+}
+
+#endif

@@ -1,0 +1,82 @@
+/*
+ * What happens to a vector of scores between the product and the softmax: soft-cap, addend, ALiBi, mask. Written once
+ * for both layouts: the lanes are queries in struct softattn_tile and keys in struct softattn_decode_tile.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_SCORES_H
+#define SOFTATTN_KERNELS_TEMPLATE_SCORES_H
+
+#include "kernels/template/exp2.h"
+
+/*
+ * cap * tanh(s / cap) with s and cap in base-2 units (times log2(e)). tanh(x) = e / (e + 2) with e = exp(2 x) - 1, and
+ * exp(2 x) - 1 = 2^n * (2^f - 1) + (2^n - 1), which keeps its relative accuracy near 0. Beyond |x| = 30 tanh is 1 in
+ * either type; clamping there keeps 2^n normal and lets NaN through.
+ */
+ALWAYS_INLINE vec soft_cap(vec s, vec cap, vec cap_inverse) {
+    const vec x = v_abs(v_mul(s, cap_inverse));
+    const vec t = v_mul(v_select(v_less(v_set(30), x), v_set(30), x), v_set((real)2 * LOG2_E));
+    const vec n = v_round(t);
+    const vec f = v_sub(t, n);
+    const vec power = v_scale_where(v_not_less(t, v_zero()), v_set(1), n);
+    const vec e = v_fma(power, v_mul(exp2_quotient(f), f), v_sub(power, v_set(1)));
+    return v_mul(cap, v_copysign(v_div(e, v_add(e, v_set(2))), s));
+}
+
+/* Scores plus addend; an addend of -infinity masks whatever the score is. */
+ALWAYS_INLINE vec add_or_mask(vec s, vec addend) {
+    return v_select(v_equal(addend, v_set(-REAL_INFINITY)), addend, v_add(s, addend));
+}
+
+/* s - slope * |distance| */
+ALWAYS_INLINE vec add_alibi(vec s, vec slope, vec distance) {
+    return v_fma(v_sub(v_zero(), slope), v_abs(distance), s);
+}
+
+/* low <= j < high */
+ALWAYS_INLINE mask visible_keys(vec j, vec low, vec high) { return v_and(v_not_less(j, low), v_less(j, high)); }
+
+/* A running maximum of -infinity, no visible score yet, would make s - max a NaN. */
+ALWAYS_INLINE vec safe_max(vec max) { return v_select(v_equal(max, v_set(-REAL_INFINITY)), v_zero(), max); }
+
+/* True where v holds an infinity or a NaN, which times the 0 of a masked weight would be NaN. */
+static int values_not_finite(const real *v, int64_t v_stride, int64_t rows, int64_t dim) {
+    for (int64_t j = 0; j < rows; j++) {
+        const real *row = v + j * v_stride;
+        vec zeros = v_zero();
+        int64_t c = 0;
+        for (; c + LANES <= dim; c += LANES) {
+            zeros = v_fma(v_load(row + c), v_zero(), zeros);
+        }
+        zeros = v_fma(v_load_part(row + c, dim - c, 0), v_zero(), zeros);
+        if (v_any(v_not_less(zeros, v_set(1)))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int32_t all_finite(int64_t rows, int64_t cols, const void *matrix, int64_t stride) {
+    return !values_not_finite(matrix, stride, rows, cols);
+}
+
+static real addend_of(const real *bias, const uint8_t *keep) {
+    if ((keep && !*keep) || (bias && *bias == -REAL_INFINITY)) {
+        return -REAL_INFINITY;
+    }
+    const real scaled_bias = bias ? *bias * LOG2_E : 0;
+    return scaled_bias == -REAL_INFINITY ? -REAL_LARGEST : scaled_bias;
+}
+
+static void pack_addend(int64_t rows, int64_t keys, const void *bias, int64_t bias_row, int64_t bias_col,
+                        const uint8_t *keep, int64_t keep_row, int64_t keep_col, void *to, int64_t to_row,
+                        int64_t to_col) {
+    const real *b = bias;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t j = 0; j < keys; j++) {
+            ((real *)to)[r * to_row + j * to_col] = addend_of(b ? b + r * bias_row + j * bias_col : 0,
+                                                              keep ? keep + r * keep_row + j * keep_col : 0);
+        }
+    }
+}
+
+#endif

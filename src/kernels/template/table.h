@@ -1,0 +1,45 @@
+/*
+ * The whole set of kernels for one instruction set and type, and the table that exports them. An isa/ file includes one
+ * simd/ header and then this one, with ISA_NAME defined.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_TABLE_H
+#define SOFTATTN_KERNELS_TEMPLATE_TABLE_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/attention.h"
+#include "kernels/template/decode.h"
+#include "kernels/template/merge.h"
+#include "kernels/template/softmax_row.h"
+#include "kernels/template/transpose.h"
+
+static int32_t lanes(void) { return LANES; }
+
+#define TABLE_NAME_(isa, bits) softattn_kernels_##isa##_f##bits
+#define TABLE_NAME(isa, bits) TABLE_NAME_(isa, bits)
+#define TEXT_(word) #word
+#define TEXT(word) TEXT_(word)
+
+/* Declared here and where it is used, so that it is not a stray definition. */
+extern const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS);
+
+const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
+    .isa = TEXT(ISA_NAME),
+    .real_bytes = REAL_BYTES,
+    .query_vectors = TILE_VECTORS,
+    .decode_rows = DECODE_ROWS,
+    .lanes = lanes,
+    .softmax_row = softmax_row,
+    .transpose = transpose,
+    .all_finite = all_finite,
+    .pack_addend = pack_addend,
+    .attention_tile = attention_tile,
+    .decode_tile = decode_tile,
+    .merge_lanes = merge_lanes,
+    .merge_rows = merge_rows,
+    .finish = finish,
+    .store_lanes = store_lanes,
+    .store_rows = store_rows,
+    .multiply = multiply,
+};
+
+#endif

@@ -1,0 +1,157 @@
+"""Every mode of softattn-bench runs on a small problem and prints JSON and CSV with the promised fields, and wrong
+command lines end with status 2.
+
+usage: every_mode_gives_valid_output.py <softattn-bench>
+"""
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+
+bench = sys.argv[1]
+
+SMALL_SOFTMAX = ["softmax", "--rows", "7", "--cols", "130"]
+SMALL_ATTENTION = ["attention", "--heads", "4", "--kv-heads", "2", "--seq-q", "9", "--seq-kv", "33", "--dim", "16"]
+
+
+def run(*arguments, status=0):
+    """The standard output of a trial run that must end with this status."""
+    done = subprocess.run([bench, *arguments, "--min-time", "0"], capture_output=True, text=True, check=False)
+    assert done.returncode == status, f"status {done.returncode} of {arguments}: {done.stderr}"
+    return done
+
+
+def run_json(*arguments):
+    report = json.loads(run(*arguments, "--json").stdout)
+    assert report["program"] == "softattn-bench"
+    assert report["command"][1:] == [*arguments, "--json", "--min-time", "0"], report["command"]
+    assert report["machine"]["cpus"] >= 1 and "generic" in report["machine"]["isas"]
+    assert 0 <= report["noise"]["stolen_share"] <= 1
+    return report
+
+
+def check_positive(record, *names):
+    for name in names:
+        assert math.isfinite(record[name]) and record[name] > 0, f"{name} of {record}"
+
+
+def check_result(result):
+    assert result["error"] is None, result
+    check_positive(result, "threads", "seconds", "seconds_min", "samples", "calls_per_sample", "bytes", "share",
+                   "gigabytes_per_second", "multiply_add_gflops", "traffic_gigabytes_per_second")
+    assert result["seconds_min"] <= result["seconds"] and result["spread"] >= 0
+    assert result["binding"] in ("multiply-add", result["traffic"])
+    assert result["type"] in ("f32", "f64")
+    if result["operation"] == "attention":
+        check_positive(result, "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "flops", "gflops")
+        assert result["rows"] is None and result["causal"] in ("none", "top-left", "bottom-right")
+    else:
+        check_positive(result, "rows", "cols", "nanoseconds_per_element", "peak_flops_per_element")
+        assert result["operation"] == "softmax" and result["batch"] is None
+
+
+def check_ceilings(ceilings, isas):
+    arithmetic = [c for c in ceilings if c["name"] == "multiply-add"]
+    assert {(c["type"], c["threads"]) for c in arithmetic} == {("f32", 1), ("f64", 1), ("f32", 2), ("f64", 2)}
+    assert len(arithmetic) == 4 * len(isas)
+    traffic = {(c["level"], c["name"]) for c in ceilings if c["name"] != "multiply-add"}
+    for level in ("L1", "L2", "DRAM"):
+        assert (level, "read") in traffic and (level, "copy") in traffic, traffic
+    assert ("DRAM", "nontemporal-copy") in traffic
+    for ceiling in ceilings:
+        check_positive(ceiling, "gflops" if ceiling["name"] == "multiply-add" else "gigabytes_per_second")
+
+
+def check_csv(*arguments):
+    """Every line has a value for every name in the first one."""
+    rows = list(csv.DictReader(io.StringIO(run(*arguments, "--csv").stdout), strict=True))
+    assert rows, arguments
+    for row in rows:
+        assert None not in row and None not in row.values(), row
+    return rows
+
+
+def ceilings_name_every_level_and_instruction_set():
+    report = run_json("ceilings", "--threads", "1,2")
+    check_ceilings(report["ceilings"], report["machine"]["isas"])
+    assert "results" not in report
+    assert len(check_csv("ceilings", "--threads", "1,2")) == len(report["ceilings"])
+
+
+def softmax_results_are_complete():
+    for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--engine", "textbook"]):
+        results = run_json(*SMALL_SOFTMAX, *extra)["results"]
+        assert len(results) == 1
+        check_result(results[0])
+        size = 8 if "f64" in extra else 4
+        assert results[0]["bytes"] == 2 * size * 7 * 130
+        assert results[0]["in_place"] == ("--in-place" in extra)
+    assert check_csv(*SMALL_SOFTMAX)[0]["cols"] == "130"
+
+
+def attention_results_are_complete():
+    pairs = {"none": 9 * 33, "top-left": sum(range(1, 10)), "bottom-right": sum(range(25, 34))}
+    for causal, visible in pairs.items():
+        results = run_json(*SMALL_ATTENTION, "--causal", causal)["results"]
+        assert len(results) == 1
+        check_result(results[0])
+        assert results[0]["flops"] == 4 * 16 * visible * 4 and results[0]["kv_heads"] == 2
+    check_result(run_json(*SMALL_ATTENTION, "--type", "f64", "--dim-v", "3")["results"][0])
+    assert check_csv(*SMALL_ATTENTION)[0]["seq_kv"] == "33"
+
+
+def lists_measure_every_combination():
+    isas = run_json(*SMALL_SOFTMAX)["machine"]["isas"]
+    results = run_json(*SMALL_ATTENTION, "--isa", ",".join(isas), "--threads", "1,2", "--engine", "blas,textbook")["results"]
+    seen = {(result["isa"], result["threads"], result["engine"]) for result in results}
+    assert seen == {(isa, threads, engine) for isa in isas for threads in (1, 2) for engine in ("blas", "textbook")}
+    assert len(results) == len(seen)
+    for result in results:
+        check_result(result)
+
+
+def the_grid_has_every_family():
+    report = run_json("grid", "--quick", "--threads", "1,2")
+    check_ceilings(report["ceilings"], report["machine"]["isas"])
+    for result in report["results"]:
+        check_result(result)
+    families = {result["family"] for result in report["results"]}
+    assert families >= {"softmax", "prefill", "causal", "grouped-heads", "decode", "tiny", "prefill-f64"}, families
+    assert len(report["results"]) == 2 * len(families)
+    only = check_csv("grid", "--quick", "--family", "tiny")
+    assert [row["family"] for row in only] == ["tiny"]
+
+
+def tables_are_for_people():
+    for arguments in (["ceilings"], SMALL_SOFTMAX, SMALL_ATTENTION):
+        done = run(*arguments)
+        assert "softattn-bench: library" in done.stdout and "\r" not in done.stdout + done.stderr
+    assert "softmax 7x130 f32" in run(*SMALL_SOFTMAX).stdout
+    assert "attention b1 h4/2 9x33 d16 f32" in run(*SMALL_ATTENTION).stdout
+
+
+def wrong_command_lines_end_with_status_2():
+    for arguments in ([], ["melt"], ["softmax", "twice"], ["softmax", "--batch", "2"], ["ceilings", "--rows", "2"],
+                      ["softmax", "--rows", "0"], ["softmax", "--rows", "many"], ["softmax", "--rows", "3x"],
+                      ["softmax", "--rows"], ["softmax", "--type", "f16"], ["softmax", "--engine", "blas"],
+                      ["softmax", "--rows", "1000000000", "--cols", "1000000000"], ["attention", "--isa", "abacus"],
+                      ["attention", "--causal", "left"], ["attention", "--heads", "3", "--kv-heads", "2"],
+                      ["grid", "--threads", "1,,2"], ["grid", "--threads", "5000"], ["grid", "--what"]):
+        done = run(*arguments, status=2)
+        assert done.stdout == "" and len(done.stderr.splitlines()) == 1, (arguments, done.stdout, done.stderr)
+
+
+def help_names_every_mode():
+    done = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True)
+    for word in ("ceilings", "softmax", "attention", "grid", "--json", "examples:"):
+        assert word in done.stdout, word
+    assert done.stderr == ""
+
+
+for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
+             attention_results_are_complete, lists_measure_every_combination, the_grid_has_every_family,
+             tables_are_for_people, wrong_command_lines_end_with_status_2, help_names_every_mode):
+    print(test.__name__, flush=True)
+    test()
