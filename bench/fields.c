@@ -55,6 +55,9 @@ static void add_figures(struct bench_fields *fields, const struct bench_result *
     add_integer(fields, measured, "samples", timing->samples);
     add_integer(fields, measured, "calls_per_sample", timing->calls_per_sample);
     add_integer(fields, measured, "attempts", result->attempts);
+    add_real(fields, measured, "stolen_share", result->noise.stolen_share);
+    add_real(fields, measured, "others_share", result->noise.others_share);
+    add_real(fields, measured, "unrest", result->unrest);
     add_real(fields, attention, "flops", flops);
     add_real(fields, measured, "bytes", bytes);
     add_real(fields, attention, "gflops", 1e-9 * flops / timing->median);

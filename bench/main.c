@@ -15,9 +15,6 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* Above this spread, after all attempts, a result is doubtful enough to be warned of. */
-static const double doubtful_spread = 0.05;
-
 struct session {
     const struct bench_options *options;
     struct bench_machine machine;
@@ -110,7 +107,7 @@ static void report_problem(struct session *session, const char *family, const st
         session->failed++;
     }
     const int is_trial = session->options->min_seconds <= 0;
-    session->doubtful += !is_trial && !result.failed && result.timing.spread > doubtful_spread;
+    session->doubtful += !is_trial && !result.failed && result.unrest > BENCH_DOUBTFUL_UNREST;
 }
 
 static int engine_serves(enum bench_engine engine, enum bench_operation operation) {
@@ -169,10 +166,12 @@ static void end_report(struct session *session, struct bench_noise *noise,
     const char *warnings[4];
     bench_noise_end(noise, begin);
     int count = bench_noise_warnings(noise, session->machine.cpus, warnings);
-    char doubtful[96];
+    char doubtful[128];
     if (session->doubtful > 0) {
-        snprintf(doubtful, sizeof doubtful, "%d of %d results have a spread above %.0f %%", session->doubtful,
-                 session->done, 100 * doubtful_spread);
+        snprintf(doubtful, sizeof doubtful,
+                 "%d of %d results are doubtful: times or ceilings varied by more than 5 %%, or others took "
+                 "that much",
+                 session->doubtful, session->done);
         warnings[count++] = doubtful;
     }
     for (int i = 0; i < count; i++)

@@ -7,9 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A spread, or a change of a ceiling, above this makes a measurement doubtful: it is repeated. */
-static const double quiet_spread = 0.05;
-
 enum { MAX_ATTEMPTS = 3 };
 
 struct bench {
@@ -61,41 +58,48 @@ static double relative_change(double before, double after) {
     return fabs(after - before) / fmax(before, after);
 }
 
-/* Measures once. Returns the unrest: the largest of the problem's spread and the ceilings' changes; -1 after a failure. */
-static double measure_once(struct bench *bench, struct bench_result *result) {
+/* Of each ceiling the higher of the two measurements counts: what disturbs it can only lower it. */
+static void take_ceilings(struct bench_result *result, const struct ceilings *before,
+                          const struct ceilings *after) {
+    const int arithmetic_grew = after->multiply_add.rate > before->multiply_add.rate;
+    const int memory_grew = after->memory.rate > before->memory.rate;
+    result->multiply_add = arithmetic_grew ? after->multiply_add : before->multiply_add;
+    result->memory = memory_grew ? after->memory : before->memory;
+    result->traffic = memory_grew ? after->traffic : before->traffic;
+}
+
+static int measure_once(struct bench *bench, struct bench_result *result) {
     struct ceilings before, after;
+    struct bench_cpu_times begin;
+    bench_noise_begin(&result->noise, &begin);
     if (measure_ceilings(bench, result, &before) != 0)
         return bench_fail_from_memory(&result->failure);
     if (bench_measure(bench->runner.calls, &bench->runner, bench->min_seconds, &result->timing) != 0)
         return bench_fail_from_library(&result->failure, bench->runner.status);
     if (measure_ceilings(bench, result, &after) != 0)
         return bench_fail_from_memory(&result->failure);
+    bench_noise_end(&result->noise, &begin);
 
-    const int arithmetic_grew = after.multiply_add.rate > before.multiply_add.rate;
-    const int memory_grew = after.memory.rate > before.memory.rate;
-    result->multiply_add = arithmetic_grew ? after.multiply_add : before.multiply_add;
-    result->memory = memory_grew ? after.memory : before.memory;
-    result->traffic = memory_grew ? after.traffic : before.traffic;
+    take_ceilings(result, &before, &after);
     const double ceilings_change = fmax(relative_change(before.multiply_add.rate, after.multiply_add.rate),
                                         relative_change(before.memory.rate, after.memory.rate));
-    return fmax(result->timing.spread, ceilings_change);
+    const double taken = result->noise.stolen_share + result->noise.others_share;
+    result->unrest = fmax(taken, fmax(result->timing.spread, ceilings_change));
+    return 0;
 }
 
 /* Repeats until a measurement is quiet, and keeps the quietest. A run without a time to fill is a trial: one will do. */
 static int measure_quietly(struct bench *bench, struct bench_result *result) {
     const int max_attempts = bench->min_seconds > 0 ? MAX_ATTEMPTS : 1;
     struct bench_result candidate = *result;
-    double least_unrest = INFINITY;
-    for (int attempt = 1; attempt <= max_attempts && least_unrest > quiet_spread; attempt++) {
-        const double unrest = measure_once(bench, &candidate);
-        if (unrest < 0) {
+    result->unrest = INFINITY;
+    for (int attempt = 1; attempt <= max_attempts && result->unrest > BENCH_DOUBTFUL_UNREST; attempt++) {
+        if (measure_once(bench, &candidate) != 0) {
             *result = candidate;
             return -1;
         }
-        if (unrest < least_unrest) {
-            least_unrest = unrest;
+        if (candidate.unrest < result->unrest)
             *result = candidate;
-        }
         result->attempts = attempt;
     }
     return 0;

@@ -5,6 +5,7 @@
 #define SOFTATTN_BENCH_RESULT_H
 
 #include "ceilings.h"
+#include "noise.h"
 #include "problem.h"
 #include "runner.h"
 #include "timer.h"
@@ -21,13 +22,18 @@ struct bench_result {
     struct bench_failure failure;
 
     struct bench_timing timing;
-    int attempts; /* measurements made until one was quiet; this is the quietest */
+    int attempts;             /* measurements made until one was quiet; this is the quietest */
+    struct bench_noise noise; /* during it */
+    double unrest; /* the largest of its spread, the changes of the ceilings, and what others took */
     const char *
         multiply_add_isa; /* whose multiply-adds were measured; the result's own where it has ceiling loops */
     struct bench_ceiling multiply_add;
     enum bench_traffic traffic; /* the kind of traffic that bounds this problem */
     struct bench_ceiling memory;
 };
+
+/* Above this unrest a result is doubtful: it is measured again, and warned of when that does not help. */
+#define BENCH_DOUBTFUL_UNREST 0.05
 
 /* Work of one call. */
 double bench_result_flops(

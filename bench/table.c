@@ -25,7 +25,7 @@ static void time_text(double seconds, char *text, size_t capacity) {
 }
 
 void bench_table_ceilings_header(FILE *file) {
-    fprintf(file, "\n%-18s %-8s %-5s %7s %10s %12s %7s\n", "ceiling", "isa", "type", "threads", "footprint",
+    fprintf(file, "\n%-22s %-8s %-5s %7s %10s %12s %7s\n", "ceiling", "isa", "type", "threads", "footprint",
             "rate", "spread");
 }
 
@@ -37,7 +37,7 @@ void bench_table_ceiling(FILE *file, const struct bench_ceiling_record *record) 
     snprintf(name, sizeof name, "%s%s%s", record->level != NULL ? record->level : "",
              record->level != NULL ? " " : "", record->name);
     fprintf(
-        file, "%-18s %-8s %-5s %7d %10s %6.1f %s %5.1f %%\n", name, record->isa != NULL ? record->isa : "",
+        file, "%-22s %-8s %-5s %7d %10s %6.1f %s %5.1f %%\n", name, record->isa != NULL ? record->isa : "",
         record->level == NULL ? bench_type_name(record->type) : "", record->threads, footprint,
         1e-9 * record->ceiling.rate, record->level == NULL ? "GFL/s" : "GB/s ", 100 * record->ceiling.spread);
 }
@@ -72,7 +72,8 @@ void bench_table_result(FILE *file, const struct bench_result *result) {
         snprintf(rate, sizeof rate, "%.1f GB/s", 1e-9 * bench_result_bytes(result) / result->timing.median);
         element_text(result, element, sizeof element);
     }
-    fprintf(file, " %10s %4.1f %% %13s %15s  %5.1f %% of %s, %.1f %s\n", median, 100 * result->timing.spread,
-            rate, element, 100 * binding.share, binding.ceiling, 1e-9 * binding.rate,
-            binding.arithmetic ? "GFLOP/s" : "GB/s");
+    fprintf(file, " %10s %4.1f %% %13s %15s  %5.1f %% of %s, %.1f %s%s\n", median,
+            100 * result->timing.spread, rate, element, 100 * binding.share, binding.ceiling,
+            1e-9 * binding.rate, binding.arithmetic ? "GFLOP/s" : "GB/s",
+            result->unrest > BENCH_DOUBTFUL_UNREST ? " (doubtful)" : "");
 }

@@ -55,11 +55,10 @@ void attention_files_free(attention_files *a) {
 
 softattn_attention *attention_create(const softattn_context *context, const attention_settings *settings) {
     softattn_attention *attention = NULL;
-    if (report_status("attention", softattn_attention_create(context, &attention)) &&
-        (!settings->has_scale ||
-         report_status("--scale", softattn_attention_set_scale(attention, settings->scale))) &&
-        report_status("--causal", softattn_attention_set_causal(attention, settings->causal, 0)) &&
-        report_status("--engine", softattn_attention_set_engine(attention, settings->engine))) {
+    if (report_status(softattn_attention_create(context, &attention)) &&
+        (!settings->has_scale || report_status(softattn_attention_set_scale(attention, settings->scale))) &&
+        report_status(softattn_attention_set_causal(attention, settings->causal, 0)) &&
+        report_status(softattn_attention_set_engine(attention, settings->engine))) {
         return attention;
     }
     softattn_attention_destroy(attention);
@@ -91,7 +90,7 @@ static void bind_operands(attention_files *a, operands *o) {
 bool attention_files_run(attention_files *a, const softattn_attention *attention) {
     operands o;
     bind_operands(a, &o);
-    return report_status("attend", softattn_attention_run(attention, &o.args));
+    return report_status(softattn_attention_run(attention, &o.args));
 }
 
 bool attention_files_describe(attention_files *a, const softattn_attention *attention,
@@ -99,7 +98,7 @@ bool attention_files_describe(attention_files *a, const softattn_attention *atte
     operands o;
     bind_operands(a, &o);
     *plan = (softattn_attention_plan){.struct_size = sizeof *plan};
-    return report_status("attend", softattn_attention_describe(attention, &o.args, plan));
+    return report_status(softattn_attention_describe(attention, &o.args, plan));
 }
 
 /* Keys that the queries of one head see, all together. */
@@ -152,7 +151,7 @@ bool attention_files_head_weights(attention_files *a, const softattn_attention *
         const softattn_tensor probabilities = array_tensor(weights);
         const softattn_attention_args args = {
             .struct_size = sizeof args, .q = &q, .k = &k, .v = &v, .out = &out, .weights = &probabilities};
-        ok = report_status("attend", softattn_attention_run(attention, &args));
+        ok = report_status(softattn_attention_run(attention, &args));
     }
     array_free(&head_out);
     if (!ok) {

@@ -26,7 +26,7 @@ static int print_info(softattn_context *context) {
         printf(" %s", softattn_isa_name(i));
     }
     printf(")\nblas      %s\n", softattn_blas_name());
-    if (!report_status("threads", softattn_context_set_threads(context, 0))) {
+    if (!report_status(softattn_context_set_threads(context, 0))) {
         return EXIT_FAILURE;
     }
     printf("threads   %d (usable CPUs: %d)\n", (int)threads, (int)softattn_context_threads(context));

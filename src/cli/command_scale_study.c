@@ -116,8 +116,8 @@ static bool apply_softmax(study *s, softattn_softmax *softmax, double scale) {
     const softattn_tensor scores = array_tensor(&s->scores);
     const softattn_tensor probabilities = array_tensor(&s->probabilities);
     const softattn_softmax_args args = {.struct_size = sizeof args, .x = &scores, .y = &probabilities};
-    return report_status("scale-study", softattn_softmax_set_scale(softmax, scale)) &&
-           report_status("scale-study", softattn_softmax_run(softmax, &args));
+    return report_status(softattn_softmax_set_scale(softmax, scale)) &&
+           report_status(softattn_softmax_run(softmax, &args));
 }
 
 static bool print_study(study *s) {
@@ -126,7 +126,7 @@ static bool print_study(study *s) {
         double divisor;
     } rows[] = {{"1", 1.0}, {"sqrt(d)", sqrt((double)s->dim)}, {"d", (double)s->dim}};
     softattn_softmax *softmax = NULL;
-    bool ok = report_status("scale-study", softattn_softmax_create(NULL, &softmax));
+    bool ok = report_status(softattn_softmax_create(NULL, &softmax));
     printf("scores q.k / divisor of random normal q and k, d = %" PRId64 "; softmax over %" PRId64
            " keys; %" PRId64 " queries; seed %" PRId64 "\n",
            s->dim, s->keys, s->queries, s->seed);

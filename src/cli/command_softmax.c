@@ -71,24 +71,22 @@ static bool take_option(int option, softmax_options *o) {
 }
 
 static bool configure(softattn_softmax *softmax, const softmax_options *o) {
-    return report_status("--axis", softattn_softmax_set_axis(softmax, (int32_t)o->axis)) &&
-           (o->has_temperature
-                ? report_status("--temperature", softattn_softmax_set_temperature(softmax, o->temperature))
-                : report_status("--scale", softattn_softmax_set_scale(softmax, o->scale))) &&
-           report_status("--causal", softattn_softmax_set_causal(softmax, o->causal, 0)) &&
-           report_status("--log",
-                         softattn_softmax_set_output(softmax, o->log ? SOFTATTN_OUTPUT_LOG_PROBABILITIES
+    return report_status(softattn_softmax_set_axis(softmax, (int32_t)o->axis)) &&
+           (o->has_temperature ? report_status(softattn_softmax_set_temperature(softmax, o->temperature))
+                               : report_status(softattn_softmax_set_scale(softmax, o->scale))) &&
+           report_status(softattn_softmax_set_causal(softmax, o->causal, 0)) &&
+           report_status(softattn_softmax_set_output(softmax, o->log ? SOFTATTN_OUTPUT_LOG_PROBABILITIES
                                                                      : SOFTATTN_OUTPUT_PROBABILITIES));
 }
 
 /* scores become the result, in place. */
-static bool apply(const softmax_options *o, array *scores, const char *path) {
+static bool apply(const softmax_options *o, array *scores) {
     softattn_context *context = context_from_options(&o->context);
     softattn_softmax *softmax = NULL;
     softattn_tensor tensor = array_tensor(scores);
     const softattn_softmax_args args = {.struct_size = sizeof args, .x = &tensor, .y = &tensor};
-    const bool ok = context != NULL && report_status("softmax", softattn_softmax_create(context, &softmax)) &&
-                    configure(softmax, o) && report_status(path, softattn_softmax_run(softmax, &args));
+    const bool ok = context != NULL && report_status(softattn_softmax_create(context, &softmax)) &&
+                    configure(softmax, o) && report_status(softattn_softmax_run(softmax, &args));
     softattn_softmax_destroy(softmax);
     softattn_context_destroy(context);
     return ok;
@@ -114,7 +112,7 @@ int command_softmax(int argc, char **argv) {
     if (!npy_read(argv[optind], &scores)) {
         return EXIT_FAILURE;
     }
-    ok = apply(&o, &scores, argv[optind]) && npy_write(o.output, &scores);
+    ok = apply(&o, &scores) && npy_write(o.output, &scores);
     array_free(&scores);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -59,10 +59,9 @@ static bool log_softmax(float *scores, float *out) {
     const softattn_softmax_args args = {.struct_size = sizeof args, .x = &x, .y = &y};
     bool ok;
     y.data = out;
-    ok =
-        report_status("stability", softattn_softmax_create(NULL, &softmax)) &&
-        report_status("stability", softattn_softmax_set_output(softmax, SOFTATTN_OUTPUT_LOG_PROBABILITIES)) &&
-        report_status("stability", softattn_softmax_run(softmax, &args));
+    ok = report_status(softattn_softmax_create(NULL, &softmax)) &&
+         report_status(softattn_softmax_set_output(softmax, SOFTATTN_OUTPUT_LOG_PROBABILITIES)) &&
+         report_status(softattn_softmax_run(softmax, &args));
     softattn_softmax_destroy(softmax);
     return ok;
 }
@@ -71,8 +70,7 @@ static bool print_stability(void) {
     float scores[COUNT] = {10000.0f, 200.0f, 1.0f};
     float probabilities[COUNT];
     float logarithms[COUNT];
-    if (!report_status("stability",
-                       softattn_softmax_f32(NULL, 1, COUNT, scores, COUNT, probabilities, COUNT)) ||
+    if (!report_status(softattn_softmax_f32(NULL, 1, COUNT, scores, COUNT, probabilities, COUNT)) ||
         !log_softmax(scores, logarithms)) {
         return false;
     }

@@ -50,12 +50,12 @@ bool option_choose(const char *option, const char *text, const option_choice *ch
 
 softattn_context *context_from_options(const context_options *options) {
     softattn_context *context = NULL;
-    if (!report_status("context", softattn_context_create(&context))) {
+    if (!report_status(softattn_context_create(&context))) {
         return NULL;
     }
-    if ((options->isa != NULL && !report_status("--isa", softattn_context_set_isa(context, options->isa))) ||
+    if ((options->isa != NULL && !report_status(softattn_context_set_isa(context, options->isa))) ||
         (options->threads >= 0 &&
-         !report_status("--threads", softattn_context_set_threads(context, (int32_t)options->threads)))) {
+         !report_status(softattn_context_set_threads(context, (int32_t)options->threads)))) {
         softattn_context_destroy(context);
         return NULL;
     }

@@ -17,13 +17,14 @@ bool report(const char *subject, const char *format, ...) {
     return false;
 }
 
-bool report_status(const char *subject, int32_t status) {
+bool report_status(int32_t status) {
     char detail[512] = "";
     if (status == SOFTATTN_OK) {
         return true;
     }
     softattn_last_error(detail, (int64_t)sizeof detail);
-    return report(subject, "%s", detail[0] != '\0' ? detail : softattn_status_string(status));
+    fprintf(stderr, "softattn: %s\n", detail[0] != '\0' ? detail : softattn_status_string(status));
+    return false;
 }
 
 int usage_hint(const char *program_and_command) {

@@ -11,9 +11,9 @@
 /* Prints "softattn: subject: message". Returns false, so that a failing function can return it. */
 bool report(const char *subject, const char *format, ...);
 
-/* Prints the library's own words about its last failure when status is an error. Returns status ==
- * SOFTATTN_OK. */
-bool report_status(const char *subject, int32_t status);
+/* Where status is an error, prints "softattn: " and the library's own words about its last failure, which name
+ * the argument. Returns status == SOFTATTN_OK. */
+bool report_status(int32_t status);
 
 /* Prints the line that follows a usage error, and returns EXIT_USAGE. program_and_command: argv[0] of the
  * command. */

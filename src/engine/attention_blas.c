@@ -30,7 +30,8 @@ struct run {
 
 /* One worker's scratch: reals, but for keep. */
 struct scratch {
-    char *q, *k, *v;  /* copies with unit column stride, where the operand has another */
+    char *q, *k;      /* copies with unit column stride, where the operand has another */
+    char *v;          /* the same; also where it holds infinities or NaN */
     char *scores;     /* [QUERY_TILE][seq_kv] */
     char *row;        /* one row of scores */
     char *turned;     /* [dim_qk][PRODUCT_KEYS] keys as columns, for the library's own product */
@@ -71,7 +72,7 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, ch
     uint64_t used = 0;
     scratch->q = cut(memory, &used, in_place(&problem->q, dim_qk) ? 0 : QUERY_TILE * dim_qk, bytes);
     scratch->k = cut(memory, &used, in_place(&problem->k, dim_qk) ? 0 : keys * dim_qk, bytes);
-    scratch->v = cut(memory, &used, in_place(&problem->v, dim_v) ? 0 : keys * dim_v, bytes);
+    scratch->v = cut(memory, &used, keys * dim_v, bytes);
     scratch->scores = cut(memory, &used, QUERY_TILE * keys, bytes);
     scratch->row = cut(memory, &used, keys, bytes);
     scratch->turned = cut(memory, &used, PRODUCT_KEYS * dim_qk, bytes);
@@ -308,23 +309,53 @@ static void weigh_row(const struct tile *tile, int64_t query) {
 
 /* ---- Tiles ---- */
 
-/* Weighted values with masked keys passed over: where a masked value is infinite or NaN, 0 times it would be NaN. */
-static void add_values_one_by_one(const struct tile *tile, struct matrix v) {
+/*
+ * Values that are infinite or NaN must not reach queries that they are masked for, where 0 times them would be NaN. They
+ * become 0 in the product, and are added afterwards for the queries that see them.
+ */
+static bool is_finite_at(const char *matrix, int64_t index, int64_t bytes) {
+    return isfinite(softattn_get_real(matrix, index, bytes));
+}
+
+static struct matrix finite_values(const struct tile *tile, struct matrix v) {
+    const int64_t bytes = tile->run->real_bytes, dim = tile->run->problem->dim_v;
+    char *copy = tile->scratch.v;
+    for (int64_t j = 0; j < tile->last_key - tile->first_key; j++) {
+        memmove(copy + j * dim * bytes, v.data + j * v.stride * bytes, (size_t)(dim * bytes));
+        for (int64_t d = 0; d < dim; d++) {
+            if (!is_finite_at(copy, j * dim + d, bytes)) {
+                softattn_put_real(copy, j * dim + d, 0, bytes);
+            }
+        }
+    }
+    return (struct matrix){copy, dim};
+}
+
+static void add_value(const struct tile *tile, int64_t key, int64_t d, double value) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
     for (int64_t i = 0; i < tile->queries; i++) {
-        const int64_t query = tile->first_query + i;
-        const struct softattn_interval interval = softattn_visible_keys(problem, &tile->sequence, query);
+        const int64_t query = tile->first_query + i, at = i * problem->dim_v + d;
+        if (visible(tile, query, key, softattn_visible_keys(problem, &tile->sequence, query))) {
+            const double weight =
+                softattn_get_real(tile->scratch.scores, i * problem->seq_kv + key - tile->first_key, bytes);
+            softattn_put_real(tile->scratch.out, at, softattn_get_real(tile->scratch.out, at, bytes) + weight * value,
+                              bytes);
+        }
+    }
+}
+
+static void add_values_that_are_not_finite(const struct tile *tile) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const struct softattn_view *v = &problem->v;
+    const int64_t bytes = tile->run->real_bytes;
+    const int64_t head_kv = tile->head / (problem->heads_q / problem->heads_kv);
+    for (int64_t key = tile->first_key; key < tile->last_key; key++) {
+        const char *row = address(v, tile->sequence.batch, head_kv, tile->sequence.key_base + key, bytes);
         for (int64_t d = 0; d < problem->dim_v; d++) {
-            double sum = 0;
-            for (int64_t key = tile->first_key; key < tile->last_key; key++) {
-                const int64_t j = key - tile->first_key;
-                if (visible(tile, query, key, interval)) {
-                    sum += softattn_get_real(tile->scratch.scores, i * problem->seq_kv + j, bytes) *
-                           softattn_get_real(v.data, j * v.stride + d, bytes);
-                }
+            if (!is_finite_at(row, d * v->col, bytes)) {
+                add_value(tile, key, d, softattn_get_real(row, d * v->col, bytes));
             }
-            softattn_put_real(tile->scratch.out, i * problem->dim_v + d, sum, bytes);
         }
     }
 }
@@ -373,7 +404,8 @@ static void run_tile(struct tile *tile) {
     } else if (problem->kernels->all_finite(keys, problem->dim_v, v.data, v.stride)) {
         multiply_values(tile, v);
     } else {
-        add_values_one_by_one(tile, v);
+        multiply_values(tile, finite_values(tile, v));
+        add_values_that_are_not_finite(tile);
     }
     write_out(tile);
 }

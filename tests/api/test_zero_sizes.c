@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+static random_source contents;
+
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 static void assert_all(const test_array *array, double value) {
@@ -27,9 +29,7 @@ static void set_data_of_empty(test_array *array, void *data) {
 
 static void run_attention_case(attention_case *c, const attention_options *options, void *data_of_empty,
                                const softattn_context *context) {
-    random_source random;
-    random_start(&random, "zero sizes");
-    attention_case_create(c, options, &random);
+    attention_case_create(c, options, &contents);
     test_array *const arrays[] = {&c->q, &c->k, &c->v, &c->out, &c->lse, &c->weights};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         set_data_of_empty(arrays[i], data_of_empty);
@@ -116,15 +116,13 @@ static void softmax_accepts_every_combination_of_zero_sizes(void **state) {
     (void)state;
     for (unsigned zero = 1; zero < 8; zero++) {
         for (int32_t axis = 0; axis < 3; axis++) {
-            random_source random;
-            random_start(&random, "zero sizes");
             softmax_options options = {
                 .type = ARRAY_F32, .rank = 3, .shape = {2, 3, 4}, .axis = axis, .scale = 1.0};
             for (int i = 0; i < 3; i++) {
                 options.shape[i] = zero >> i & 1 ? 0 : options.shape[i];
             }
             softmax_case c;
-            softmax_case_create(&c, &options, &random);
+            softmax_case_create(&c, &options, &contents);
             set_data_of_empty(&c.x, axis % 2 ? NULL : guard_forbidden());
             set_data_of_empty(&c.y, axis % 2 ? guard_forbidden() : NULL);
             assert_ok(softmax_case_run(&c, NULL));
@@ -152,5 +150,6 @@ int main(void) {
         cmocka_unit_test(softmax_accepts_every_combination_of_zero_sizes),
         cmocka_unit_test(flat_softmax_of_nothing_follows_no_pointer),
     };
+    random_start(&contents, "test_zero_sizes");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

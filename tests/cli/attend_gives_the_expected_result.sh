@@ -67,9 +67,9 @@ expect_success compare double_out.npy double.npy
 # What does not fit together is refused in one line, and nothing is written.
 npy flat.npy '(2,)' zero zero
 expect_failure 'flat.npy: 1 dimensions' attend flat.npy two.npy values.npy -o refused.npy
-expect_failure 'attend: ' attend two.npy double.npy values.npy -o refused.npy
-expect_failure 'attend: ' attend "$q" two.npy values.npy -o refused.npy
-expect_failure '--isa: ' attend two.npy two.npy values.npy -o refused.npy --isa no-such-isa
+expect_failure 'softattn: k: ' attend two.npy double.npy values.npy -o refused.npy
+expect_failure 'softattn: k: ' attend "$q" two.npy values.npy -o refused.npy
+expect_failure 'softattn: isa: ' attend two.npy two.npy values.npy -o refused.npy --isa no-such-isa
 expect_failure '--head: there is no head 12 ' attend "$q" "$k" "$v" -o refused.npy --heatmap x.png --head 12
 npy_raw no_batch.npy "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1, 1, 1), }"
 expect_failure '--head: there is no head 0 ' attend no_batch.npy no_batch.npy no_batch.npy -o refused.npy \

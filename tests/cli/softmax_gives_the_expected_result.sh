@@ -47,7 +47,7 @@ expect_success compare p.npy expected.npy
 expect_success softmax zeros.npy -o zeros.npy
 expect_success compare zeros.npy expected.npy
 
-expect_failure 'scores.npy: ' softmax scores.npy -o refused.npy --axis 3
-expect_failure 'scores.npy: ' softmax scores.npy -o refused.npy --causal top-left
-expect_failure '--temperature: ' softmax scores.npy -o refused.npy --temperature 0
+expect_failure 'softattn: axis: ' softmax scores.npy -o refused.npy --axis 3
+expect_failure 'causal' softmax scores.npy -o refused.npy --causal top-left
+expect_failure 'softattn: temperature: ' softmax scores.npy -o refused.npy --temperature 0
 [ ! -e refused.npy ] || fail 'a refused problem left an output'

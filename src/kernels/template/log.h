@@ -20,8 +20,8 @@ typedef uint32_t real_bits;
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdull
-#define LN_2_HIGH 0x1.62e42fefap-1
-#define LN_2_LOW 0x1.cf79abc9e3b398p-39
+#define LN_2_HIGH 0x1.62e42feep-1 /* 32 bits */
+#define LN_2_LOW 0x1.a39ef35793c76p-33
 typedef uint64_t real_bits;
 #endif
 

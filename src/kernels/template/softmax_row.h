@@ -177,7 +177,7 @@ static void softmax_row(const struct softattn_row *row) {
     real *y = row->y;
     /* log-probabilities need the scores again, streamed rows keep their weights in scratch */
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
-    const real max = row_max(s, row->cols);
+    const real max = row_max(s, row->cols) + 0; /* a maximum of -0 and +0 is +0, whatever their order */
     const real base = max == -REAL_INFINITY ? 0 : max;
     row_weights(s, row->cols, base, weights, sums, row->prefetch);
     const real sum = stripe_sum(sums);
