@@ -1,5 +1,6 @@
 /*
- * Ceiling loops with AVX2 and FMA. 12 chains of 16 registers: two 256-bit units with 4 or 5 cycles of latency need 10.
+ * Ceiling loops with AVX2 and FMA. 12 chains of 16 registers: two 256-bit units with 4 or 5 cycles of latency
+ * need 10.
  */
 #include <immintrin.h>
 

@@ -1,6 +1,7 @@
 /*
- * Ceiling loops in plain C, one value at a time, with the fused multiply-add where every CPU of the target has one.
- * Compiled without automatic vectorization, as the library's generic kernels compute one value at a time.
+ * Ceiling loops in plain C, one value at a time, with the fused multiply-add where every CPU of the target
+ * has one. Compiled without automatic vectorization, as the library's generic kernels compute one value at a
+ * time.
  */
 #include <math.h>
 

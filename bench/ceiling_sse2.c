@@ -1,6 +1,6 @@
 /*
- * Ceiling loops with SSE2, which multiplies and adds in two instructions. 14 chains of 16 registers: where multiplier
- * and adder are separate pairs of units, a step of 6 cycles' latency needs 12.
+ * Ceiling loops with SSE2, which multiplies and adds in two instructions. 14 chains of 16 registers: where
+ * multiplier and adder are separate pairs of units, a step of 6 cycles' latency needs 12.
  */
 #include <emmintrin.h>
 

@@ -1,8 +1,8 @@
 /*
  * The ceiling loops, written once. A file of one instruction set defines, before including this header:
  *   ISA_NAME, LOOPS     the set's name and the name of its table
- *   CHAINS              independent accumulators of the multiply-add loop: 12, 14, 16 or 24. Full rate needs latency x
- *                       throughput of them, and they must all fit in registers beside two constants
+ *   CHAINS              independent accumulators of the multiply-add loop: 12, 14, 16 or 24. Full rate needs
+ *                       latency x throughput of them, and they must all fit in registers beside two constants
  *   vector_f32, vector_f64, and for both types: set_, add_, multiply_add_; load_f32, store_f32
  *   stream_f32 and stream_fence, and HAS_STREAM 1, where stores around the caches exist; else HAS_STREAM 0
  */

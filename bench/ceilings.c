@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* ---- Loops ------------------------------------------------------------------------------------------------------- */
+/* ---- Loops ------------------------------------------------------------------------------------------- */
 
 /* Widest first, of the same processor. */
 static const struct bench_ceiling_loops *const all_loops[] = {
@@ -39,7 +39,8 @@ static int is_available(const char *isa) {
     return 0;
 }
 
-/* Memory is measured with these, too: its limit does not depend on who asks. "generic" is always available. */
+/* Memory is measured with these, too: its limit does not depend on who asks. "generic" is always
+ * available. */
 static const struct bench_ceiling_loops *widest_loops(void) {
     int i = 0;
     while (!is_available(all_loops[i]->isa))
@@ -61,7 +62,7 @@ static void use(double value) {
     atomic_store_explicit(&sink, value, memory_order_relaxed);
 }
 
-/* ---- Multiply-adds ----------------------------------------------------------------------------------------------- */
+/* ---- Multiply-adds ----------------------------------------------------------------------------------- */
 
 /* Iterations of the loop in one call: a few microseconds. */
 static const int64_t iterations_per_call = 1000;
@@ -98,7 +99,7 @@ void bench_measure_multiply_add(struct bench_team *team, const struct bench_ceil
     ceiling->spread = timing.spread;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+/* ---- Memory ------------------------------------------------------------------------------------------ */
 
 const char *bench_traffic_name(enum bench_traffic traffic) {
     static const char *const names[] = {"read", "copy", "nontemporal-copy"};
@@ -177,7 +178,7 @@ int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, en
     return 0;
 }
 
-/* ---- Levels ------------------------------------------------------------------------------------------------------ */
+/* ---- Levels ------------------------------------------------------------------------------------------ */
 
 const char *bench_level_name(enum bench_level level) {
     static const char *const names[] = {"L1", "L2", "L3", "DRAM"};

@@ -20,7 +20,8 @@ enum bench_traffic {
 
 const char *bench_traffic_name(enum bench_traffic traffic);
 
-/* Memory that the loops run over; it grows to the largest footprint asked for and is used again. Starts as zeros. */
+/* Memory that the loops run over; it grows to the largest footprint asked for and is used again. Starts as
+ * zeros. */
 struct bench_arena {
     float *x, *y;
     int64_t x_elements, y_elements;
@@ -39,9 +40,9 @@ void bench_measure_multiply_add(struct bench_team *team, const struct bench_ceil
                                 enum bench_type type, double seconds, struct bench_ceiling *ceiling);
 
 /*
- * Passes over `footprint` bytes, shared out among the threads: a read of all of them, a copy of one half to the other,
- * or with in_place a copy of all of them to themselves. A copy's bytes count twice, once read and once written.
- * Returns -1 when there is no memory.
+ * Passes over `footprint` bytes, shared out among the threads: a read of all of them, a copy of one half to
+ * the other, or with in_place a copy of all of them to themselves. A copy's bytes count twice, once read and
+ * once written. Returns -1 when there is no memory.
  */
 int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, enum bench_traffic traffic,
                           double footprint, int in_place, double seconds, struct bench_ceiling *ceiling);

@@ -1,6 +1,6 @@
 /*
- * A result or a ceiling as named fields, the same for JSON and CSV. Every record of a kind has the same fields in the
- * same order; what does not apply is missing.
+ * A result or a ceiling as named fields, the same for JSON and CSV. Every record of a kind has the same
+ * fields in the same order; what does not apply is missing.
  */
 #ifndef SOFTATTN_BENCH_FIELDS_H
 #define SOFTATTN_BENCH_FIELDS_H

@@ -14,8 +14,8 @@ struct bench_grid_case {
 int bench_grid_count(void);
 struct bench_grid_case bench_grid_case(int index);
 
-/* Whether a run with these options measures the case: of a quick run, the first one of each family; with a filter (NULL:
- * none), those of families that have it in their names. */
+/* Whether a run with these options measures the case: of a quick run, the first one of each family; with a
+ * filter (NULL: none), those of families that have it in their names. */
 int bench_grid_selects(int index, int quick, const char *filter);
 
 #endif

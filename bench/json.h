@@ -13,8 +13,8 @@ struct bench_json {
     int has_items; /* whether the innermost object or array has one already */
 };
 
-/* key is the member's name inside an object, and NULL inside an array or for the document itself. Text is taken to be
- * UTF-8. Numbers that JSON cannot hold, infinities and NaN, become null. */
+/* key is the member's name inside an object, and NULL inside an array or for the document itself. Text is
+ * taken to be UTF-8. Numbers that JSON cannot hold, infinities and NaN, become null. */
 void bench_json_begin_object(struct bench_json *json, const char *key);
 void bench_json_end_object(struct bench_json *json);
 void bench_json_begin_array(struct bench_json *json, const char *key);

@@ -25,7 +25,7 @@ struct session {
     int doubtful;  /* of them */
 };
 
-/* ---- Ceilings ---------------------------------------------------------------------------------------------------- */
+/* ---- Ceilings ---------------------------------------------------------------------------------------- */
 
 static void report_multiply_adds(struct session *session, struct bench_team *team, enum bench_type type) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
@@ -90,7 +90,7 @@ static void report_ceilings(struct session *session) {
     bench_progress_clear();
 }
 
-/* ---- Problems ---------------------------------------------------------------------------------------------------- */
+/* ---- Problems ---------------------------------------------------------------------------------------- */
 
 static void report_problem(struct session *session, const char *family, const struct bench_problem *problem,
                            const struct bench_way *way, int failure_allowed) {
@@ -159,7 +159,7 @@ static void report_grid(struct session *session) {
     }
 }
 
-/* ---- The run ----------------------------------------------------------------------------------------------------- */
+/* ---- The run ----------------------------------------------------------------------------------------- */
 
 static void end_report(struct session *session, struct bench_noise *noise,
                        const struct bench_cpu_times *begin) {

@@ -19,7 +19,8 @@ struct bench {
     double min_seconds;
 };
 
-/* The ceilings of one problem: its instruction set's multiply-adds, and memory over as many bytes as it touches. */
+/* The ceilings of one problem: its instruction set's multiply-adds, and memory over as many bytes as it
+ * touches. */
 struct ceilings {
     struct bench_ceiling multiply_add, memory;
     enum bench_traffic traffic;
@@ -37,7 +38,8 @@ static int measure_ceilings(const struct bench *bench, const struct bench_result
                                      &ceilings->memory);
     }
 
-    /* A softmax reads and writes every element, as a copy does; the better of the two kinds is the ceiling. */
+    /* A softmax reads and writes every element, as a copy does; the better of the two kinds is the
+     * ceiling. */
     const int in_place = bench->problem->in_place;
     const double footprint = in_place ? bytes / 2 : bytes;
     struct bench_ceiling nontemporal;
@@ -88,7 +90,8 @@ static int measure_once(struct bench *bench, struct bench_result *result) {
     return 0;
 }
 
-/* Repeats until a measurement is quiet, and keeps the quietest. A run without a time to fill is a trial: one will do. */
+/* Repeats until a measurement is quiet, and keeps the quietest. A run without a time to fill is a trial: one
+ * will do. */
 static int measure_quietly(struct bench *bench, struct bench_result *result) {
     const int max_attempts = bench->min_seconds > 0 ? MAX_ATTEMPTS : 1;
     struct bench_result candidate = *result;

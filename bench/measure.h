@@ -6,8 +6,8 @@
 
 #include "result.h"
 
-/* Fills result; with result->failed set when the problem could not be run. The arena is scratch memory that many
- * measurements share. */
+/* Fills result; with result->failed set when the problem could not be run. The arena is scratch memory that
+ * many measurements share. */
 void bench_measure_problem(const struct bench_problem *problem, const struct bench_way *way,
                            double min_seconds, struct bench_arena *arena, struct bench_result *result);
 

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-/* elements of a type, 64-byte aligned and zero; NULL when there is no memory. The team's members each touch their
- * share first, so that on a machine with several memory nodes the pages lie where the work will be. */
+/* elements of a type, 64-byte aligned and zero; NULL when there is no memory. The team's members each touch
+ * their share first, so that on a machine with several memory nodes the pages lie where the work will be. */
 void *bench_array_create(struct bench_team *team, enum bench_type type, int64_t elements);
 void bench_array_destroy(void *array);
 

@@ -11,8 +11,8 @@
 
 static double seconds(struct timeval time) { return (double)time.tv_sec + 1e-6 * (double)time.tv_usec; }
 
-/* The first line of /proc/stat: "cpu" and ticks of user, nice, system, idle, iowait, irq, softirq, steal, …; see
- * proc(5). The guest times that follow are contained in user and nice. */
+/* The first line of /proc/stat: "cpu" and ticks of user, nice, system, idle, iowait, irq, softirq, steal, …;
+ * see proc(5). The guest times that follow are contained in user and nice. */
 static void read_cpu_times(struct bench_cpu_times *times) {
     memset(times, 0, sizeof *times);
     struct rusage usage;

@@ -4,7 +4,8 @@
 #ifndef SOFTATTN_BENCH_NOISE_H
 #define SOFTATTN_BENCH_NOISE_H
 
-/* Seconds of CPU time since the machine or this process started, over all CPUs; zeros where the system does not tell. */
+/* Seconds of CPU time since the machine or this process started, over all CPUs; zeros where the system does
+ * not tell. */
 struct bench_cpu_times {
     double all;    /* idle included */
     double busy;   /* of every process */
@@ -21,7 +22,8 @@ struct bench_noise {
 void bench_noise_begin(struct bench_noise *noise, struct bench_cpu_times *times);
 void bench_noise_end(struct bench_noise *noise, const struct bench_cpu_times *begin);
 
-/* A warning for each thing that was too much, as text that stays valid; returns how many there are, at most 3. */
+/* A warning for each thing that was too much, as text that stays valid; returns how many there are, at most
+ * 3. */
 int bench_noise_warnings(const struct bench_noise *noise, int cpus, const char *warnings[3]);
 
 #endif

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- What there is ----------------------------------------------------------------------------------------------- */
+/* ---- What there is ----------------------------------------------------------------------------------- */
 
 static const char *const mode_names[] = {"ceilings", "softmax", "attention", "grid"};
 
@@ -28,7 +28,7 @@ enum {
     IN_ALL = IN_RUNS | IN_CEILINGS
 };
 
-/* Larger sizes are taken for typing errors; products of a few of them are checked when memory is asked for. */
+/* Sizes and arrays above these are taken for typing errors. */
 static const int64_t max_size = INT64_C(1) << 30;
 static const double max_elements = 1e13;
 
@@ -133,7 +133,7 @@ static void print_help(void) {
           stdout);
 }
 
-/* ---- Values ------------------------------------------------------------------------------------------------------ */
+/* ---- Values ------------------------------------------------------------------------------------------ */
 
 static int complain(const char *format, ...) {
     va_list arguments;
@@ -253,7 +253,7 @@ static int read_list(struct bench_options *options, const char *name, const char
     }
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+/* ---- Reading ----------------------------------------------------------------------------------------- */
 
 /* Where an option that is a size goes; NULL for the other options. */
 static int64_t *size_of(struct bench_problem *problem, enum option_id id) {

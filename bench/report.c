@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- JSON -------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------- */
 
 static void json_fields(struct bench_json *json, const struct bench_fields *fields) {
     bench_json_begin_object(json, NULL);
@@ -82,7 +82,7 @@ static void json_end(struct bench_json *json, const struct bench_noise *noise, c
     bench_json_end_object(json);
 }
 
-/* ---- CSV --------------------------------------------------------------------------------------------------------- */
+/* ---- CSV --------------------------------------------------------------------------------------------- */
 
 static void csv_text(FILE *file, const char *text) {
     fputc('"', file);
@@ -113,7 +113,7 @@ static void csv_fields(FILE *file, const struct bench_fields *fields, int with_h
     fputc('\n', file);
 }
 
-/* ---- Table ------------------------------------------------------------------------------------------------------- */
+/* ---- Table ------------------------------------------------------------------------------------------- */
 
 static void table_begin(FILE *file, const struct bench_machine *machine) {
     fprintf(file, "softattn-bench: library %s, BLAS engine on %s, textbook on %s\n",
@@ -126,7 +126,7 @@ static void table_begin(FILE *file, const struct bench_machine *machine) {
     fputc('\n', file);
 }
 
-/* ---- The report -------------------------------------------------------------------------------------------------- */
+/* ---- The report -------------------------------------------------------------------------------------- */
 
 void bench_report_begin(struct bench_report *report, enum bench_format format, FILE *file,
                         const struct bench_machine *machine, int argc, char **argv) {

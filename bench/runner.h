@@ -1,5 +1,6 @@
 /*
- * A problem made ready to run: its arrays filled, the library's handle configured. calls() is what the clock sees.
+ * A problem made ready to run: its arrays filled, the library's handle configured. calls() is what the clock
+ * sees.
  */
 #ifndef SOFTATTN_BENCH_RUNNER_H
 #define SOFTATTN_BENCH_RUNNER_H
@@ -28,8 +29,8 @@ struct bench_failure {
     int unsupported;
 };
 
-/* Both return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must outlive
- * it. */
+/* Both return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must
+ * outlive it. */
 int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine engine,
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure);

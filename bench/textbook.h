@@ -1,7 +1,7 @@
 /*
- * The baseline: softmax and attention as a textbook writes them. Softmax is a loop over libm's exp; attention is a matrix
- * product (OpenBLAS where the build has it, else plain loops), that softmax on the whole score matrix of a head, and a
- * second matrix product. Heads and rows are shared out among the team.
+ * The baseline: softmax and attention as a textbook writes them. Softmax is a loop over libm's exp; attention
+ * is a matrix product (OpenBLAS where the build has it, else plain loops), that softmax on the whole score
+ * matrix of a head, and a second matrix product. Heads and rows are shared out among the team.
  */
 #ifndef SOFTATTN_BENCH_TEXTBOOK_H
 #define SOFTATTN_BENCH_TEXTBOOK_H

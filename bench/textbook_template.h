@@ -1,6 +1,6 @@
 /*
- * The textbook baseline for one type. textbook.c includes this once per type with REAL, the type; SUFFIX, its short name;
- * EXP and SQRT, the functions of libm; GEMM, the BLAS function, where there is a BLAS.
+ * The textbook baseline for one type. textbook.c includes this once per type with REAL, the type; SUFFIX, its
+ * short name; EXP and SQRT, the functions of libm; GEMM, the BLAS function, where there is a BLAS.
  */
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b)  PASTE_(a, b)

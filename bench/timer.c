@@ -8,7 +8,8 @@
 
 enum { MAX_SAMPLES = 256, USUAL_SAMPLES = 7, FEWEST_SAMPLES = 3 };
 
-/* Reading the clock takes about 50 ns; a sample of this length keeps that and the clock's grain far under 1 %. */
+/* Reading the clock takes about 50 ns; a sample of this length keeps that and the clock's grain far under 1
+ * %. */
 static const double shortest_sample = 20e-6;
 
 double bench_now(void) {
@@ -44,7 +45,8 @@ struct bench_timing bench_statistics(double *seconds, int samples, int64_t calls
     return timing;
 }
 
-/* Raises the number of calls until they take long enough; these calls are also the warm-up. 0 after a failure. */
+/* Raises the number of calls until they take long enough; these calls are also the warm-up. 0 after a
+ * failure. */
 static int64_t calls_that_take(bench_timed_function function, void *argument, double wanted) {
     int64_t calls = 1;
     for (;;) {

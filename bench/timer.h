@@ -21,8 +21,8 @@ struct bench_timing {
 };
 
 /*
- * Measures function for about min_seconds, with at least 7 samples; where these would take more than ten times
- * min_seconds, with at least 3. Returns 0, or -1 when a call failed.
+ * Measures function for about min_seconds, with at least 7 samples; where these would take more than ten
+ * times min_seconds, with at least 3. Returns 0, or -1 when a call failed.
  */
 int bench_measure(bench_timed_function function, void *argument, double min_seconds,
                   struct bench_timing *timing);

@@ -1,6 +1,6 @@
 /*
- * How much work a problem is: the floating-point operations and the bytes that any program must spend on it. Pure
- * arithmetic; only work that a mask leaves visible counts.
+ * How much work a problem is: the floating-point operations and the bytes that any program must spend on it.
+ * Pure arithmetic; only work that a mask leaves visible counts.
  */
 #ifndef SOFTATTN_BENCH_WORK_H
 #define SOFTATTN_BENCH_WORK_H
@@ -20,8 +20,8 @@ struct bench_attention_shape {
     int64_t seq_q, seq_kv;
     int64_t dim_qk, dim_v;
     int32_t causal; /* SOFTATTN_CAUSAL_NONE, _TOP_LEFT or _BOTTOM_RIGHT */
-    /* Query i sees keys p - window_left to p + window_right, both included, where p is i's place among the keys: i, or
-     * with bottom-right alignment i + seq_kv - seq_q. */
+    /* Query i sees keys p - window_left to p + window_right, both included, where p is i's place among the
+     * keys: i, or with bottom-right alignment i + seq_kv - seq_q. */
     int64_t window_left, window_right;
 };
 
@@ -38,7 +38,8 @@ int64_t bench_visible_keys(const struct bench_attention_shape *shape);
 /* Multiplications and additions of both matrix products; exp and the rest of softmax are not counted. */
 double bench_attention_flops(const struct bench_attention_shape *shape);
 
-/* Every query read once, every visible key and value read once per key/value head, every output written once. */
+/* Every query read once, every visible key and value read once per key/value head, every output written
+ * once. */
 double bench_attention_bytes(const struct bench_attention_shape *shape, enum bench_type type);
 
 /* Every element read once and written once. */

@@ -46,7 +46,8 @@ function(softattn_add_isa name)
     # No link-time optimization: it would let code of one instruction set be inlined into code that runs on any CPU.
     # errno and trap-exact comparisons are not part of the kernels' contract; value-changing freedoms stay off.
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3> -fno-lto
-                                             -fno-math-errno -fno-trapping-math ${isa_FLAGS})
+                                             -fno-math-errno -fno-trapping-math ${isa_FLAGS}
+                                             $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns2>)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
     set_property(GLOBAL APPEND PROPERTY softattn_isa_targets ${target})
   endforeach()

@@ -299,6 +299,32 @@ SOFTATTN_API int32_t softattn_attention_use_default_scale(softattn_attention *at
 /* mode: SOFTATTN_CAUSAL_*; offset (-2^53 … 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. */
 SOFTATTN_API int32_t softattn_attention_set_causal(softattn_attention *attention, int32_t mode, int64_t offset);
 
+/*
+ * How positions of queries and keys correspond, for the window and ALiBi where the causal mode is NONE; with a causal
+ * mode, that mode decides. mode: SOFTATTN_CAUSAL_*, of which NONE and TOP_LEFT mean offset 0. Default NONE.
+ */
+SOFTATTN_API int32_t softattn_attention_set_alignment(softattn_attention *attention, int32_t mode, int64_t offset);
+
+/* Query i sees keys i + offset - left … i + offset + right, both ends included; -1 leaves a side open. Default -1, -1. */
+SOFTATTN_API int32_t softattn_attention_set_window(softattn_attention *attention, int64_t left, int64_t right);
+
+/* Scores become cap * tanh(score / cap). cap: positive and finite, or 0 for none (the default). */
+SOFTATTN_API int32_t softattn_attention_set_softcap(softattn_attention *attention, double cap);
+
+/*
+ * Drops each weight with this probability (0 … 1, default 0) and multiplies the others by 1 / (1 - probability). Which
+ * are dropped is a function of (dropout_seed, dropout_offset, batch, head, query, key) alone: Philox4x32-10 with
+ *   key     = low and high 32 bits of dropout_seed
+ *   counter = (key index / 4, query index, batch * heads_q + head + high 32 bits of dropout_offset,
+ *              low 32 bits of dropout_offset), each modulo 2^32
+ * whose output word (key index mod 4) / 2^32 is u; the weight is dropped when u < probability. The log-sum-exp is of
+ * all weights.
+ */
+SOFTATTN_API int32_t softattn_attention_set_dropout(softattn_attention *attention, double probability);
+
+/* Size of the blocks that block_mask speaks of, in queries and keys; each at least 1. Default 64, 64. */
+SOFTATTN_API int32_t softattn_attention_set_block_size(softattn_attention *attention, int64_t block_q, int64_t block_k);
+
 /* engine: SOFTATTN_ENGINE_*; default AUTO. */
 SOFTATTN_API int32_t softattn_attention_set_engine(softattn_attention *attention, int32_t engine);
 
@@ -324,6 +350,33 @@ typedef struct softattn_attention_args {
     void *workspace;                  /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
                                          from the context. See softattn_attention_plan */
     uint64_t workspace_bytes;
+    const softattn_tensor *alibi_slopes; /* [heads_q] or [batch, heads_q] (or sizes 1), q's type; NULL: none */
+    const softattn_tensor *sink;      /* [heads_q], q's type: a logit that joins each row's maximum and sum and has no
+                                         value; the lse includes it; NULL: none */
+
+    /* Sequences of unequal length in padded tensors: int32 [batch], compact; NULL: whole axes. */
+    const softattn_tensor *query_lengths; /* 0 … seq_q; queries after it give output 0 and lse -infinity */
+    const softattn_tensor *key_lengths;   /* 0 … seq_kv; keys after it are never read */
+    const softattn_tensor *key_starts;    /* 0 … seq_kv; keys before it are padding and never read */
+
+    /*
+     * Packed sequences: batch of q, k, v, out is 1 and their seq axes hold sequences one after another. Sequence n has
+     * queries query_offsets[n] … query_offsets[n + 1] - 1 and keys likewise. int32 [sequences + 1], compact, ascending
+     * from 0 or more to at most the axis. Both or neither. "batch" above and in the dropout's counter then means the
+     * sequence; rows outside all sequences are left as they are. Bias, keep_mask and weights are indexed by the axes.
+     */
+    const softattn_tensor *query_offsets;
+    const softattn_tensor *key_offsets;
+
+    /*
+     * Block-sparse attention: bool or uint8, broadcasts to [batch, heads_q, ceil(seq_q / block_q),
+     * ceil(seq_kv / block_k)]; zero hides that block of keys from that block of queries, counted within the sequence.
+     * Blocks that are hidden cost nothing.
+     */
+    const softattn_tensor *block_mask;
+
+    uint64_t dropout_seed;
+    uint64_t dropout_offset;
 } softattn_attention_args;
 
 /* Runs on the tensors in args. A row whose keys are all masked gives output 0 and lse -infinity. */
@@ -345,6 +398,17 @@ typedef struct softattn_attention_plan {
 /* Fills plan for the shapes in args (data pointers are not read). */
 SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *attention,
                                                  const softattn_attention_args *args, softattn_attention_plan *plan);
+
+/*
+ * Joins attention over parts of the keys, computed separately (here or elsewhere), into attention over all of them:
+ * part p gave outs[p] [batch, heads, seq, dim] and lses[p] [batch, heads, seq] (natural log). out and lse have the same
+ * shapes, may be the memory of outs[0] and lses[0], and overlap nothing else. A part whose lse is -infinity in a row
+ * has no effect there, whatever its output holds. parts: 1 or more; lse NULL: not wanted. Parts that were computed with a
+ * sink would each count it: give the sink to one part only. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_attention_merge(const softattn_context *context, int64_t parts,
+                                              const softattn_tensor *const *outs, const softattn_tensor *const *lses,
+                                              const softattn_tensor *out, const softattn_tensor *lse);
 
 /*
  * Attention on contiguous arrays: q [batch][heads_q][seq_q][dim_qk], k [batch][heads_kv][seq_kv][dim_qk],

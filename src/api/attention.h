@@ -14,7 +14,16 @@ struct softattn_attention {
     double scale;
     int32_t causal;
     int64_t causal_offset;
+    int32_t alignment;
+    int64_t alignment_offset;
+    int64_t window_left, window_right;
+    double softcap;
+    double dropout;
+    int64_t block_q, block_k;
     int32_t engine;
 };
+
+/* Sets every option of a handle to its default. */
+void softattn_attention_reset(softattn_attention *attention);
 
 #endif

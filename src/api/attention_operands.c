@@ -8,46 +8,88 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "api/fit.h"
 #include "api/status.h"
 #include "api/tensor.h"
 
-/* The named sizes of a problem. The first operand of the table that has one decides it, the others must agree. */
-enum size { BATCH, HEADS_Q, HEADS_KV, SEQ_Q, SEQ_KV, DIM_QK, DIM_V, SIZES, NO_SIZE = -1 };
+enum {
+    BATCH,
+    HEADS_Q,
+    HEADS_KV,
+    SEQ_Q,
+    SEQ_KV,
+    DIM_QK,
+    DIM_V,
+    SEQUENCES, /* batch, or the number of packed sequences */
+    OFFSETS,   /* one more */
+    BLOCKS_Q,
+    BLOCKS_K,
+    SIZES,
+    NONE = SOFTATTN_NO_SIZE
+};
 
-static const char *const size_names[SIZES] = {"batch",  "heads_q", "heads_kv", "seq_q",
-                                              "seq_kv", "dim_qk",  "dim_v"};
+static const char *const size_names[SIZES] = {
+    [BATCH] = "batch",
+    [HEADS_Q] = "heads_q",
+    [HEADS_KV] = "heads_kv",
+    [SEQ_Q] = "seq_q",
+    [SEQ_KV] = "seq_kv",
+    [DIM_QK] = "dim_qk",
+    [DIM_V] = "dim_v",
+    [SEQUENCES] = "batch",
+    [OFFSETS] = "sequences + 1",
+    [BLOCKS_Q] = "blocks of queries",
+    [BLOCKS_K] = "blocks of keys",
+};
 
-/* The axes of struct softattn_view: batch, head, row, column. */
-enum { COLUMN = 3, VIEW_AXES };
+_Static_assert((int)SIZES <= (int)SOFTATTN_MAX_SIZES, "struct softattn_sizes holds every size");
+
+/* Words for the table's flags. */
+enum { OPTIONAL, REQUIRED };
+enum { INPUT, OUTPUT };
+enum { EXACT, BROADCAST };
+#define REAL  SOFTATTN_ELEMENT_REAL
+#define BYTE  SOFTATTN_ELEMENT_BYTE
+#define INT32 SOFTATTN_ELEMENT_INT32
 
 static const struct operand {
     struct softattn_tensor_rule rule;
-    bool broadcasts;           /* sizes may be 1, leading dimensions may be missing */
-    enum size axes[VIEW_AXES]; /* the size along each axis of its view; NO_SIZE: it has no such dimension */
-    size_t argument;           /* where softattn_attention_args has its tensor */
-    size_t view;               /* where struct softattn_attention_problem has its view */
+    struct softattn_layout layout;
+    size_t argument; /* where softattn_attention_args has its tensor */
+    size_t field;    /* where struct softattn_attention_problem has its view; of int32 lists: its pointer */
 } operands[] = {
-#define AXES(batch, head, row, col)                                                                          \
-    { batch, head, row, col }
-#define OPERAND(element, required, is_output, broadcasts, axes, argument, field)                             \
+#define OPERAND(argument, element, required, direction, field, fit, batch, head, row, col)                   \
     {                                                                                                        \
-        {#argument, SOFTATTN_ELEMENT_##element, required, is_output}, broadcasts, axes,                      \
+        {#argument, element, required, direction}, {fit, {batch, head, row, col}},                           \
             offsetof(softattn_attention_args, argument), offsetof(struct softattn_attention_problem, field)  \
     }
-    [SOFTATTN_OPERAND_Q] = OPERAND(REAL, true, false, false, AXES(BATCH, HEADS_Q, SEQ_Q, DIM_QK), q, q),
-    [SOFTATTN_OPERAND_K] = OPERAND(REAL, true, false, false, AXES(BATCH, HEADS_KV, SEQ_KV, DIM_QK), k, k),
-    [SOFTATTN_OPERAND_V] = OPERAND(REAL, true, false, false, AXES(BATCH, HEADS_KV, SEQ_KV, DIM_V), v, v),
-    [SOFTATTN_OPERAND_OUT] = OPERAND(REAL, true, true, false, AXES(BATCH, HEADS_Q, SEQ_Q, DIM_V), out, out),
+    [SOFTATTN_OPERAND_Q] = OPERAND(q, REAL, REQUIRED, INPUT, q, EXACT, BATCH, HEADS_Q, SEQ_Q, DIM_QK),
+    [SOFTATTN_OPERAND_K] = OPERAND(k, REAL, REQUIRED, INPUT, k, EXACT, BATCH, HEADS_KV, SEQ_KV, DIM_QK),
+    [SOFTATTN_OPERAND_V] = OPERAND(v, REAL, REQUIRED, INPUT, v, EXACT, BATCH, HEADS_KV, SEQ_KV, DIM_V),
+    [SOFTATTN_OPERAND_OUT] = OPERAND(out, REAL, REQUIRED, OUTPUT, out, EXACT, BATCH, HEADS_Q, SEQ_Q, DIM_V),
     [SOFTATTN_OPERAND_BIAS] =
-        OPERAND(REAL, false, false, true, AXES(BATCH, HEADS_Q, SEQ_Q, SEQ_KV), bias, bias),
+        OPERAND(bias, REAL, OPTIONAL, INPUT, bias, BROADCAST, BATCH, HEADS_Q, SEQ_Q, SEQ_KV),
     [SOFTATTN_OPERAND_KEEP_MASK] =
-        OPERAND(BYTE, false, false, true, AXES(BATCH, HEADS_Q, SEQ_Q, SEQ_KV), keep_mask, keep),
-    [SOFTATTN_OPERAND_LSE] =
-        OPERAND(REAL, false, true, false, AXES(BATCH, HEADS_Q, SEQ_Q, NO_SIZE), lse, lse),
+        OPERAND(keep_mask, BYTE, OPTIONAL, INPUT, keep, BROADCAST, BATCH, HEADS_Q, SEQ_Q, SEQ_KV),
+    [SOFTATTN_OPERAND_LSE] = OPERAND(lse, REAL, OPTIONAL, OUTPUT, lse, EXACT, BATCH, HEADS_Q, SEQ_Q, NONE),
     [SOFTATTN_OPERAND_WEIGHTS] =
-        OPERAND(REAL, false, true, false, AXES(BATCH, HEADS_Q, SEQ_Q, SEQ_KV), weights, weights),
+        OPERAND(weights, REAL, OPTIONAL, OUTPUT, weights, EXACT, BATCH, HEADS_Q, SEQ_Q, SEQ_KV),
+    [SOFTATTN_OPERAND_ALIBI_SLOPES] =
+        OPERAND(alibi_slopes, REAL, OPTIONAL, INPUT, alibi, BROADCAST, SEQUENCES, HEADS_Q, NONE, NONE),
+    [SOFTATTN_OPERAND_SINK] = OPERAND(sink, REAL, OPTIONAL, INPUT, sink, EXACT, NONE, HEADS_Q, NONE, NONE),
+    [SOFTATTN_OPERAND_QUERY_LENGTHS] =
+        OPERAND(query_lengths, INT32, OPTIONAL, INPUT, query_lengths, EXACT, SEQUENCES, NONE, NONE, NONE),
+    [SOFTATTN_OPERAND_KEY_LENGTHS] =
+        OPERAND(key_lengths, INT32, OPTIONAL, INPUT, key_lengths, EXACT, SEQUENCES, NONE, NONE, NONE),
+    [SOFTATTN_OPERAND_KEY_STARTS] =
+        OPERAND(key_starts, INT32, OPTIONAL, INPUT, key_starts, EXACT, SEQUENCES, NONE, NONE, NONE),
+    [SOFTATTN_OPERAND_QUERY_OFFSETS] =
+        OPERAND(query_offsets, INT32, OPTIONAL, INPUT, query_offsets, EXACT, OFFSETS, NONE, NONE, NONE),
+    [SOFTATTN_OPERAND_KEY_OFFSETS] =
+        OPERAND(key_offsets, INT32, OPTIONAL, INPUT, key_offsets, EXACT, OFFSETS, NONE, NONE, NONE),
+    [SOFTATTN_OPERAND_BLOCK_MASK] =
+        OPERAND(block_mask, BYTE, OPTIONAL, INPUT, block_map, BROADCAST, BATCH, HEADS_Q, BLOCKS_Q, BLOCKS_K),
 #undef OPERAND
-#undef AXES
 };
 
 enum { TENSORS = sizeof operands / sizeof operands[0] };
@@ -91,101 +133,117 @@ int32_t softattn_attention_read_operands(const softattn_attention_args *args, bo
 
 /* ---- Together ---- */
 
-struct known_sizes {
-    int64_t value[SIZES];
-    const char *owner[SIZES]; /* name of the operand that decided it; NULL: not yet */
-};
-
-static int32_t operand_rank(const struct operand *operand) {
-    int32_t rank = 0;
-    for (int32_t axis = 0; axis < VIEW_AXES; axis++) {
-        rank += operand->axes[axis] != NO_SIZE;
-    }
-    return rank;
+static void decide(struct softattn_sizes *sizes, int32_t which, int64_t value, const char *owner) {
+    sizes->value[which] = value;
+    sizes->owner[which] = owner;
 }
 
-/* Batch and heads may be left out; where an operand broadcasts, every dimension. */
-static int32_t check_rank(const struct operand *operand, const struct softattn_array *array) {
-    const int32_t most = operand_rank(operand);
-    const int32_t least = operand->broadcasts ? 0 : most - 2;
-    if (array->rank < least || array->rank > most) {
-        return softattn_fail(SOFTATTN_ERROR_SHAPE, "%s: rank %d is outside %d ... %d", array->name,
-                             (int)array->rank, (int)least, (int)most);
+static int64_t blocks(int64_t size, int64_t block) { return size / block + (size % block != 0); }
+
+/* Sequences are the batch, or packed into the seq axes of a batch of 1. */
+static int32_t count_sequences(const struct softattn_array *arrays, struct softattn_sizes *sizes) {
+    const struct softattn_array *queries = &arrays[SOFTATTN_OPERAND_QUERY_OFFSETS];
+    const struct softattn_array *keys = &arrays[SOFTATTN_OPERAND_KEY_OFFSETS];
+    int64_t sequences = sizes->value[BATCH];
+    const char *owner = sizes->owner[BATCH];
+    if ((queries->name == NULL) != (keys->name == NULL)) {
+        return softattn_fail(SOFTATTN_ERROR_NULL, "%s: is NULL, but %s is not",
+                             queries->name == NULL ? "query_offsets" : "key_offsets",
+                             queries->name == NULL ? keys->name : queries->name);
     }
+    if (queries->name != NULL) {
+        if (queries->rank != 1 || queries->shape[0] < 1) {
+            return softattn_fail(SOFTATTN_ERROR_SHAPE, "%s: shape %s is not [sequences + 1]", queries->name,
+                                 softattn_shape_text(queries->rank, queries->shape).text);
+        }
+        if (sizes->value[BATCH] != 1) {
+            return softattn_fail(SOFTATTN_ERROR_SHAPE, "q: batch %" PRId64 " is not 1, with query_offsets",
+                                 sizes->value[BATCH]);
+        }
+        sequences = queries->shape[0] - 1;
+        owner = queries->name;
+    }
+    decide(sizes, SEQUENCES, sequences, owner);
+    decide(sizes, OFFSETS, sequences + 1, owner);
     return SOFTATTN_OK;
 }
 
-static int32_t check_size(const struct operand *operand, const char *name, enum size which, int64_t size,
-                          struct known_sizes *sizes) {
-    if (sizes->owner[which] == NULL) {
-        sizes->owner[which] = name;
-        sizes->value[which] = size;
+/* The engines walk lists of lengths as plain arrays. */
+static int32_t fit_list(const struct softattn_array *array, void *field) {
+    const int32_t *list = (const int32_t *)(const void *)array->data;
+    if (array->elements > 1 && array->stride[0] != 1) {
+        return softattn_fail(SOFTATTN_ERROR_STRIDE, "%s: stride[0] is %" PRId64 ", but it must be compact",
+                             array->name, array->stride[0]);
     }
-    if (size == sizes->value[which] || (operand->broadcasts && size == 1)) {
-        return SOFTATTN_OK;
-    }
-    return softattn_fail(SOFTATTN_ERROR_SHAPE, "%s: %s %" PRId64 " is not %s%s's %" PRId64, name,
-                         size_names[which], size, operand->broadcasts ? "1 or " : "", sizes->owner[which],
-                         sizes->value[which]);
+    memcpy(field, &list, sizeof list);
+    return SOFTATTN_OK;
 }
 
 static int32_t fit(const struct operand *operand, const struct softattn_array *array,
-                   struct known_sizes *sizes, struct softattn_view *view) {
-    int64_t stride[VIEW_AXES] = {0};
-    int32_t status = check_rank(operand, array);
-    int32_t dimension = array->rank - operand_rank(operand); /* negative: left out */
-    for (int32_t axis = 0; axis < VIEW_AXES && status == SOFTATTN_OK; axis++) {
-        if (operand->axes[axis] == NO_SIZE) {
-            continue;
-        }
-        const int64_t size = dimension >= 0 ? array->shape[dimension] : 1;
-        if (dimension >= 0) {
-            /* Columns of one element are contiguous, which engines ask for. */
-            const bool single = size == 1 && axis == COLUMN && !operand->broadcasts;
-            stride[axis] = single ? 1 : array->stride[dimension];
-        }
-        status = check_size(operand, array->name, operand->axes[axis], size, sizes);
-        dimension++;
+                   const struct softattn_array *q, struct softattn_sizes *sizes,
+                   struct softattn_attention_problem *problem) {
+    void *field = (char *)problem + operand->field;
+    struct softattn_view view;
+    int32_t status = SOFTATTN_OK;
+    if (operand->rule.element == SOFTATTN_ELEMENT_REAL) {
+        status = softattn_require_same_real(array, q);
     }
-    *view = (struct softattn_view){array->data, stride[0], stride[1], stride[2], stride[3]};
+    if (status == SOFTATTN_OK) {
+        status = softattn_fit_view(array, &operand->layout, sizes, &view);
+    }
+    if (status != SOFTATTN_OK) {
+        return status;
+    }
+    if (operand->rule.element == SOFTATTN_ELEMENT_INT32) {
+        return fit_list(array, field);
+    }
+    memcpy(field, &view, sizeof view);
+    return SOFTATTN_OK;
+}
+
+/* Operands first ... end - 1 of the table, where given. */
+static int32_t fit_range(const struct softattn_array *arrays, int32_t first, int32_t end,
+                         struct softattn_sizes *sizes, struct softattn_attention_problem *problem) {
+    int32_t status = SOFTATTN_OK;
+    for (int32_t i = first; i < end && status == SOFTATTN_OK; i++) {
+        if (arrays[i].name != NULL) {
+            status = fit(&operands[i], &arrays[i], &arrays[SOFTATTN_OPERAND_Q], sizes, problem);
+        }
+    }
     return status;
 }
 
-static int32_t check_heads(const struct softattn_attention_problem *problem) {
-    const bool divides =
-        problem->heads_kv == 0 ? problem->heads_q == 0 : problem->heads_q % problem->heads_kv == 0;
+static int32_t check_heads(int64_t heads_q, int64_t heads_kv) {
+    const bool divides = heads_kv == 0 ? heads_q == 0 : heads_q % heads_kv == 0;
     if (!divides) {
         return softattn_fail(SOFTATTN_ERROR_SHAPE, "k: heads_kv %" PRId64 " does not divide heads_q %" PRId64,
-                             problem->heads_kv, problem->heads_q);
+                             heads_kv, heads_q);
     }
     return SOFTATTN_OK;
 }
 
 int32_t softattn_attention_fit_operands(const struct softattn_array *arrays,
                                         struct softattn_attention_problem *problem) {
-    struct known_sizes sizes = {{0}, {NULL}};
-    for (int32_t i = 0; i < TENSORS; i++) {
-        if (arrays[i].name == NULL) {
-            continue;
-        }
-        int32_t status = SOFTATTN_OK;
-        if (operands[i].rule.element == SOFTATTN_ELEMENT_REAL) {
-            status = softattn_require_same_real(&arrays[i], &arrays[SOFTATTN_OPERAND_Q]);
-        }
-        if (status == SOFTATTN_OK) {
-            struct softattn_view *view = (void *)((char *)problem + operands[i].view);
-            status = fit(&operands[i], &arrays[i], &sizes, view);
-        }
-        if (status != SOFTATTN_OK) {
-            return status;
-        }
+    const int32_t first_option = SOFTATTN_OPERAND_OUT + 1; /* q, k, v and out decide the sizes */
+    struct softattn_sizes sizes = {size_names, {0}, {NULL}};
+    int32_t status = fit_range(arrays, 0, first_option, &sizes, problem);
+    if (status == SOFTATTN_OK) {
+        status = check_heads(sizes.value[HEADS_Q], sizes.value[HEADS_KV]);
     }
-    problem->batch = sizes.value[BATCH];
+    if (status == SOFTATTN_OK) {
+        status = count_sequences(arrays, &sizes);
+    }
+    if (status == SOFTATTN_OK) {
+        decide(&sizes, BLOCKS_Q, blocks(sizes.value[SEQ_Q], problem->block_q), "q");
+        decide(&sizes, BLOCKS_K, blocks(sizes.value[SEQ_KV], problem->block_k), "k");
+        status = fit_range(arrays, first_option, TENSORS, &sizes, problem);
+    }
+    problem->batch = sizes.value[SEQUENCES];
     problem->heads_q = sizes.value[HEADS_Q];
     problem->heads_kv = sizes.value[HEADS_KV];
     problem->seq_q = sizes.value[SEQ_Q];
     problem->seq_kv = sizes.value[SEQ_KV];
     problem->dim_qk = sizes.value[DIM_QK];
     problem->dim_v = sizes.value[DIM_V];
-    return check_heads(problem);
+    return status;
 }

@@ -9,8 +9,8 @@
 #include "engine/attention.h"
 #include "softattn/softattn.h"
 
-/* In the order of the arguments struct, which is the order of the checks. The workspace comes last: it is memory that
- * a run writes, so it takes part in the check for overlap. */
+/* In the order of the checks, which is that of the arguments struct. The workspace comes last: it is memory that a run
+ * writes, so it takes part in the check for overlap. */
 enum softattn_attention_operand {
     SOFTATTN_OPERAND_Q,
     SOFTATTN_OPERAND_K,
@@ -20,6 +20,14 @@ enum softattn_attention_operand {
     SOFTATTN_OPERAND_KEEP_MASK,
     SOFTATTN_OPERAND_LSE,
     SOFTATTN_OPERAND_WEIGHTS,
+    SOFTATTN_OPERAND_ALIBI_SLOPES,
+    SOFTATTN_OPERAND_SINK,
+    SOFTATTN_OPERAND_QUERY_LENGTHS,
+    SOFTATTN_OPERAND_KEY_LENGTHS,
+    SOFTATTN_OPERAND_KEY_STARTS,
+    SOFTATTN_OPERAND_QUERY_OFFSETS,
+    SOFTATTN_OPERAND_KEY_OFFSETS,
+    SOFTATTN_OPERAND_BLOCK_MASK,
     SOFTATTN_OPERAND_WORKSPACE,
     SOFTATTN_OPERANDS
 };
@@ -28,7 +36,8 @@ enum softattn_attention_operand {
 int32_t softattn_attention_read_operands(const softattn_attention_args *args, bool with_memory,
                                          struct softattn_array *arrays);
 
-/* Checks how the arrays fit together; fills the problem's sizes and views. */
+/* Checks how the arrays fit together; fills the problem's sizes, views and lists of lengths. The problem's block_q and
+ * block_k are set already. */
 int32_t softattn_attention_fit_operands(const struct softattn_array *arrays,
                                         struct softattn_attention_problem *problem);
 

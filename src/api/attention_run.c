@@ -2,8 +2,9 @@
  * softattn_attention_run and softattn_attention_describe: from the caller's tensors to a checked problem.
  *
  * Checks in order: handle and structs, each tensor by itself in the struct's order, how they fit together, the options
- * against them, overlap, the workspace. The first that fails decides the status.
+ * against them, the lists' contents, overlap, the workspace. The first that fails decides the status.
  */
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "api/arguments.h"
 #include "api/attention.h"
 #include "api/attention_operands.h"
+#include "api/attention_sequences.h"
 #include "api/attention_solve.h"
 #include "api/context.h"
 #include "api/options.h"
@@ -31,15 +33,31 @@ struct call {
     int32_t engine;
 };
 
+/* 1 / sqrt(dim_qk). Without dimensions every score is an empty sum, which no scale changes. */
+static double default_scale(int64_t dim_qk) { return dim_qk == 0 ? 1 : 1 / sqrt((double)dim_qk); }
+
+/* What fitting the operands needs. */
+static struct softattn_attention_problem start_problem(const softattn_attention *attention) {
+    return (struct softattn_attention_problem){.block_q = attention->block_q, .block_k = attention->block_k};
+}
+
 static int32_t set_options(const softattn_attention *attention, struct call *call) {
     struct softattn_attention_problem *problem = &call->problem;
     const int32_t real_bytes = call->arrays[SOFTATTN_OPERAND_Q].element_bytes;
+    const bool causal = attention->causal != SOFTATTN_CAUSAL_NONE;
     problem->kernels = softattn_context_kernels(attention->handle.context, real_bytes);
-    problem->scale =
-        attention->has_scale ? attention->scale : softattn_attention_default_scale(problem->dim_qk);
+    problem->scale = attention->has_scale ? attention->scale : default_scale(problem->dim_qk);
     problem->causal = (enum softattn_causal)attention->causal;
-    problem->causal_offset = attention->causal_offset;
-    return softattn_check_scale(problem->scale, real_bytes);
+    problem->align = (enum softattn_causal)attention->alignment;
+    problem->causal_offset = causal ? attention->causal_offset : attention->alignment_offset;
+    problem->window_left = attention->window_left;
+    problem->window_right = attention->window_right;
+    problem->softcap = attention->softcap;
+    problem->dropout = attention->dropout;
+    problem->dropout_seed = call->args.dropout_seed;
+    problem->dropout_offset = call->args.dropout_offset;
+    const int32_t status = softattn_check_scale(problem->scale, real_bytes);
+    return status == SOFTATTN_OK ? softattn_check_softcap(problem->softcap, real_bytes) : status;
 }
 
 /* Everything but overlap. with_memory: see softattn_array_check. */
@@ -55,11 +73,14 @@ static int32_t read_call(const softattn_attention *attention, const softattn_att
         status = softattn_attention_read_operands(&call->args, with_memory, call->arrays);
     }
     if (status == SOFTATTN_OK) {
-        call->problem = softattn_attention_neutral_problem();
+        call->problem = start_problem(attention);
         status = softattn_attention_fit_operands(call->arrays, &call->problem);
     }
     if (status == SOFTATTN_OK) {
         status = set_options(attention, call);
+    }
+    if (status == SOFTATTN_OK && with_memory) {
+        status = softattn_attention_check_sequences(&call->problem);
     }
     if (status == SOFTATTN_OK) {
         status = softattn_attention_choose_engine(&call->problem, attention->engine, &call->engine);
@@ -67,13 +88,14 @@ static int32_t read_call(const softattn_attention *attention, const softattn_att
     return status;
 }
 
-/* Whether an output has elements. */
-static bool has_work(const struct softattn_array *arrays) {
+/* Whether there is a sequence, and an output with elements. */
+static bool has_work(const struct call *call) {
     bool work = false;
     for (int32_t i = 0; i < SOFTATTN_OPERAND_WORKSPACE; i++) {
-        work = work || (arrays[i].name != NULL && arrays[i].is_output && arrays[i].elements > 0);
+        const struct softattn_array *array = &call->arrays[i];
+        work = work || (array->name != NULL && array->is_output && array->elements > 0);
     }
-    return work;
+    return work && call->problem.batch > 0;
 }
 
 int32_t softattn_attention_run(const softattn_attention *attention, const softattn_attention_args *args) {
@@ -82,7 +104,7 @@ int32_t softattn_attention_run(const softattn_attention *attention, const softat
     if (status == SOFTATTN_OK) {
         status = softattn_check_overlap(call.arrays, SOFTATTN_OPERANDS);
     }
-    if (status != SOFTATTN_OK || !has_work(call.arrays)) {
+    if (status != SOFTATTN_OK || !has_work(&call)) {
         return status;
     }
     return softattn_attention_solve(&call.problem, call.engine, attention->handle.context,
@@ -96,7 +118,7 @@ static void fill_plan(const softattn_attention *attention, const struct call *ca
     const softattn_context *context = attention->handle.context;
     plan->engine = call->engine;
     (void)snprintf(plan->isa, sizeof plan->isa, "%s", call->problem.kernels->isa);
-    if (!has_work(call->arrays)) {
+    if (!has_work(call)) {
         return;
     }
     const int32_t threads = softattn_context_runtime(context).threads;

@@ -2,19 +2,11 @@
 #include "api/attention_solve.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stddef.h>
 
 #include "api/context.h"
 #include "api/status.h"
 #include "platform/memory.h"
-
-struct softattn_attention_problem softattn_attention_neutral_problem(void) {
-    return (struct softattn_attention_problem){.window_left = -1, .window_right = -1};
-}
-
-/* Without dimensions every score is an empty sum, which no scale changes. */
-double softattn_attention_default_scale(int64_t dim_qk) { return dim_qk == 0 ? 1 : 1 / sqrt((double)dim_qk); }
 
 int32_t softattn_attention_choose_engine(const struct softattn_attention_problem *problem, int32_t requested,
                                          int32_t *engine) {

@@ -1,4 +1,4 @@
-/* From a checked attention problem to the engine that runs it. Shared by the handle's run and the flat functions. */
+/* From a checked attention problem to the engine that runs it. */
 #ifndef SOFTATTN_API_ATTENTION_SOLVE_H
 #define SOFTATTN_API_ATTENTION_SOLVE_H
 
@@ -7,12 +7,6 @@
 #include "engine/attention.h"
 #include "engine/runtime.h"
 #include "softattn/softattn.h"
-
-/* A problem without operands, masks and options. */
-struct softattn_attention_problem softattn_attention_neutral_problem(void);
-
-/* 1 / sqrt(dim_qk). */
-double softattn_attention_default_scale(int64_t dim_qk);
 
 /* SOFTATTN_ENGINE_FUSED or _BLAS for the engine requested; fails when that one cannot serve the problem. */
 int32_t softattn_attention_choose_engine(const struct softattn_attention_problem *problem, int32_t requested,

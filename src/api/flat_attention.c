@@ -50,9 +50,11 @@ static int32_t run(const softattn_context *context, const struct flat_call *call
     const softattn_tensor k = tensor_of(call->k, k_shape, bits);
     const softattn_tensor v = tensor_of(call->v, v_shape, bits);
     const softattn_tensor out = tensor_of(call->out, out_shape, bits);
-    const softattn_attention attention = {.handle.context = context, .causal = call->causal};
+    softattn_attention attention = {.handle.context = context};
     const softattn_attention_args args = {.struct_size = sizeof args, .q = &q, .k = &k, .v = &v, .out = &out};
 
+    softattn_attention_reset(&attention);
+    attention.causal = call->causal;
     const int32_t status = check_numbers(call);
     return status == SOFTATTN_OK ? softattn_attention_run(&attention, &args) : status;
 }

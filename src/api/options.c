@@ -35,3 +35,14 @@ int32_t softattn_check_scale(double scale, int32_t real_bytes) {
     }
     return SOFTATTN_OK;
 }
+
+int32_t softattn_check_softcap(double cap, int32_t real_bytes) {
+    const double least = real_bytes == 4 ? (double)FLT_MIN : DBL_MIN;
+    const double most = (real_bytes == 4 ? (double)FLT_MAX : DBL_MAX) / 2;
+    if (cap != 0 && (cap < least || cap > most)) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT,
+                             "softcap: %g or its reciprocal is out of the range of %s", cap,
+                             real_bytes == 4 ? "float32" : "float64");
+    }
+    return SOFTATTN_OK;
+}

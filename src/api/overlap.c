@@ -91,12 +91,12 @@ bool softattn_arrays_overlap(const struct softattn_array *a, const struct softat
     return reaches(&sum, 0, b->high - 1 - a->low);
 }
 
-int32_t softattn_check_overlap(const struct softattn_array *arrays, int32_t count) {
-    for (int32_t i = 0; i < count; i++) {
+int32_t softattn_check_overlap(const struct softattn_array *arrays, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
         if (arrays[i].name == NULL || !arrays[i].is_output) {
             continue;
         }
-        for (int32_t j = 0; j < count; j++) {
+        for (int64_t j = 0; j < count; j++) {
             const bool seen = arrays[j].name == NULL || j == i || (arrays[j].is_output && j < i);
             if (!seen && softattn_arrays_overlap(&arrays[i], &arrays[j])) {
                 return softattn_fail(SOFTATTN_ERROR_OVERLAP, "%s: shares memory with %s", arrays[i].name,

@@ -13,6 +13,6 @@ bool softattn_arrays_overlap(const struct softattn_array *a, const struct softat
 
 /* Fails when an output among the arrays shares memory with another of them. Arrays that are not given or empty share
  * none. */
-int32_t softattn_check_overlap(const struct softattn_array *arrays, int32_t count);
+int32_t softattn_check_overlap(const struct softattn_array *arrays, int64_t count);
 
 #endif

@@ -6,7 +6,12 @@
 
 #include "api/status.h"
 
-static const char *const accepted_names[] = {"float32 or float64", "bool or uint8", "int32 or int64"};
+static const char *const accepted_names[] = {
+    [SOFTATTN_ELEMENT_REAL] = "float32 or float64",
+    [SOFTATTN_ELEMENT_BYTE] = "bool or uint8",
+    [SOFTATTN_ELEMENT_INTEGER] = "int32 or int64",
+    [SOFTATTN_ELEMENT_INT32] = "int32",
+};
 
 static bool accepts(enum softattn_element element, uint8_t code, uint8_t bits) {
     switch (element) {
@@ -14,6 +19,7 @@ static bool accepts(enum softattn_element element, uint8_t code, uint8_t bits) {
     case SOFTATTN_ELEMENT_BYTE:
         return (code == SOFTATTN_TYPE_BOOL || code == SOFTATTN_TYPE_UINT) && bits == 8;
     case SOFTATTN_ELEMENT_INTEGER: return code == SOFTATTN_TYPE_INT && (bits == 32 || bits == 64);
+    case SOFTATTN_ELEMENT_INT32: return code == SOFTATTN_TYPE_INT && bits == 32;
     }
     return false;
 }

@@ -10,9 +10,10 @@
 #include "softattn/softattn.h"
 
 enum softattn_element {
-    SOFTATTN_ELEMENT_REAL,   /* float32 or float64 */
-    SOFTATTN_ELEMENT_BYTE,   /* bool or uint8 */
-    SOFTATTN_ELEMENT_INTEGER /* int32 or int64 */
+    SOFTATTN_ELEMENT_REAL,    /* float32 or float64 */
+    SOFTATTN_ELEMENT_BYTE,    /* bool or uint8 */
+    SOFTATTN_ELEMENT_INTEGER, /* int32 or int64 */
+    SOFTATTN_ELEMENT_INT32
 };
 
 /* What an operation expects of one of its tensors. */

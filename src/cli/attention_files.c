@@ -17,8 +17,7 @@ static bool read_operand(const char *path, array *a) {
         return false;
     }
     return (a->rank >= 2 && a->rank <= 4) ||
-           report(path,
-                  "%d dimensions; attention takes [batch, heads, seq, dim], [heads, seq, dim] or [seq, dim]",
+           report(path, "rank %d; attention takes [batch, heads, seq, dim], [heads, seq, dim] or [seq, dim]",
                   (int)a->rank);
 }
 

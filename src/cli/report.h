@@ -11,7 +11,7 @@
 /* Prints "softattn: subject: message". Returns false, so that a failing function can return it. */
 bool report(const char *subject, const char *format, ...);
 
-/* Where status is an error, prints "softattn: " and the library's own words about its last failure, which name
+/* Where status is an error, prints "softattn: " and the library's words about its last failure, which name
  * the argument. Returns status == SOFTATTN_OK. */
 bool report_status(int32_t status);
 

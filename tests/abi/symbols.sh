@@ -5,20 +5,25 @@
 # usage: symbols.sh <libsoftattn.so> <libsoftattn.a> <source directory of the project>
 set -eu
 shared=$1 static=$2 source=$3
-listed=$(LC_ALL=C sort "$source/tests/abi/symbols.txt")
+LC_ALL=C
+export LC_ALL
+lists=$(mktemp -d)
+trap 'rm -rf "$lists"' EXIT
 
-# Version nodes are absolute symbols (A) of their own.
-exported=$(nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | LC_ALL=C sort)
-declared=$(grep -o 'softattn_[a-z0-9_]*(' "$source/include/softattn/softattn.h" | tr -d '(' | LC_ALL=C sort -u)
+sort "$source/tests/abi/symbols.txt" >"$lists/symbols.txt"
+grep -o 'softattn_[a-z0-9_]*(' "$source/include/softattn/softattn.h" | tr -d '(' | sort -u >"$lists/public header"
+# The version's own name is an absolute symbol (A).
+nm -D --defined-only "$shared" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort >"$lists/shared library"
 
-if [ "$exported" != "$listed" ]; then
-    printf 'The shared library exports:\n%s\n\nsymbols.txt lists:\n%s\n' "$exported" "$listed" >&2
-    exit 1
-fi
-if [ "$declared" != "$listed" ]; then
-    printf 'The public header declares:\n%s\n\nsymbols.txt lists:\n%s\n' "$declared" "$listed" >&2
-    exit 1
-fi
+cd "$lists"
+for found in 'public header' 'shared library'; do
+    if ! diff symbols.txt "$found" >difference; then
+        echo "symbols.txt (<) and the $found (>) differ:" >&2
+        grep '^[<>]' difference >&2
+        exit 1
+    fi
+done
+cd "$OLDPWD"
 
 foreign=$(nm --defined-only --extern-only "$static" | awk 'NF == 3 && $3 !~ /^softattn_/ { print $3 }')
 if [ -n "$foreign" ]; then

@@ -68,7 +68,7 @@ static void check_attention(unsigned zero, int variant, const softattn_context *
         for (int64_t i = 0; i < array_count(&c.lse); i++) {
             assert_true(fabs(array_get(&c.lse, i) - log(6.0)) < 1e-6);
         }
-        for (int64_t i = 0; i < array_count(&c.weights); i++) {
+        for (int64_t i = 0; options.wants_weights && i < array_count(&c.weights); i++) {
             assert_true(fabs(array_get(&c.weights, i) - 1.0 / 6.0) < 1e-6);
         }
     }
@@ -139,7 +139,7 @@ static void flat_softmax_of_nothing_follows_no_pointer(void **state) {
     assert_ok(softattn_softmax_f32(NULL, 0, 5, forbidden, 5, forbidden, 5));
     assert_ok(softattn_softmax_f32(NULL, 5, 0, forbidden, 0, forbidden, 0));
     assert_ok(softattn_softmax_f64(NULL, 0, 0, NULL, 0, NULL, 0));
-    assert_ok(softattn_softmax_f64(NULL, 0, INT64_MAX, NULL, INT64_MAX, NULL, INT64_MIN));
+    assert_ok(softattn_softmax_f64(NULL, 0, INT64_C(1) << 40, NULL, INT64_MAX, NULL, INT64_MIN));
 }
 
 int main(void) {

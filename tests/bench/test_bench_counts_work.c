@@ -1,6 +1,6 @@
 /*
- * The FLOPs and bytes that softattn-bench divides by: known values of usual shapes, and for small shapes with any mask
- * the same counts as going through every pair of a query and a key.
+ * The FLOPs and bytes that softattn-bench divides by: known values of usual shapes, and for small shapes with
+ * any mask the same counts as going through every pair of a query and a key.
  */
 #include "expect.h"
 #include "work.h"

@@ -1,6 +1,7 @@
 /*
- * What softattn-bench makes of times: median and spread, samples long enough and often enough, the ceiling that binds.
- * The timed functions here only say how long they took, so nothing depends on this machine's speed.
+ * What softattn-bench makes of times: median and spread, samples long enough and often enough, the ceiling
+ * that binds. The timed functions here only say how long they took, so nothing depends on this machine's
+ * speed.
  */
 #include "expect.h"
 #include "memory.h"

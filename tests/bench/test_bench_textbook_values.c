@@ -1,6 +1,6 @@
 /*
- * The textbook baseline computes what it is compared with: softmax and attention within the oracle's bounds, for every
- * mask and with heads and rows shared out among any number of threads.
+ * The textbook baseline computes what it is compared with: softmax and attention within the oracle's bounds,
+ * for every mask and with heads and rows shared out among any number of threads.
  */
 #include "arrays.h"
 #include "compare.h"

@@ -66,7 +66,7 @@ expect_success compare double_out.npy double.npy
 
 # What does not fit together is refused in one line, and nothing is written.
 npy flat.npy '(2,)' zero zero
-expect_failure 'flat.npy: 1 dimensions' attend flat.npy two.npy values.npy -o refused.npy
+expect_failure 'flat.npy: rank 1; ' attend flat.npy two.npy values.npy -o refused.npy
 expect_failure 'softattn: k: ' attend two.npy double.npy values.npy -o refused.npy
 expect_failure 'softattn: k: ' attend "$q" two.npy values.npy -o refused.npy
 expect_failure 'softattn: isa: ' attend two.npy two.npy values.npy -o refused.npy --isa no-such-isa

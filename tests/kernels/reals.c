@@ -76,8 +76,8 @@ void reals_sprinkle_specials(struct reals *array, random_source *random, int64_t
 double special_value(random_source *random, int32_t real_bytes) {
     const double largest = real_bytes == 4 ? (double)FLT_MAX : DBL_MAX;
     const double least = real_bytes == 4 ? 0x1p-149 : 0x1p-1074;
-    const double values[] = {(double)NAN, (double)INFINITY,  -(double)INFINITY, 0.0,   -0.0, largest,
-                             -largest,    smallest_normal(real_bytes), least,    -least};
+    const double values[] = {(double)NAN, (double)INFINITY, -(double)INFINITY,           0.0,   -0.0,
+                             largest,     -largest,         smallest_normal(real_bytes), least, -least};
     return values[random_below(random, (int64_t)(sizeof values / sizeof values[0]))];
 }
 
@@ -97,8 +97,8 @@ static bool is_equal(const struct reals *actual, const struct reals *expected, i
     return a == e || fabs(a - e) <= tolerance.absolute + tolerance.relative * fabs(e);
 }
 
-void expect_equal(const char *context, const char *what, const struct reals *actual, const struct reals *expected,
-                  struct tolerance tolerance) {
+void expect_equal(const char *context, const char *what, const struct reals *actual,
+                  const struct reals *expected, struct tolerance tolerance) {
     int64_t differences = 0, first = 0;
     for (int64_t i = actual->count - 1; i >= 0; i--) {
         if (!is_equal(actual, expected, i, tolerance)) {
@@ -106,8 +106,11 @@ void expect_equal(const char *context, const char *what, const struct reals *act
             first = i;
         }
     }
-    EXPECT(differences == 0, "%s: %" PRId64 " of %" PRId64 " values of %s differ, [%" PRId64 "] is %a instead of %a",
-           context, differences, actual->count, what, first, reals_get(actual, first), reals_get(expected, first));
+    const double wrong = differences ? reals_get(actual, first) : 0;
+    const double right = differences ? reals_get(expected, first) : 0;
+    EXPECT(differences == 0,
+           "%s: %" PRId64 " of %" PRId64 " values of %s differ, [%" PRId64 "] is %a instead of %a", context,
+           differences, actual->count, what, first, wrong, right);
 }
 
 void expect_gaps_untouched(const char *context, const struct reals *array, int64_t cols, int64_t stride) {

@@ -45,8 +45,8 @@ double unit_roundoff(int32_t real_bytes);
 double smallest_normal(int32_t real_bytes);
 
 /* Expects actual to equal expected within the tolerance, printing the first difference. context says what was computed. */
-void expect_equal(const char *context, const char *what, const struct reals *actual, const struct reals *expected,
-                  struct tolerance tolerance);
+void expect_equal(const char *context, const char *what, const struct reals *actual,
+                  const struct reals *expected, struct tolerance tolerance);
 
 /* Expects that of rows of `stride` elements only the first `cols` of each were written. */
 void expect_gaps_untouched(const char *context, const struct reals *array, int64_t cols, int64_t stride);

@@ -85,7 +85,6 @@ static void destroy_case(struct row_case *c) {
     guard_destroy(&c->keep);
 }
 
-/* lse and max have a second element that must stay as it is. */
 static struct row_results run_row(const struct softattn_kernels *kernels, const struct row_case *c) {
     const int32_t bytes = c->x.bytes;
     struct softattn_row row = c->row;
@@ -142,8 +141,8 @@ static struct tolerance row_tolerance(const struct softattn_kernels *tested, con
                               weights};
 }
 
-static void check_row(const struct softattn_kernels *tested, const struct softattn_kernels *generic, int64_t cols,
-                      random_source *random) {
+static void check_row(const struct softattn_kernels *tested, const struct softattn_kernels *generic,
+                      int64_t cols, random_source *random) {
     struct row_case c = make_case(tested, cols, random);
     struct row_results actual = run_row(tested, &c), expected = run_row(generic, &c);
     const struct tolerance tolerance = row_tolerance(tested, &c);

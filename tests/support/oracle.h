@@ -79,7 +79,8 @@ typedef struct oracle_attention {
     const double *alibi_slopes; /* [batch][heads_q] or NULL */
     const double *sinks;        /* [heads_q] or NULL */
     oracle_causal causal;
-    int64_t offset;
+    oracle_causal alignment; /* where causal is NONE: how positions correspond, for the window and ALiBi */
+    int64_t offset;          /* with ORACLE_CAUSAL_OFFSET of either */
     bool has_window; /* query i sees keys i + offset - left … i + offset + right; -1: no bound on that side */
     int64_t window_left, window_right;
     const int64_t *query_lengths,

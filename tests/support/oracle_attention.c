@@ -32,6 +32,7 @@ typedef struct query_scores {
     oracle_real *score; /* -infinity where masked */
     oracle_real *error; /* a of the derivation above */
     oracle_real *weight, *weight_error;
+    bool *visible;
     oracle_real maximum, maximum_error, sum, denominator_error;
     bool is_nan; /* a visible score is NaN or +infinity */
 } query_scores;
@@ -45,7 +46,7 @@ static int64_t query_end(const oracle_attention *p, int64_t batch) {
 }
 
 static int64_t position_offset(const oracle_attention *p, int64_t batch) {
-    switch (p->causal) {
+    switch (p->causal != ORACLE_CAUSAL_NONE ? p->causal : p->alignment) {
     case ORACLE_CAUSAL_BOTTOM_RIGHT: return key_end(p, batch) - query_end(p, batch);
     case ORACLE_CAUSAL_OFFSET: return p->offset;
     default: return 0;
@@ -104,13 +105,15 @@ static oracle_real compute_score(const oracle_attention *p, const query_row *que
 }
 
 static void compute_scores(const oracle_attention *p, const query_row *query, query_scores *s) {
-    s->maximum = p->sinks ? (oracle_real)p->sinks[query->head] : -HUGE_VALL;
-    s->maximum_error = 2 * (p->sinks ? fabsl(s->maximum) : 0);
+    const bool has_sink = p->sinks && query->index < query_end(p, query->batch);
+    s->maximum = has_sink ? (oracle_real)p->sinks[query->head] : -HUGE_VALL;
+    s->maximum_error = has_sink ? 2 * fabsl(s->maximum) : 0;
     s->is_nan = isnan(s->maximum) || s->maximum == HUGE_VALL;
     for (int64_t key = 0; key < p->seq_kv; key++) {
         s->score[key] = -HUGE_VALL;
         s->error[key] = 0;
-        if (!is_visible(p, query, key)) {
+        s->visible[key] = is_visible(p, query, key);
+        if (!s->visible[key]) {
             continue;
         }
         oracle_real error;
@@ -182,7 +185,7 @@ static void store_output(const oracle_attention *p, const query_row *query, cons
     for (int64_t d = 0; d < p->dim_v; d++) {
         oracle_real out = 0, bound = 0, largest = 0;
         for (int64_t key = 0; key < p->seq_kv; key++) {
-            if (s->score[key] == -HUGE_VALL) {
+            if (!s->visible[key]) {
                 continue;
             }
             const oracle_real weight = dropped_out_weight(p, query, key, s->weight[key]);
@@ -226,8 +229,15 @@ oracle_attention_results oracle_attention_compute(const oracle_attention *p) {
                                         oracle_result_create(rows * p->seq_kv)};
     oracle_result scores = oracle_result_create(p->seq_kv);
     oracle_result weights = oracle_result_create(p->seq_kv);
-    query_scores scratch = {
-        .score = scores.value, .error = scores.bound, .weight = weights.value, .weight_error = weights.bound};
+    query_scores scratch = {.score = scores.value,
+                            .error = scores.bound,
+                            .weight = weights.value,
+                            .weight_error = weights.bound,
+                            .visible =
+                                calloc(p->seq_kv > 0 ? (size_t)p->seq_kv : 1, sizeof *scratch.visible)};
+    if (!scratch.visible) {
+        abort();
+    }
     for (int64_t row = 0; row < rows; row++) {
         const int64_t head = row / p->seq_q % p->heads_q;
         const int64_t batch = row / p->seq_q / p->heads_q;
@@ -235,6 +245,7 @@ oracle_attention_results oracle_attention_compute(const oracle_attention *p) {
                                  row,   row % p->seq_q, position_offset(p, batch)};
         compute_query(p, &query, &scratch, &results);
     }
+    free(scratch.visible);
     oracle_result_destroy(&weights);
     oracle_result_destroy(&scores);
     return results;

@@ -160,17 +160,36 @@ static void make_a_bias_infinite(attention_case *c) {
 }
 static void spoil_a_bias(attention_case *c) { array_set(&c->bias, c->options.seq_kv + SPOILED_KEY, NAN); }
 
-/* All scores -infinity: no key is masked, but none has a weight. */
+/* All scores -infinity: no key is masked, but none has a weight. The rows are empty, whatever the values are. */
 static void make_all_scores_minus_infinity(attention_case *c) {
     array_fill(&c->q, 1.0);
     array_fill(&c->k, -HUGE_VAL);
+}
+static void make_all_scores_minus_infinity_and_spoil_a_value(attention_case *c) {
+    make_all_scores_minus_infinity(c);
+    spoil_a_value(c);
+}
+
+/* Weight 0 does not hide a value: 0 times infinity or NaN is NaN. */
+static void spoil_a_value_of_weight_0(attention_case *c) {
+    array_fill(&c->q, 1.0);
+    for (int64_t d = 0; d < c->options.dim_qk; d++) {
+        array_set(&c->k, SPOILED_KEY * c->options.dim_qk + d, -HUGE_VAL);
+    }
+    spoil_a_value(c);
 }
 
 static void special_values_reach_exactly_the_rows_that_see_them(const softattn_context *context,
                                                                 random_source *random) {
     static void (*const spoilers[])(attention_case *) = {
-        spoil_a_query,         spoil_a_key,         spoil_a_value,
-        make_a_value_infinite, make_a_key_infinite, make_all_scores_minus_infinity,
+        spoil_a_query,
+        spoil_a_key,
+        spoil_a_value,
+        make_a_value_infinite,
+        make_a_key_infinite,
+        make_all_scores_minus_infinity,
+        make_all_scores_minus_infinity_and_spoil_a_value,
+        spoil_a_value_of_weight_0,
     };
     for (size_t i = 0; i < sizeof spoilers / sizeof *spoilers; i++) {
         attention_options options = attention_options_plain(i % 2 ? ARRAY_F64 : ARRAY_F32, 1, 90, 7);

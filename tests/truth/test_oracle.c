@@ -142,6 +142,10 @@ static void masks_equal_the_keep_mask_that_spells_them_out(random_source *random
     p.window_right = -1;
     fill_keep(&in, sees_window);
     EXPECT(same_results(&p, &kept), "window of three keys to the left, on the causal diagonal");
+    p.causal = ORACLE_CAUSAL_NONE;
+    p.alignment = ORACLE_CAUSAL_OFFSET;
+    p.window_right = 0;
+    EXPECT(same_results(&p, &kept), "the same window without a causal mask, aligned by the offset");
     p = plain_problem(&in);
     p.causal = ORACLE_CAUSAL_OFFSET;
     p.offset = -1;
@@ -221,6 +225,13 @@ static void a_sink_equals_a_key_without_value(random_source *random) {
     oracle_attention_results r = oracle_attention_compute(&with_sink);
     EXPECT(r.out.value[0] == 0 && r.lse.value[0] == 1.5L, "empty row: out %Lg, lse %Lg", r.out.value[0],
            r.lse.value[0]);
+    oracle_attention_results_destroy(&r);
+
+    static const int64_t no_queries = 0;
+    with_sink.query_lengths = &no_queries;
+    r = oracle_attention_compute(&with_sink);
+    EXPECT(r.out.value[0] == 0 && r.lse.value[0] == -HUGE_VALL,
+           "a query that does not exist has no sink either");
     oracle_attention_results_destroy(&r);
 }
 

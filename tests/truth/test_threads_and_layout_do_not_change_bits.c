@@ -170,7 +170,8 @@ static void attention_ignores_the_layout(const char *isa, random_source *random)
     softattn_context_destroy(context);
 }
 
-/* Each (batch, head, query) alone against the same within the whole. */
+/* Each (batch, head, query) alone against the same within the whole. Alone it may take another layout of the same
+ * arithmetic (keys in the lanes), which is promised where there is fused multiply-add. */
 static void attention_ignores_batch_heads_and_other_queries(const char *isa, random_source *random) {
     softattn_context *const context = context_create(isa, 1);
     attention_options options = fused_options(ARRAY_F32);
@@ -231,7 +232,9 @@ int main(void) {
         if (fused_engine_serves(isa, &random)) {
             attention_ignores_the_thread_count(isa, &random);
             attention_ignores_the_layout(isa, &random);
-            attention_ignores_batch_heads_and_other_queries(isa, &random);
+            if (isa_is_exact(isa)) {
+                attention_ignores_batch_heads_and_other_queries(isa, &random);
+            }
         }
     }
     return expect_summary();

@@ -4,6 +4,7 @@
 #endif
 #include <arm_neon.h>
 
+#include "kernels/simd/neon_square.h"
 #include "kernels/simd/simd.h"
 
 #define TILE_ROWS        8
@@ -69,22 +70,6 @@ ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f32(m, a, b); }
 /* Element i of the low half with element i of the high half, then the two that remain. */
 ALWAYS_INLINE real v_reduce_add(vec v) { return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v))); }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
-    const vec r0 = v_load(from);
-    const vec r1 = v_load(from + stride);
-    const vec r2 = v_load(from + 2 * stride);
-    const vec r3 = v_load(from + 3 * stride);
-    const float64x2_t even01 = vreinterpretq_f64_f32(vtrn1q_f32(r0, r1));
-    const float64x2_t odd01 = vreinterpretq_f64_f32(vtrn2q_f32(r0, r1));
-    const float64x2_t even23 = vreinterpretq_f64_f32(vtrn1q_f32(r2, r3));
-    const float64x2_t odd23 = vreinterpretq_f64_f32(vtrn2q_f32(r2, r3));
-    const vec f = v_set(factor);
-    v_store(to, v_mul(f, vreinterpretq_f32_f64(vtrn1q_f64(even01, even23))));
-    v_store(to + to_stride, v_mul(f, vreinterpretq_f32_f64(vtrn1q_f64(odd01, odd23))));
-    v_store(to + 2 * to_stride, v_mul(f, vreinterpretq_f32_f64(vtrn2q_f64(even01, even23))));
-    v_store(to + 3 * to_stride, v_mul(f, vreinterpretq_f32_f64(vtrn2q_f64(odd01, odd23))));
-}
-
 #else
 
 #define LANES 2
@@ -131,13 +116,6 @@ ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f64(m, a, b); }
 
 ALWAYS_INLINE real v_reduce_add(vec v) { return vpaddd_f64(v); }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
-    const vec r0 = v_load(from);
-    const vec r1 = v_load(from + stride);
-    v_store(to, v_mul(v_set(factor), vtrn1q_f64(r0, r1)));
-    v_store(to + to_stride, v_mul(v_set(factor), vtrn2q_f64(r0, r1)));
-}
-
 #endif
 
 ALWAYS_INLINE vec v_zero(void) { return v_set(0); }
@@ -153,6 +131,9 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
         }
     }
     return lane[0];
+}
+ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    neon_transpose(from, stride, to, to_stride, factor);
 }
 
 #define V_PREFETCH(p)     __builtin_prefetch((p), 0, 3)

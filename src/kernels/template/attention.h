@@ -119,7 +119,8 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, real *t
 }
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
-static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha,
+                              int clamp) {
     for (int64_t c = 0; c < block; c += LANES) {
         real *max = (real *)tile->max + c;
         real *sum = (real *)tile->sum + c;
@@ -131,10 +132,11 @@ static void tile_softmax(const struct softattn_tile *tile, int64_t block, const 
         real *at = (real *)tile->scores + tile->first * block + c;
         int64_t j = tile->first;
         for (; j + 4 <= tile->last; j += 4, at += 4 * block) {
-            const vec p_0 = v_exp2(v_sub(v_load(at), base));
-            const vec p_1 = v_exp2(v_sub(v_load(at + block), base));
-            const vec p_2 = v_exp2(v_sub(v_load(at + 2 * block), base));
-            const vec p_3 = v_exp2(v_sub(v_load(at + 3 * block), base));
+            vec p_0 = v_sub(v_load(at), base);
+            vec p_1 = v_sub(v_load(at + block), base);
+            vec p_2 = v_sub(v_load(at + 2 * block), base);
+            vec p_3 = v_sub(v_load(at + 3 * block), base);
+            v_exp2_four(&p_0, &p_1, &p_2, &p_3, clamp);
             v_store(at, p_0);
             v_store(at + block, p_1);
             v_store(at + 2 * block, p_2);
@@ -155,6 +157,22 @@ static void tile_softmax(const struct softattn_tile *tile, int64_t block, const 
         v_store(sum, v_fma(old_sum, factor, v_add(v_add(sum_0, sum_1), v_add(sum_2, sum_3))));
         v_store(max, new_max);
         v_store(alpha + c, factor);
+    }
+}
+
+/* Only masked scores are -infinity, so only they need the clamp of v_exp2. */
+NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+    weigh_tile(tile, block, tile_max, alpha, 1);
+}
+NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+    weigh_tile(tile, block, tile_max, alpha, 0);
+}
+
+static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+    if (tile->masked || tile->addend) {
+        weigh_masked_tile(tile, block, tile_max, alpha);
+    } else {
+        weigh_full_tile(tile, block, tile_max, alpha);
     }
 }
 

@@ -1,4 +1,5 @@
 // A C++ user: the handles in unique_ptr, the data in vectors.
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <softattn/softattn.h>
