@@ -48,7 +48,7 @@ extern "C" {
 #define SOFTATTN_ERROR_ARGUMENT (-2)    /* a value is outside its range */
 #define SOFTATTN_ERROR_SHAPE (-3)       /* ranks or sizes do not fit together */
 #define SOFTATTN_ERROR_TYPE (-4)        /* element type or device not accepted here */
-#define SOFTATTN_ERROR_STRIDE (-5)      /* strides of an output make elements share memory */
+#define SOFTATTN_ERROR_STRIDE (-5)      /* an output's elements share memory, or a list is not compact */
 #define SOFTATTN_ERROR_OVERLAP (-6)     /* an output overlaps another operand in a way that is not allowed */
 #define SOFTATTN_ERROR_OVERFLOW (-7)    /* a product of sizes and strides leaves the address range */
 #define SOFTATTN_ERROR_STRUCT_SIZE (-8) /* struct_size is unknown to this version, see "Argument structs" */
@@ -164,7 +164,7 @@ SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context, s
  *   ndim        0 … SOFTATTN_MAX_RANK
  *   dtype       lanes must be 1
  *   shape       ndim sizes, each >= 0; those above 0, multiplied with each other and with the bytes of an element, make
- *               at most 2^48
+ *               at most 2^46
  *   strides     ndim strides in elements; NULL means compact row-major
  */
 typedef struct softattn_tensor {
@@ -265,6 +265,141 @@ SOFTATTN_API int32_t softattn_softmax_f32(const softattn_context *context, int64
                                           int64_t x_stride, float *y, int64_t y_stride);
 SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64_t rows, int64_t cols, const double *x,
                                           int64_t x_stride, double *y, int64_t y_stride);
+
+/* ---- Derivatives of softmax -------------------------------------------------------------------------------------- */
+
+/*
+ * From the result y of a softmax run: the gradient of a loss, the Jacobian J = dy/dx and its product with a vector. The
+ * handle's axis, scale and output say what y is; its other options mean nothing here. Where y shows a masked element
+ * (probability 0, log-probability -infinity) the derivatives are 0, whatever the other operand holds there.
+ *   probabilities      dy_i/dx_j = scale * y_i * ([i = j] - y_j)
+ *   log-probabilities  dy_i/dx_j = scale * ([i = j] - exp(y_j))
+ * With scale 1 the derivatives are those by the scores, so by a bias, too.
+ */
+typedef struct softattn_softmax_backward_args {
+    uint64_t struct_size;
+    const softattn_tensor *y;  /* what run gave, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *dy; /* gradient of the loss by y; y's shape and type */
+    const softattn_tensor *dx; /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the
+                                  same strides */
+} softattn_softmax_backward_args;
+
+/* probabilities: dx = scale * y * (dy - sum of y * dy); log-probabilities: dx = scale * (dy - exp(y) * sum of dy). */
+SOFTATTN_API int32_t softattn_softmax_backward(const softattn_softmax *softmax,
+                                               const softattn_softmax_backward_args *args);
+
+typedef struct softattn_softmax_jvp_args {
+    uint64_t struct_size;
+    const softattn_tensor *y;         /* as above */
+    const softattn_tensor *x_tangent; /* direction in which x moves; y's shape and type */
+    const softattn_tensor *y_tangent; /* out: how y then moves, J * x_tangent; y's shape and type; may be x_tangent's own
+                                         memory with the same strides */
+} softattn_softmax_jvp_args;
+
+SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax, const softattn_softmax_jvp_args *args);
+
+typedef struct softattn_softmax_jacobian_args {
+    uint64_t struct_size;
+    const softattn_tensor *y;        /* as above, rank 1 … 7, n elements along the axis */
+    const softattn_tensor *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
+} softattn_softmax_jacobian_args;
+
+SOFTATTN_API int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
+                                               const softattn_softmax_jacobian_args *args);
+
+/*
+ * Backward of the flat softmax functions above: dx = y * (dy - sum of y * dy) for each row of rows x cols matrices. dx may
+ * equal dy with dx_stride == dy_stride; other overlaps are an error. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_softmax_backward_f32(const softattn_context *context, int64_t rows, int64_t cols,
+                                                   const float *y, int64_t y_stride, const float *dy,
+                                                   int64_t dy_stride, float *dx, int64_t dx_stride);
+SOFTATTN_API int32_t softattn_softmax_backward_f64(const softattn_context *context, int64_t rows, int64_t cols,
+                                                   const double *y, int64_t y_stride, const double *dy,
+                                                   int64_t dy_stride, double *dx, int64_t dx_stride);
+
+/* ---- Cross-entropy ----------------------------------------------------------------------------------------------- */
+
+/*
+ * Cross-entropy of logits and targets, and its gradient by the logits. Configure once, run any number of times through a
+ * const handle from any threads at once. For each row, with z = scale * logits, C classes and class weights w (1 where not
+ * given):
+ *   lse  = log(sum over c of exp(z_c))
+ *   q    = the target probabilities, or 1 for the target class and 0 for the others
+ *   a_c  = w_c * ((1 - smoothing) * q_c + smoothing / C)
+ *   loss = sum over c of a_c * (lse - z_c) + z_loss * lse^2
+ * Rows whose target is ignore_index have loss and gradient 0. The total is the losses' sum, or for the mean
+ *   targets               sum / (sum over the rows not ignored of w of their target)
+ *   target probabilities  sum / rows
+ * Parameters and values are PyTorch's, with two exceptions: a mean that no row counts in is 0, see `counted`; and a class
+ * with a_c = 0 adds nothing to the loss even where its logit is -infinity.
+ */
+typedef struct softattn_cross_entropy softattn_cross_entropy;
+
+#define SOFTATTN_REDUCTION_NONE 0
+#define SOFTATTN_REDUCTION_MEAN 1
+#define SOFTATTN_REDUCTION_SUM 2
+
+/* context may be NULL. */
+SOFTATTN_API int32_t softattn_cross_entropy_create(const softattn_context *context, softattn_cross_entropy **out);
+SOFTATTN_API void softattn_cross_entropy_destroy(softattn_cross_entropy *cross_entropy);
+
+/* Any number, in the range of the classes or not; default -100. Target probabilities have no ignored rows. */
+SOFTATTN_API int32_t softattn_cross_entropy_set_ignore_index(softattn_cross_entropy *cross_entropy,
+                                                             int64_t ignore_index);
+
+/* smoothing: 0 … 1, default 0. */
+SOFTATTN_API int32_t softattn_cross_entropy_set_label_smoothing(softattn_cross_entropy *cross_entropy,
+                                                                double smoothing);
+
+/* factor: finite and at least 0, default 0. */
+SOFTATTN_API int32_t softattn_cross_entropy_set_z_loss(softattn_cross_entropy *cross_entropy, double factor);
+
+/* As of softmax. */
+SOFTATTN_API int32_t softattn_cross_entropy_set_scale(softattn_cross_entropy *cross_entropy, double scale);
+SOFTATTN_API int32_t softattn_cross_entropy_set_temperature(softattn_cross_entropy *cross_entropy,
+                                                            double temperature);
+
+/* reduction: SOFTATTN_REDUCTION_*, default MEAN. The gradient is that of the total, with NONE of each row's own loss. */
+SOFTATTN_API int32_t softattn_cross_entropy_set_reduction(softattn_cross_entropy *cross_entropy, int32_t reduction);
+
+typedef struct softattn_cross_entropy_args {
+    uint64_t struct_size;
+    const softattn_tensor *logits;               /* [..., classes], f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *targets;              /* int32 or int64, logits' shape without the last dimension; each 0 …
+                                                    classes - 1 or ignore_index, else an error that names the row and its
+                                                    value; or NULL, and */
+    const softattn_tensor *target_probabilities; /* logits' shape and type, taken as they are; or NULL */
+    const softattn_tensor *class_weights;        /* [classes], logits' type; NULL: all 1 */
+    const softattn_tensor *losses;               /* out: of each row, whatever the reduction; logits' type and shape
+                                                    without the last dimension; NULL: not wanted */
+    const softattn_tensor *total;                /* out: one element (rank 0, or sizes of 1), logits' type: the sum or
+                                                    mean; NULL: not wanted, as with SOFTATTN_REDUCTION_NONE */
+    const softattn_tensor *gradient;             /* out: logits' shape and type; may be logits' own memory with the same
+                                                    strides; NULL: not wanted */
+    const softattn_tensor *lse;                  /* out: lse of each row, ignored ones included, as losses */
+    const softattn_tensor *counted;              /* out: one element, int32 or int64: rows that are not ignored and whose
+                                                    target's class weight is not 0; all rows with probabilities. When it
+                                                    is 0, the mean and its gradient are 0 where 0 / 0 would be NaN;
+                                                    NULL: not wanted */
+} softattn_cross_entropy_args;
+
+/* Runs on the tensors in args, at least one output among them. The bits do not depend on the number of threads. */
+SOFTATTN_API int32_t softattn_cross_entropy_run(const softattn_cross_entropy *cross_entropy,
+                                                const softattn_cross_entropy_args *args);
+
+/*
+ * Cross-entropy of each row of a row-major matrix of rows x classes logits, and the gradient of the losses' mean over the
+ * rows that are not ignored. targets: [rows], classes or -100 for rows to be ignored. losses: [rows], not reduced.
+ * gradient may equal logits with gradient_stride == logits_stride; other overlaps are an error. One of losses and gradient
+ * may be NULL. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_cross_entropy_f32(const softattn_context *context, int64_t rows, int64_t classes,
+                                                const float *logits, int64_t logits_stride, const int64_t *targets,
+                                                float *losses, float *gradient, int64_t gradient_stride);
+SOFTATTN_API int32_t softattn_cross_entropy_f64(const softattn_context *context, int64_t rows, int64_t classes,
+                                                const double *logits, int64_t logits_stride, const int64_t *targets,
+                                                double *losses, double *gradient, int64_t gradient_stride);
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 

@@ -8,8 +8,8 @@
 #include "api/status.h"
 #include "softattn/softattn.h"
 
-/* No version's struct is larger. A size that was never set is mostly larger, and must not lead the search for non-zero
- * bytes out of the caller's memory. */
+/* No version's struct is larger. A size that was never set is mostly larger, and must not lead the search for
+ * non-zero bytes out of the caller's memory. */
 enum { MAX_STRUCT_SIZE = 4096 };
 
 int32_t softattn_arguments_read(const char *name, const void *arguments, uint64_t first_bytes,

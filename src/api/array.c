@@ -17,10 +17,10 @@ static int32_t fail_overflow(const struct softattn_array *array, const char *wha
 /* ---- Sizes ---- */
 
 /*
- * Sizes whose product is beyond any memory are refused even where broadcasting or a size of 0 keeps the memory small:
- * the layers below multiply them without asking again.
+ * Sizes whose product is beyond any memory are refused even where broadcasting or a size of 0 keeps the
+ * memory small: the layers below multiply them without asking again.
  */
-#define MAX_BYTES (INT64_C(1) << 48)
+#define MAX_BYTES (INT64_C(1) << 46)
 
 static int32_t count_elements(struct softattn_array *array) {
     int64_t bytes = array->element_bytes;
@@ -35,7 +35,7 @@ static int32_t count_elements(struct softattn_array *array) {
         empty = empty || array->shape[i] == 0;
         if (array->shape[i] != 0 &&
             (!softattn_mul_i64(bytes, array->shape[i], &bytes) || bytes > MAX_BYTES)) {
-            return fail_overflow(array, "makes more than 2^48 bytes");
+            return fail_overflow(array, "makes more than 2^46 bytes");
         }
     }
     array->elements = empty ? 0 : bytes / array->element_bytes;
@@ -68,7 +68,8 @@ static int32_t check_data(const struct softattn_array *array) {
     return SOFTATTN_OK;
 }
 
-/* Bytes that the array reaches below its first element (<= 0) and above that element's start. False on overflow. */
+/* Bytes that the array reaches below its first element (<= 0) and above that element's start. False on
+ * overflow. */
 static bool reach(const struct softattn_array *array, int64_t *below, int64_t *above) {
     int64_t low = 0, high = 0, span;
     for (int32_t i = 0; i < array->rank && array->elements > 0; i++) {

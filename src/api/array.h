@@ -1,6 +1,6 @@
 /*
- * An argument that is an array, checked by itself: the API layer's own form of softattn_tensor and of the flat
- * functions' pointers.
+ * An argument that is an array, checked by itself: the API layer's own form of softattn_tensor and of the
+ * flat functions' pointers.
  */
 #ifndef SOFTATTN_API_ARRAY_H
 #define SOFTATTN_API_ARRAY_H
@@ -27,9 +27,9 @@ struct softattn_array {
 void softattn_array_make_compact(struct softattn_array *array);
 
 /*
- * Checks what name, data, rank, element_bytes, is_output, shape and stride say, in this order: sizes, data and its
- * alignment, extent, and that an output's elements are distinct. Fills the rest. with_memory false: data is not looked
- * at, and low and high stay 0.
+ * Checks what name, data, rank, element_bytes, is_output, shape and stride say, in this order: sizes, data
+ * and its alignment, extent, and that an output's elements are distinct. Fills the rest. with_memory false:
+ * data is not looked at, and low and high stay 0.
  */
 int32_t softattn_array_check(struct softattn_array *array, bool with_memory);
 

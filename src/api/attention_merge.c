@@ -1,7 +1,8 @@
 /*
  * softattn_attention_merge: from the caller's tensors to a checked problem for the merge engine.
  *
- * Checks in order: the number of parts, each tensor by itself (outs, lses, out, lse), how they fit together, overlap.
+ * Checks in order: the number of parts, each tensor by itself (outs, lses, out, lse), how they fit together,
+ * overlap.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -27,8 +28,8 @@ static const struct softattn_layout out_layout = {false, {BATCH, HEADS, SEQ, DIM
 static const struct softattn_layout lse_layout = {false, {BATCH, HEADS, SEQ, SOFTATTN_NO_SIZE}};
 
 /*
- * The tensors of a call, by number: outs[p] is p, lses[p] is parts + p, then come out and lse. The lists have an element
- * for each and lie in one block of memory.
+ * The tensors of a call, by number: outs[p] is p, lses[p] is parts + p, then come out and lse. The lists have
+ * an element for each and lie in one block of memory.
  */
 struct call {
     int64_t parts, tensors;

@@ -1,6 +1,6 @@
 /*
- * The table of attention's tensors. Adding one is a line here, an index in the header and a field in the arguments and
- * in the problem.
+ * The table of attention's tensors. Adding one is a line here, an index in the header and a field in the
+ * arguments and in the problem.
  */
 #include "api/attention_operands.h"
 
@@ -48,9 +48,6 @@ _Static_assert((int)SIZES <= (int)SOFTATTN_MAX_SIZES, "struct softattn_sizes hol
 enum { OPTIONAL, REQUIRED };
 enum { INPUT, OUTPUT };
 enum { EXACT, BROADCAST };
-#define REAL  SOFTATTN_ELEMENT_REAL
-#define BYTE  SOFTATTN_ELEMENT_BYTE
-#define INT32 SOFTATTN_ELEMENT_INT32
 
 static const struct operand {
     struct softattn_tensor_rule rule;
@@ -60,7 +57,7 @@ static const struct operand {
 } operands[] = {
 #define OPERAND(argument, element, required, direction, field, fit, batch, head, row, col)                   \
     {                                                                                                        \
-        {#argument, element, required, direction}, {fit, {batch, head, row, col}},                           \
+        {#argument, SOFTATTN_ELEMENT_##element, required, direction}, {fit, {batch, head, row, col}},        \
             offsetof(softattn_attention_args, argument), offsetof(struct softattn_attention_problem, field)  \
     }
     [SOFTATTN_OPERAND_Q] = OPERAND(q, REAL, REQUIRED, INPUT, q, EXACT, BATCH, HEADS_Q, SEQ_Q, DIM_QK),

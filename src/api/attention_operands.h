@@ -9,8 +9,8 @@
 #include "engine/attention.h"
 #include "softattn/softattn.h"
 
-/* In the order of the checks, which is that of the arguments struct. The workspace comes last: it is memory that a run
- * writes, so it takes part in the check for overlap. */
+/* In the order of the checks, which is that of the arguments struct. The workspace comes last: it is memory
+ * that a run writes, so it takes part in the check for overlap. */
 enum softattn_attention_operand {
     SOFTATTN_OPERAND_Q,
     SOFTATTN_OPERAND_K,
@@ -36,8 +36,8 @@ enum softattn_attention_operand {
 int32_t softattn_attention_read_operands(const softattn_attention_args *args, bool with_memory,
                                          struct softattn_array *arrays);
 
-/* Checks how the arrays fit together; fills the problem's sizes, views and lists of lengths. The problem's block_q and
- * block_k are set already. */
+/* Checks how the arrays fit together; fills the problem's sizes, views and lists of lengths. The problem's
+ * block_q and block_k are set already. */
 int32_t softattn_attention_fit_operands(const struct softattn_array *arrays,
                                         struct softattn_attention_problem *problem);
 

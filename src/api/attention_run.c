@@ -1,8 +1,9 @@
 /*
  * softattn_attention_run and softattn_attention_describe: from the caller's tensors to a checked problem.
  *
- * Checks in order: handle and structs, each tensor by itself in the struct's order, how they fit together, the options
- * against them, the lists' contents, overlap, the workspace. The first that fails decides the status.
+ * Checks in order: handle and structs, each tensor by itself in the struct's order, how they fit together,
+ * the options against them, the lists' contents, overlap, the workspace. The first that fails decides the
+ * status.
  */
 #include <math.h>
 #include <stddef.h>

@@ -7,7 +7,8 @@
 #include "api/status.h"
 #include "softattn/softattn.h"
 
-/* Elements of list, where given: each at least the lower bound, which is 0 or, if they ascend, the one before. */
+/* Fails unless each element of list, where given, is at most `most` and at least 0 or, if they ascend, the one
+ * before. */
 static int32_t check_list(const char *name, const int32_t *list, int64_t elements, bool ascends,
                           int64_t most) {
     int32_t least = 0;

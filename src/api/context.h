@@ -11,7 +11,8 @@
 #include "platform/threads.h"
 #include "softattn/softattn.h"
 
-/* Runs only read a context; what changes during runs is behind memory and pool, which are safe from any threads. */
+/* Runs only read a context; what changes during runs is behind memory and pool, which are safe from any
+ * threads. */
 struct softattn_context {
     const struct softattn_isa *isa;
     struct softattn_executor executor;
@@ -20,7 +21,8 @@ struct softattn_context {
     struct softattn_memory *memory;
 };
 
-/* What runs on context: kernels for an element type of 4 (f32) or 8 (f64) bytes, threads and memory, allocator. */
+/* What runs on context: kernels for an element type of 4 (f32) or 8 (f64) bytes, threads and memory,
+ * allocator. */
 const struct softattn_kernels *softattn_context_kernels(const softattn_context *context, int32_t real_bytes);
 struct softattn_runtime softattn_context_runtime(const softattn_context *context);
 const struct softattn_allocator *softattn_context_allocator(const softattn_context *context);

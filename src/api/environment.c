@@ -9,8 +9,8 @@
 
 #include "platform/cpu.h"
 
-/* Usable instruction sets are listed best first, so a usable one caps the choice by being it. An instruction set that
- * this CPU lacks is above everything that it has and caps nothing. */
+/* Usable instruction sets are listed best first, so a usable one caps the choice by being it. An instruction
+ * set that this CPU lacks is above everything that it has and caps nothing. */
 static const struct softattn_isa *choose_isa(void) {
     const char *name = secure_getenv("SOFTATTN_ISA");
     const struct softattn_isa *named = name == NULL ? NULL : softattn_isa_find(name);

@@ -1,6 +1,7 @@
 /*
- * Jobs on the caller's threads. parallel_for gets at most one task per thread, and each task takes jobs from one
- * counter until none is left: lower numbers start first and the work balances, however parallel_for schedules.
+ * Jobs on the caller's threads. parallel_for gets at most one task per thread, and each task takes jobs from
+ * one counter until none is left: lower numbers start first and the work balances, however parallel_for
+ * schedules.
  */
 #include "api/executor.h"
 

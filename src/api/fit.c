@@ -36,9 +36,9 @@ static int32_t check_size(const struct softattn_layout *layout, const char *name
     if (size == sizes->value[which] || (layout->broadcasts && size == 1)) {
         return SOFTATTN_OK;
     }
-    return softattn_fail(SOFTATTN_ERROR_SHAPE, "%s: %s %" PRId64 " is not %s%" PRId64 " as of %s", name,
-                         sizes->names[which], size, layout->broadcasts ? "1 or " : "", sizes->value[which],
-                         sizes->owner[which]);
+    return softattn_fail(SOFTATTN_ERROR_SHAPE, "%s: %s is %" PRId64 ", but %s has %" PRId64 "%s", name,
+                         sizes->names[which], size, sizes->owner[which], sizes->value[which],
+                         layout->broadcasts ? " (1 would broadcast)" : "");
 }
 
 int32_t softattn_fit_view(const struct softattn_array *array, const struct softattn_layout *layout,

@@ -17,9 +17,9 @@ struct softattn_sizes {
     const char *owner[SOFTATTN_MAX_SIZES]; /* name of the array that decided it; NULL: undecided */
 };
 
-/* The number of the size along each axis of a view (batch, head, row, column), or SOFTATTN_NO_SIZE where the array has
- * no such dimension. Broadcasting arrays may have sizes of 1 and leave out leading dimensions; others may leave out
- * the first two of more than two. */
+/* The number of the size along each axis of a view (batch, head, row, column), or SOFTATTN_NO_SIZE where the
+ * array has no such dimension. Broadcasting arrays may have sizes of 1 and leave out leading dimensions;
+ * others may leave out the first two of more than two. */
 struct softattn_layout {
     bool broadcasts;
     int32_t axes[SOFTATTN_VIEW_AXES];

@@ -1,4 +1,5 @@
-/* The one-call attention functions: a run of a handle that lives for the call, on tensors that describe the arrays. */
+/* The one-call attention functions: a run of a handle that lives for the call, on tensors that describe the
+ * arrays. */
 #include <inttypes.h>
 #include <stddef.h>
 

@@ -13,7 +13,8 @@ struct softattn_handle {
     struct softattn_allocator allocator; /* the context's when the handle was created: frees it */
 };
 
-/* bytes of zeros that start with a filled softattn_handle; NULL, with the detail text set, when memory is short. */
+/* bytes of zeros that start with a filled softattn_handle; NULL, with the detail text set, when memory is
+ * short. */
 void *softattn_handle_create(const softattn_context *context, uint64_t bytes);
 
 /* NULL is accepted. */

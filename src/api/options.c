@@ -27,6 +27,15 @@ int32_t softattn_check_causal(int32_t mode, int64_t offset) {
     return SOFTATTN_OK;
 }
 
+int32_t softattn_check_temperature(double temperature) {
+    if (!(temperature > 0) || !isfinite(temperature) || !isfinite(1 / temperature)) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT,
+                             "temperature: %g is not above 0 and finite, its reciprocal included",
+                             temperature);
+    }
+    return SOFTATTN_OK;
+}
+
 int32_t softattn_check_scale(double scale, int32_t real_bytes) {
     const double limit = (real_bytes == 4 ? (double)FLT_MAX : DBL_MAX) / 2; /* log2(e) < 2 */
     if (fabs(scale) > limit) {

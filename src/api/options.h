@@ -4,13 +4,16 @@
 
 #include <stdint.h>
 
-/* Positions are exact in every element type's arithmetic up to here, and their sums with sizes fit int64_t. */
+/* Exact as a double, and its sums with sizes fit int64_t. */
 #define SOFTATTN_MAX_OFFSET (INT64_C(1) << 53)
 
 /* A setter's checks: a finite value; a SOFTATTN_CAUSAL_* mode, and with _OFFSET an offset within
  * +-SOFTATTN_MAX_OFFSET. */
 int32_t softattn_check_finite(const char *argument, double value);
 int32_t softattn_check_causal(int32_t mode, int64_t offset);
+
+/* A temperature whose reciprocal is a scale. */
+int32_t softattn_check_temperature(double temperature);
 
 /* A run's check: scale, also in units of log2 as the kernels use it, is finite in the element type. */
 int32_t softattn_check_scale(double scale, int32_t real_bytes);

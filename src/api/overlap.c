@@ -1,12 +1,12 @@
 /*
  * Whether two strided arrays share a byte.
  *
- * A byte of array a lies at a.low + sum of step_i * x_i with 0 <= x_i <= count_i, where the steps are the strides'
- * magnitudes in bytes, and 1 for the bytes of an element; a byte of b likewise. With b's places counted from its far
- * end, equality of two addresses becomes
+ * A byte of array a lies at a.low + sum of step_i * x_i with 0 <= x_i <= count_i, where the steps are the
+ * strides' magnitudes in bytes, and 1 for the bytes of an element; a byte of b likewise. With b's places
+ * counted from its far end, equality of two addresses becomes
  *     sum over the dimensions of both of step_i * x_i = b.high - 1 - a.low,
- * a bounded sum of positive terms. It is searched from the largest step down: what the smaller steps can reach leaves
- * few values for each x_i.
+ * a bounded sum of positive terms. It is searched from the largest step down: what the smaller steps can reach
+ * leaves few values for each x_i.
  */
 #include "api/overlap.h"
 

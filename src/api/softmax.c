@@ -1,7 +1,6 @@
 /* Creating, configuring and destroying softmax handles. */
 #include "api/softmax.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #include "api/options.h"
@@ -50,13 +49,11 @@ int32_t softattn_softmax_set_temperature(softattn_softmax *softmax, double tempe
     if (softmax == NULL) {
         return softattn_fail_null("softmax");
     }
-    if (!(temperature > 0) || !isfinite(temperature) || !isfinite(1 / temperature)) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT,
-                             "temperature: %g is not above 0 and finite, its reciprocal included",
-                             temperature);
+    const int32_t status = softattn_check_temperature(temperature);
+    if (status == SOFTATTN_OK) {
+        softmax->scale = 1 / temperature;
     }
-    softmax->scale = 1 / temperature;
-    return SOFTATTN_OK;
+    return status;
 }
 
 int32_t softattn_softmax_set_causal(softattn_softmax *softmax, int32_t mode, int64_t offset) {

@@ -1,8 +1,8 @@
 /*
  * softattn_softmax_run: from the caller's tensors to a checked problem for the row engine.
  *
- * Checks in order: handle and struct, each tensor by itself in the struct's order, the axis, how the tensors fit
- * together, overlap. The first that fails decides the status.
+ * Checks in order: handle and struct, each tensor by itself in the struct's order, the axis, how the tensors
+ * fit together, overlap. The first that fails decides the status.
  */
 #include <inttypes.h>
 #include <stddef.h>

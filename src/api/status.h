@@ -10,8 +10,8 @@
 #define SOFTATTN_PRINTF_LIKE
 #endif
 
-/* Keeps the formatted sentence as this thread's detail text and returns status. Sentences start with the argument's
- * name: "k: heads_kv 3 does not divide heads_q 8". */
+/* Keeps the formatted sentence as this thread's detail text and returns status. Sentences start with the
+ * argument's name: "k: heads_kv 3 does not divide heads_q 8". */
 int32_t softattn_fail(int32_t status, const char *format, ...) SOFTATTN_PRINTF_LIKE;
 
 /* The two errors that most functions have. */

@@ -23,8 +23,8 @@ struct softattn_tensor_rule {
     bool required, is_output;
 };
 
-/* Reads the tensor that an arguments struct points to at `offset`. Where that is NULL and not required, array->name
- * becomes NULL. with_memory: see softattn_array_check. */
+/* Reads the tensor that an arguments struct points to at `offset`. Where that is NULL and not required,
+ * array->name becomes NULL. with_memory: see softattn_array_check. */
 int32_t softattn_tensor_read(const void *arguments, size_t offset, const struct softattn_tensor_rule *rule,
                              bool with_memory, struct softattn_array *array);
 

@@ -53,7 +53,7 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, in
     struct cutter cutter = {memory, 0};
     scratch->q = cut(&cutter, rows * problem->dim_qk, bytes);
     scratch->scores = cut(&cutter, wide * tile, bytes);
-    scratch->keys = cut(&cutter, in_rows ? problem->dim_qk * tile : 0, bytes);
+    scratch->keys = cut(&cutter, in_rows ? problem->dim_qk * problem->kernels->lanes() : 0, bytes);
     scratch->k_copy = cut(&cutter, problem->k.col == 1 ? 0 : problem->dim_qk * tile, bytes);
     scratch->v_copy = cut(&cutter, problem->v.col == 1 ? 0 : problem->dim_v * tile, bytes);
     scratch->low = cut(&cutter, wide, bytes);
@@ -84,17 +84,37 @@ void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem
 
 /* ---- Queries and visible keys ---- */
 
+/* Intervals of `count` rows of the block from `first` on, and what they have in common. */
+static struct softattn_hull fill_visible(struct softattn_fused_block *block, int64_t first, int64_t count) {
+    const struct softattn_attention_problem *problem = block->problem;
+    struct softattn_interval *visible = block->scratch->visible + first;
+    struct softattn_hull hull = {INT64_MAX, 0, 0, INT64_MAX};
+    /* without these masks every row of a sequence sees the same keys */
+    const bool alike = problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0;
+    for (int64_t r = 0; r < count; r++) {
+        visible[r] = alike && r > 0 ? visible[0]
+                                    : softattn_visible_keys(problem, &block->sequence,
+                                                            softattn_row_query(block, block->first_row + first + r));
+        if (visible[r].low < visible[r].high) {
+            hull.low = visible[r].low < hull.low ? visible[r].low : hull.low;
+            hull.high = visible[r].high > hull.high ? visible[r].high : hull.high;
+        }
+        hull.highest_low = visible[r].low > hull.highest_low ? visible[r].low : hull.highest_low;
+        hull.lowest_high = visible[r].high < hull.lowest_high ? visible[r].high : hull.lowest_high;
+    }
+    return hull;
+}
+
 void softattn_block_prepare(struct softattn_fused_block *block) {
-    struct softattn_interval *visible = block->scratch->visible;
     block->first_key = INT64_MAX;
     block->last_key = 0;
-    for (int64_t r = 0; r < block->rows; r++) {
-        visible[r] = softattn_visible_keys(block->problem, &block->sequence,
-                                           softattn_row_query(block, block->first_row + r));
-        if (visible[r].low < visible[r].high) {
-            block->first_key = visible[r].low < block->first_key ? visible[r].low : block->first_key;
-            block->last_key = visible[r].high > block->last_key ? visible[r].high : block->last_key;
-        }
+    for (int64_t sub = 0; sub < (block->in_rows ? 1 : block->sub_blocks); sub++) {
+        const int64_t first = block->in_rows ? 0 : block->sub_row[sub];
+        const int64_t end = block->in_rows || block->sub_row[sub + 1] > block->rows ? block->rows : block->sub_row[sub + 1];
+        const struct softattn_hull hull = fill_visible(block, first, end - first);
+        block->hull[sub] = hull;
+        block->first_key = hull.low < block->first_key ? hull.low : block->first_key;
+        block->last_key = hull.high > block->last_key ? hull.high : block->last_key;
     }
     if (block->in_rows) {
         softattn_rows_pack(block);
@@ -175,7 +195,7 @@ static void put_sinks(const struct softattn_fused_block *block) {
 
 /* Rows first … first + count - 1 of the block, all of one head, to the output. from: lanes layout, the rows' place in
  * their sub-block of `width` lanes; rows layout, width is 0. */
-static void store_run(const struct softattn_fused_block *block, int64_t first, int64_t count, const char *from,
+static void store_run(const struct softattn_fused_block *block, int64_t first, int64_t count, char *from,
                       int64_t width) {
     const struct softattn_attention_problem *problem = block->problem;
     const struct softattn_kernels *kernels = problem->kernels;
@@ -191,7 +211,7 @@ static void store_run(const struct softattn_fused_block *block, int64_t first, i
     } else {
         for (int64_t r = 0; r < count; r++) {
             char *row = block->scratch->rows_out;
-            const char *source = from + r * (width > 0 ? 1 : dim) * block->real_bytes;
+            char *source = from + r * (width > 0 ? 1 : dim) * block->real_bytes;
             if (width > 0) {
                 kernels->store_lanes(1, dim, width, source, factor + r * block->real_bytes, row, dim);
             } else {
@@ -227,7 +247,7 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
     for (int64_t r = 0; r < block->rows;) {
         int64_t end = r + block->sequence.queries - softattn_row_query(block, block->first_row + r);
         end = end < block->rows ? end : block->rows;
-        const char *from = total->out + r * problem->dim_v * block->real_bytes;
+        char *from = total->out + r * problem->dim_v * block->real_bytes;
         int64_t width = 0;
         for (int64_t s = 0; s < block->sub_blocks && !block->in_rows; s++) {
             if (r >= block->sub_row[s] && r < block->sub_row[s + 1]) {

@@ -15,6 +15,12 @@
 
 enum { SOFTATTN_SUB_BLOCKS = 4 };
 
+/* What the rows of a register block see between them. */
+struct softattn_hull {
+    int64_t low, high;                /* keys that any row sees lie in low … high - 1 */
+    int64_t highest_low, lowest_high; /* keys that every row sees: highest_low … lowest_high - 1 */
+};
+
 /* Running results of a block: lanes layout out [dim_v][width], rows layout [rows][dim_v]; max and sum one per row. */
 struct softattn_partial {
     char *out, *max, *sum;
@@ -38,6 +44,7 @@ struct softattn_fused_block {
     int64_t head_kv, group;    /* key/value head; query heads per key/value head */
     int64_t first_row, rows;   /* of group * queries */
     int64_t first_key, last_key; /* keys that any row may see */
+    struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
     int64_t real_bytes;
     bool in_rows;              /* layout */
     int64_t lanes;
@@ -114,13 +121,15 @@ struct softattn_tile_layout {
 struct softattn_tile_masks {
     bool skip;               /* no row sees any key of the tile */
     int64_t first, last;     /* keys of the tile that some row may see */
-    bool masked;             /* low and high are needed */
+    bool masked;             /* low and high are needed … */
+    int64_t mask_first;      /* … from this key of the tile on, a multiple of 8 */
     const void *addend, *drop; /* or NULL */
 };
 
 /* rows: first_row … of the block, count of them, padded to `padded` by copies of the last; tile starts at key. Fills the
  * scratch arrays low, high, position, addend, drop for what the tile needs. */
-struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block,
+                                                    const struct softattn_hull *hull, int64_t first_row, int64_t count,
                                                     int64_t padded, int64_t key, struct softattn_tile_layout layout);
 
 /* Slopes of the rows, times log2(e), into scratch. */

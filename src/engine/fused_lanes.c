@@ -55,11 +55,11 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
     for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
         fresh[sub] = true;
     }
+    struct softattn_tile tile = {.dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
+    tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
         const int64_t keys = block->last_key - key < SOFTATTN_KEY_TILE ? block->last_key - key : SOFTATTN_KEY_TILE;
-        struct softattn_tile tile = {.dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
-        tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
         tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy, &tile.k_stride);
         tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy, &tile.v_stride);
         for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
@@ -67,7 +67,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
             const int64_t width = sub_width(block, sub), start = block->sub_row[sub] * bytes;
             const struct softattn_tile_layout layout = {1, width};
             const struct softattn_tile_masks masks =
-                softattn_tile_masks_make(block, first_row, sub_count(block, sub), width, key, layout);
+                softattn_tile_masks_make(block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
             if (masks.skip) {
                 continue;
             }
@@ -80,6 +80,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
             tile.first = masks.first;
             tile.last = masks.last;
             tile.masked = masks.masked;
+            tile.mask_first = masks.mask_first;
             tile.low = block->scratch->low;
             tile.high = block->scratch->high;
             tile.addend = masks.addend;

@@ -40,7 +40,7 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         const int64_t key = t * SOFTATTN_KEY_TILE;
         const int64_t following = block->last_key - key - SOFTATTN_KEY_TILE;
         const struct softattn_tile_masks masks =
-            softattn_tile_masks_make(block, block->first_row, block->rows, block->rows, key, layout);
+            softattn_tile_masks_make(block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
         if (masks.skip) {
             continue;
         }

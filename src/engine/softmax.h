@@ -8,17 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/rows.h"
 #include "engine/runtime.h"
 #include "kernels/kernels.h"
-
-enum { SOFTATTN_ROW_RANK = 7 }; /* dimensions besides the axis */
-
-/* An array seen row by row; strides count elements. data NULL: operand not given. */
-struct softattn_row_operand {
-    char *data;
-    int64_t stride[SOFTATTN_ROW_RANK]; /* per row dimension, 0 where it broadcasts */
-    int64_t axis_stride;               /* along the axis; unused for one value per row */
-};
 
 struct softattn_softmax_problem {
     const struct softattn_kernels *kernels;

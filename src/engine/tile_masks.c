@@ -142,21 +142,14 @@ void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row,
     }
 }
 
-struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block,
+                                                    const struct softattn_hull *hull, int64_t first_row, int64_t count,
                                                     int64_t padded, int64_t key, struct softattn_tile_layout layout) {
     const struct softattn_attention_problem *problem = block->problem;
-    const struct softattn_interval *visible = block->scratch->visible + (first_row - block->first_row);
     struct softattn_tile_masks masks = {.skip = true};
-    int64_t low = INT64_MAX, high = 0, highest_low = 0, lowest_high = INT64_MAX;
-    for (int64_t r = 0; r < count; r++) {
-        low = min_i64(low, visible[r].low);
-        high = visible[r].high > high ? visible[r].high : high;
-        highest_low = visible[r].low > highest_low ? visible[r].low : highest_low;
-        lowest_high = min_i64(lowest_high, visible[r].high);
-    }
     /* whole groups of eight keys, so that the partial sums keep their keys */
-    masks.first = clamp(low - key, 0, SOFTATTN_KEY_TILE) / 8 * 8;
-    masks.last = clamp(high - key, 0, SOFTATTN_KEY_TILE);
+    masks.first = clamp(hull->low - key, 0, SOFTATTN_KEY_TILE) / 8 * 8;
+    masks.last = clamp(hull->high - key, 0, SOFTATTN_KEY_TILE);
     if (masks.first >= masks.last) {
         return masks;
     }
@@ -165,7 +158,9 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
         return masks;
     }
     masks.skip = false;
-    masks.masked = highest_low > key + masks.first || lowest_high < key + masks.last;
+    masks.masked = hull->highest_low > key + masks.first || hull->lowest_high < key + masks.last;
+    masks.mask_first =
+        hull->highest_low > key + masks.first ? masks.first : clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
     if (masks.masked) {
         put_interval(block, first_row, count, padded, key);
     }

@@ -15,10 +15,11 @@
 
 /* Keys are counted in tiles, tiles in chunks, both from key 0 of a sequence: part of the arithmetic contract. */
 enum {
-    SOFTATTN_KEY_TILE = 64,
+    SOFTATTN_KEY_TILE = 128,
     SOFTATTN_KEY_CHUNK = 512,
     SOFTATTN_MAX_QUERY_BLOCK = 256, /* query_vectors * lanes() is at most this */
-    SOFTATTN_MAX_DECODE_ROWS = 16   /* decode_rows is at most this */
+    SOFTATTN_MAX_DECODE_ROWS = 16,  /* decode_rows is at most this */
+    SOFTATTN_MAX_LANES = 32         /* reals per vector: 128 bytes of floats */
 };
 
 /* ---- Row-wise softmax ---- */
@@ -49,6 +50,54 @@ struct softattn_row {
     void *lse, *max;        /* one real each; NULL: not wanted */
 };
 
+/* ---- Gradients of row-wise softmax ---- */
+
+/*
+ * The product of a row's Jacobian J = dy/dx, or of its transpose, with a vector v. Columns where y is masked (0, for
+ * log-probabilities -infinity) are no part of it: v has no effect there, whatever it holds, and out is 0.
+ *   probabilities, either         out_j = (scale * y_j) * (v_j - sum of y_k * v_k)
+ *   log-probabilities, J^T v      out_j = scale * fma(-p_j, sum of v_k, v_j)
+ *   log-probabilities, J v        out_j = scale * (v_j - sum of p_k * v_k)
+ * with p = exp2(min(y, 0) * log2(e)). Sums as in softmax, their terms added by fma.
+ */
+struct softattn_row_backward {
+    int64_t cols;
+    const void *y;
+    const void *v;
+    void *out;             /* may be v */
+    double scale;
+    int32_t output;        /* SOFTATTN_ROW_*: what y is */
+    int32_t transposed;    /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
+    int32_t stream;        /* 1: store around the caches */
+    const void *prefetch_y, *prefetch_v; /* the next row's; NULL: none */
+};
+
+/*
+ * Cross-entropy of one row, z_j = scale * x_j, and its gradient by x.
+ *   m, sum     as in softmax, with p_j = exp2((z_j - m) * log2(e)); lse = m + ln(sum)
+ *   a_j        weights_j * fma(probabilities_j, 1 - smoothing, smoothing / cols), probabilities 0 where not given; with
+ *              a target class also a share of its own, weights_target * (1 - smoothing)
+ *   A, D       sums of a_j and of a_j * (m - z_j), as in softmax, terms with a_j = 0 left out; the share comes last
+ *   loss       fma(A, ln(sum), D); with z_loss fma(z_loss * lse, lse, loss)
+ *   gradient   fma(p_j, r, -(a_j * f)), the share last by one more fma, with f = scale * factor and
+ *              r = f * (A + 2 * z_loss * lse) / sum
+ * A row without logits above -infinity gives NaN; an ignored row gives loss and gradient 0 and its x is read for lse only.
+ */
+struct softattn_row_cross_entropy {
+    int64_t cols;
+    const void *x;
+    void *gradient;            /* NULL: not wanted; may be x */
+    int64_t target;            /* class; negative: the row is ignored */
+    const void *probabilities; /* NULL: target counts; else target means nothing */
+    const void *weights;       /* of the classes, w; NULL: 1 */
+    double scale, smoothing, z_loss;
+    double factor;             /* of the gradient */
+    int32_t stream;            /* 1: store the gradient around the caches */
+    const void *prefetch_x, *prefetch_probabilities; /* the next row's; NULL: none */
+    void *scratch;             /* cols reals, with stream */
+    void *loss, *lse;          /* one real each; NULL: not wanted */
+};
+
 /* ---- Attention tiles ---- */
 
 /*
@@ -69,6 +118,7 @@ struct softattn_tile {
     void *max, *sum;        /* [block], running max (base 2) and sum of the chunk */
     int32_t fresh;          /* 1: first tile of the chunk: out, max and sum hold nothing yet */
     int32_t masked;         /* 1: low/high below apply */
+    int64_t mask_first;     /* with masked: every lane sees keys first … mask_first - 1; a multiple of 8 */
     const void *low, *high; /* [block] a lane sees keys low <= j < high of this tile, as reals */
     double softcap;         /* soft-cap in base-2 units (cap * log2(e)); 0: none */
     const void *addend;     /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
@@ -91,7 +141,7 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys;  /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    void *keys;             /* [dim_qk][SOFTATTN_KEY_TILE] scratch: the tile of keys transposed */
+    void *keys;             /* [dim_qk][lanes] scratch: a vector of keys transposed */
     void *scores;           /* [rows][SOFTATTN_KEY_TILE] scratch */
     void *out;              /* [rows][dim_v] */
     void *max, *sum;        /* [rows] */
@@ -105,17 +155,60 @@ struct softattn_decode_tile {
     const void *drop;       /* [rows][SOFTATTN_KEY_TILE] */
 };
 
+/* ---- Tokens ---- */
+
+enum { SOFTATTN_TOKEN_BLOCK = 512 }; /* columns per block of a row of logits */
+
+/*
+ * One pass over logits x with weights w = exp2((x - max) * factor) and masses: weights in units of 2^-36, rounded to
+ * nearest, ties to even. Masses are integers, so their sums do not depend on an order.
+ */
+struct softattn_token_pass {
+    int64_t cols;             /* at most 2^26 */
+    const void *x;            /* no NaN, no +infinity */
+    const void *tokens;       /* numbers of the columns' tokens, integers as wide as a real; NULL: 0, 1, 2, ... */
+    double max;               /* at least every x; finite */
+    double factor;            /* log2(e) / temperature; 0: every mass is 2^36 */
+    double low, high;         /* low < high */
+    double least_weight;
+    int64_t *above;           /* out, per block: mass of the columns with x > high and w >= least_weight */
+    int64_t total;            /* out: mass of all columns; not with factor 0 */
+    void *candidate_values, *candidate_tokens; /* out: columns with low < x <= high; room for cols + 64 each */
+    int64_t candidates;       /* out: their number */
+};
+
 struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;     /* 4 or 8 */
     int32_t query_vectors;  /* vectors per query block */
     int32_t decode_rows;    /* up to this many rows the decode layout is the faster one */
 
-    /* Reals per vector, at most 64. A function, because scalable vectors learn it at run time. */
+    /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
 
     /* Softmax of one row; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
+
+    /* Products with the Jacobian, and cross-entropy: see the structs. */
+    void (*softmax_backward)(const struct softattn_row_backward *row);
+    void (*cross_entropy)(const struct softattn_row_cross_entropy *row);
+
+    /*
+     * Row i of the Jacobian of a row's y (SOFTATTN_ROW_*): to_j = dy_i / dx_j, 0 where y_i or y_j is masked.
+     *   probabilities      (scale * y_i) * -y_j, and (scale * y_i) * (1 - y_i) for j = i
+     *   log-probabilities  scale * -p_j, and scale * (1 - p_i)
+     */
+    void (*jacobian_row)(int64_t cols, int64_t i, const void *y, int32_t output, double scale, void *to);
+
+    /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
+    int64_t (*argmax)(int64_t cols, const void *x);
+
+    /* Maximum of each block of SOFTATTN_TOKEN_BLOCK columns, NaN where one of them is. */
+    void (*block_maxima)(int64_t cols, const void *x, void *maxima);
+
+    /* weights_j = exp2((x_j - max) * factor), and the pass: see struct softattn_token_pass. */
+    void (*token_weights)(int64_t cols, const void *x, double max, double factor, void *weights);
+    void (*token_pass)(struct softattn_token_pass *pass);
 
     /*
      * to[c * to_stride + r] = factor * from[r * from_stride + c], for r < rows, c < cols; factor 1 copies exactly.
@@ -157,8 +250,11 @@ struct softattn_kernels {
     void (*finish)(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum, void *factor,
                    void *lse);
 
-    /* to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0): the lanes' outputs as rows. */
-    void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, const void *from, const void *factor, void *to,
+    /*
+     * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), c < dim, r < rows: the lanes' outputs as rows.
+     * `from` is used up.
+     */
+    void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, void *from, const void *factor, void *to,
                         int64_t to_stride);
     /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0). */
     void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor, void *to,

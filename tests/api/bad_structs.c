@@ -13,7 +13,7 @@ static int32_t run_copy(const void *good, size_t known_bytes, uint64_t struct_si
                         struct_user run, void *user) {
     const size_t bytes = struct_size < sizeof struct_size ? sizeof struct_size : (size_t)struct_size;
     guard_block block;
-    guard_create(&block, bytes, 1, GUARD_AFTER);
+    guard_create(&block, bytes, 8, GUARD_AFTER); /* up to 7 sentinels follow */
     memset(block.data, 0, bytes);
     memcpy(block.data, good, bytes < known_bytes ? bytes : known_bytes);
     memcpy(block.data, &struct_size, sizeof struct_size);
@@ -41,7 +41,8 @@ void assert_struct_size_is_obeyed(const void *good, size_t first_bytes, size_t k
     /* a size that was never set must not send the search for a non-zero tail through all memory */
     static const uint64_t absurd[] = {UINT64_MAX, (uint64_t)1 << 40, 0x100000};
     for (size_t i = 0; i < sizeof absurd / sizeof *absurd; i++) {
-        unsigned char copy[256] = {0};
+        _Alignas(8) unsigned char copy[1024] = {0};
+        assert_true(known_bytes <= sizeof copy);
         memcpy(copy, good, known_bytes);
         memcpy(copy, &absurd[i], sizeof absurd[i]);
         assert_fails(run(user, copy), SOFTATTN_ERROR_STRUCT_SIZE, "struct_size");

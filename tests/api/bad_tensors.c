@@ -92,7 +92,8 @@ static const struct bad_tensor {
     const char *what;
     void (*spoil)(spoiled_tensor *tensor);
     int32_t status;
-    int only; /* OUTPUTS: of outputs; NO_BYTES: of elements larger than a byte; NO_BROADCAST: where sizes must agree */
+    int only; /* OUTPUTS: of outputs; NO_BYTES: of elements larger than a byte; NO_BROADCAST: where sizes must
+                 agree */
 } bad_tensors[] = {
     {"ndim -1", set_negative_rank, SOFTATTN_ERROR_ARGUMENT, 0},
     {"ndim 9", set_rank_9, SOFTATTN_ERROR_ARGUMENT, 0},

@@ -23,8 +23,8 @@ typedef struct tensor_user {
     void *user;
 } tensor_user;
 
-/* Asserts that each bad form of the field's tensor gives its exact status, names the field and changes no output. The
- * field is as before afterwards. */
+/* Asserts that each bad form of the field's tensor gives its exact status, names the field and changes no
+ * output. The field is as before afterwards. */
 void assert_bad_tensors_are_refused(const tensor_field *field, const tensor_user *caller);
 
 #endif

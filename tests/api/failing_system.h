@@ -1,6 +1,6 @@
 /*
- * The C library's allocation and thread creation, made to fail on request for calls of this thread: the program's own
- * definitions take the place of the C library's for the shared library too.
+ * The C library's allocation and thread creation, made to fail on request for calls of this thread: the
+ * program's own definitions take the place of the C library's for the shared library too.
  */
 #ifndef TEST_API_FAILING_SYSTEM_H
 #define TEST_API_FAILING_SYSTEM_H
@@ -11,8 +11,8 @@
 /* Whether this build can replace them: glibc without a sanitizer that does so itself. */
 bool failing_system_is_available(void);
 
-/* From now on allocation number fail_at of this thread, counted from 1, fails; all later ones too if fail_after.
- * fail_at 0: none. */
+/* From now on allocation number fail_at of this thread, counted from 1, fails; all later ones too if
+ * fail_after. fail_at 0: none. */
 void fail_allocation(int64_t fail_at, bool fail_after);
 
 /* Allocations of this thread since then. */

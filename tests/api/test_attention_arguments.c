@@ -1,6 +1,6 @@
 /*
- * Attention refuses every bad argument with the status that the header says, a text that names the argument, and
- * outputs as they were.
+ * Attention refuses every bad argument with the status that the header says, a text that names the argument,
+ * and outputs as they were.
  */
 #include "assert_status.h"
 #include "attention_case.h"
@@ -102,7 +102,7 @@ static void operands_of_another_float_type_are_refused(void **state) {
     tear_down(&f);
 }
 
-/* Every size of every operand, one larger than it should be; memory that could not be read without a fault. */
+/* Every size of every operand, one larger than it should be, and memory that may not be read. */
 static void sizes_that_do_not_fit_are_refused(void **state) {
     fixture f;
     (void)state;

@@ -1,5 +1,6 @@
 /*
- * Any number of threads may run one const handle on one context at once: each gets the bits that it gets alone.
+ * Any number of threads may run one const handle on one context at once: each gets the bits that it gets
+ * alone.
  */
 #include "assert_status.h"
 #include "attention_case.h"

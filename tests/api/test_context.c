@@ -1,5 +1,6 @@
 /*
- * Contexts: settings and their ranges, the allocator, the caller's parallel_for, and defaults from the environment.
+ * Contexts: settings and their ranges, the allocator, the caller's parallel_for, and defaults from the
+ * environment.
  */
 #define _DEFAULT_SOURCE
 #include "allocator.h"
@@ -183,8 +184,8 @@ static void memory_goes_back_to_the_allocator_that_gave_it(void **state) {
 
 static char own_path[4096];
 
-/* What the re-executed program does: prints the defaults as a fresh process sees them, after changing the variables
- * once they were read. */
+/* What the re-executed program does: prints the defaults as a fresh process sees them, after changing the
+ * variables once they were read. */
 static int print_defaults(void) {
     softattn_context *context = NULL;
     for (int i = 0; i < 2; i++) {

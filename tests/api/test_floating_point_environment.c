@@ -1,7 +1,7 @@
 /*
- * The caller's floating-point control settings are as they were after every call, whatever they are, and on the
- * caller's own worker threads too; the library works under all of them and raises no exception that stands for an
- * error when the scores are finite or -infinity.
+ * The caller's floating-point control settings are as they were after every call, whatever they are, and on
+ * the caller's own worker threads too; the library works under all of them and raises no exception that
+ * stands for an error when the scores are finite or -infinity.
  */
 #include "assert_status.h"
 #include "attention_case.h"
@@ -115,7 +115,8 @@ static void control_is_unchanged_in_every_rounding_mode(void **state) {
     fesetround(FE_TONEAREST);
 }
 
-/* Runs each task with flushing set, as a host whose workers flush would, and checks that it still is afterwards. */
+/* Runs each task with flushing set, as a host whose workers flush would, and checks that it still is
+ * afterwards. */
 static void run_on_flushing_workers(void *user, int64_t tasks, softattn_task_function task,
                                     void *task_context) {
     int64_t *const changed = user;

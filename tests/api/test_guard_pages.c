@@ -1,6 +1,6 @@
 /*
- * Nothing is read or written outside the elements that the arguments describe: every operand lies flush against an
- * unreadable page, on either side, and every gap and surrounding byte must stay as it was.
+ * Nothing is read or written outside the elements that the arguments describe: every operand lies flush
+ * against an unreadable page, on either side, and every gap and surrounding byte must stay as it was.
  */
 #include "assert_status.h"
 #include "attention_case.h"

@@ -1,6 +1,6 @@
 /*
- * Memory: when any allocation of any public function fails, the call returns its status, nothing leaks, outputs are as
- * they were and the next call works. Once enough is had, runs take no more.
+ * Memory: when any allocation of any public function fails, the call returns its status, nothing leaks,
+ * outputs are as they were and the next call works. Once enough is had, runs take no more.
  */
 #include "allocator.h"
 #include "assert_status.h"
@@ -11,8 +11,7 @@
 static random_source contents;
 static test_allocator allocator;
 
-/* The public function under test on a context that allocates by `allocator`. After a failure or a success everything
- * that the call made is freed again by undo. */
+/* A context that allocates by `allocator`, with a problem and a handle of each kind. */
 typedef struct subject {
     softattn_context *context;
     softmax_case scores;
@@ -96,8 +95,8 @@ enum { CALLS = sizeof calls / sizeof *calls };
 
 /* ---- Tests ---- */
 
-/* Lets allocation 1, 2, … of the call fail until there is none of that number. The cache of the context is emptied
- * before each, so that the call has to allocate. */
+/* Lets allocation 1, 2, … of the call fail until there is none of that number. The cache of the context is
+ * emptied before each, so that the call has to allocate. */
 static void fail_each_allocation(subject *s, const struct call *call, bool fail_after) {
     for (int64_t n = 1;; n++) {
         assert_ok(set_allocator(s));

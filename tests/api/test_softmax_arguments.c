@@ -1,6 +1,6 @@
 /*
- * Softmax refuses every bad argument with the status that the header says, a text that names the argument, and outputs
- * as they were.
+ * Softmax refuses every bad argument with the status that the header says, a text that names the argument,
+ * and outputs as they were.
  */
 #include "assert_status.h"
 #include "bad_structs.h"

@@ -1,6 +1,6 @@
 /*
- * Every size may be 0. Where an output has elements all the same they get the values of an empty sum; arrays without
- * elements may have any pointer, and it is not followed.
+ * Every size may be 0. Where an output has elements all the same they get the values of an empty sum; arrays
+ * without elements may have any pointer, and it is not followed.
  */
 #include "assert_status.h"
 #include "attention_case.h"
@@ -11,7 +11,7 @@
 
 static random_source contents;
 
-/* ---- Attention --------------------------------------------------------------------------------------------------- */
+/* ---- Attention ----------------------------------------------------------------------------------------- */
 
 static void assert_all(const test_array *array, double value) {
     for (int64_t i = 0; i < array_count(array); i++) {
@@ -110,7 +110,7 @@ static void flat_attention_without_keys_gives_zero(void **state) {
     }
 }
 
-/* ---- Softmax ----------------------------------------------------------------------------------------------------- */
+/* ---- Softmax ------------------------------------------------------------------------------------------- */
 
 static void softmax_accepts_every_combination_of_zero_sizes(void **state) {
     (void)state;

@@ -27,7 +27,8 @@ static void check_version(void) {
 static void check_softmax(const softattn_context *context) {
     const float scores[2][3] = {{10000.0f, 200.0f, 1.0f}, {-7.0f, -7.0f, -1.0e30f}};
     float probabilities[2][3];
-    check(softattn_softmax_f32(context, 2, 3, scores[0], 3, probabilities[0], 3) == SOFTATTN_OK, "softmax runs");
+    check(softattn_softmax_f32(context, 2, 3, scores[0], 3, probabilities[0], 3) == SOFTATTN_OK,
+          "softmax runs");
     check(probabilities[0][0] == 1.0f && probabilities[0][1] == 0.0f && probabilities[0][2] == 0.0f,
           "softmax of huge scores is stable");
     check(probabilities[1][0] == 0.5f && probabilities[1][1] == 0.5f && probabilities[1][2] == 0.0f,
@@ -37,8 +38,8 @@ static void check_softmax(const softattn_context *context) {
 static void check_attention(const softattn_context *context) {
     const double q[2][2] = {{0.0, 0.0}, {0.0, 0.0}}, k[2][2] = {{1.0, 2.0}, {3.0, 4.0}}, v[2] = {2.0, 4.0};
     double out[2];
-    check(softattn_attention_f64(context, 1, 1, 1, 2, 2, 2, 1, q[0], k[0], v, out, SOFTATTN_CAUSAL_TOP_LEFT) ==
-              SOFTATTN_OK,
+    check(softattn_attention_f64(context, 1, 1, 1, 2, 2, 2, 1, q[0], k[0], v, out,
+                                 SOFTATTN_CAUSAL_TOP_LEFT) == SOFTATTN_OK,
           "attention runs");
     check(out[0] == 2.0, "the first causal query sees the first key only");
     check(out[1] == 3.0, "a zero query averages the values it sees");
@@ -77,7 +78,8 @@ int main(void) {
     check_softmax(context);
     check_attention(context);
     check_tensor_run(context);
-    printf("libsoftattn %s, %s, %s\n", softattn_version_string(), softattn_context_isa(context), softattn_blas_name());
+    printf("libsoftattn %s, %s, %s\n", softattn_version_string(), softattn_context_isa(context),
+           softattn_blas_name());
     softattn_context_destroy(context);
     return failures != 0;
 }

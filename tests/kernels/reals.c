@@ -76,9 +76,25 @@ void reals_sprinkle_specials(struct reals *array, random_source *random, int64_t
 double special_value(random_source *random, int32_t real_bytes) {
     const double largest = real_bytes == 4 ? (double)FLT_MAX : DBL_MAX;
     const double least = real_bytes == 4 ? 0x1p-149 : 0x1p-1074;
-    const double values[] = {(double)NAN, (double)INFINITY, -(double)INFINITY,           0.0,   -0.0,
-                             largest,     -largest,         smallest_normal(real_bytes), least, -least};
+    const double values[] = {(double)NAN,
+                             payload_nan(),
+                             (double)INFINITY,
+                             -(double)INFINITY,
+                             0.0,
+                             -0.0,
+                             largest,
+                             -largest,
+                             least,
+                             smallest_normal(real_bytes),
+                             -least};
     return values[random_below(random, (int64_t)(sizeof values / sizeof values[0]))];
+}
+
+double payload_nan(void) {
+    const uint64_t bits = UINT64_C(0x7fffffffffffffff);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 double unit_roundoff(int32_t real_bytes) { return real_bytes == 4 ? 0x1p-24 : 0x1p-53; }

@@ -41,6 +41,8 @@ void reals_fill_normal(struct reals *array, random_source *random, double deviat
 void reals_sprinkle_specials(struct reals *array, random_source *random, int64_t one_in);
 
 double special_value(random_source *random, int32_t real_bytes);
+/* A NaN with every bit of its payload set, which integer arithmetic on its exponent would turn into a number. */
+double payload_nan(void);
 double unit_roundoff(int32_t real_bytes);
 double smallest_normal(int32_t real_bytes);
 

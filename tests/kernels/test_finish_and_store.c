@@ -102,8 +102,10 @@ static void check_store(const struct softattn_kernels *tested, const struct soft
         const struct softattn_kernels *kernels[2] = {tested, generic};
         for (int i = 0; i < 2; i++) {
             if (by_lanes) {
-                kernels[i]->store_lanes(rows, dim, block, lanes.block.data, factor.block.data,
+                struct reals used_up = reals_copy(&lanes, side);
+                kernels[i]->store_lanes(rows, dim, block, used_up.block.data, factor.block.data,
                                         to[i].block.data, to_stride);
+                reals_destroy(&used_up);
             } else {
                 kernels[i]->store_rows(rows, dim, strided.block.data, from_stride, factor.block.data,
                                        to[i].block.data, to_stride);

@@ -59,10 +59,18 @@ static void make_masks(struct tile_problem *problem, random_source *random) {
     problem->high = random_normals(problem, problem->queries, 0, random);
     problem->addend = random_normals(problem, problem->queries * TILE, 3, random);
     problem->drop = random_normals(problem, problem->queries * TILE, 0, random);
+    const bool low_matters = chance(random, 2), high_matters = chance(random, 2);
+    const int64_t least_high = random_between(random, -TILE / 2, TILE);
+    int64_t seen_by_all = problem->last;
     for (int64_t i = 0; i < problem->queries; i++) {
-        reals_set(&problem->low, i, (double)(chance(random, 2) ? 0 : random_between(random, -40, 70)));
-        reals_set(&problem->high, i, (double)(chance(random, 3) ? TILE : random_between(random, -40, 100)));
+        const int64_t low = random_between(random, -TILE / 2, low_matters ? TILE : 0);
+        const int64_t high = high_matters ? random_between(random, least_high, TILE + 8) : TILE;
+        reals_set(&problem->low, i, (double)low);
+        reals_set(&problem->high, i, (double)high);
+        seen_by_all = low > problem->first ? problem->first : high < seen_by_all ? high : seen_by_all;
     }
+    const int64_t most = seen_by_all > problem->first ? (seen_by_all - problem->first) / 8 : 0;
+    problem->mask_first = problem->first + 8 * random_between(random, 0, most);
     for (int64_t i = 0; i < problem->queries * TILE; i++) {
         if (chance(random, 5)) {
             reals_set(&problem->addend, i, -(double)INFINITY);
@@ -142,11 +150,12 @@ void tile_problem_destroy(struct tile_problem *problem) {
 void tile_problem_text(const struct tile_problem *problem, char *text, size_t size) {
     snprintf(text, size,
              "f%d, %" PRId64 " queries, keys %" PRId64 " ... %" PRId64 ", dims %" PRId64 " and %" PRId64
-             ", strides %" PRId64 " and %" PRId64
-             ", fresh %d, masked %d, softcap %g, addend %d, slope %d, drop %d",
+             ", strides %" PRId64 " and %" PRId64 ", fresh %d, masked %d from %" PRId64
+             ", softcap %g, addend %d, slope %d, drop %d",
              8 * problem->real_bytes, problem->queries, problem->first, problem->last, problem->dim_qk,
              problem->dim_v, problem->k_stride, problem->v_stride, problem->fresh, problem->masked,
-             problem->softcap, problem->has_addend, problem->has_slope, problem->has_drop);
+             problem->mask_first, problem->softcap, problem->has_addend, problem->has_slope,
+             problem->has_drop);
 }
 
 /* ---- Results ---- */
@@ -237,6 +246,7 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .sum = sum.block.data,
         .fresh = problem->fresh,
         .masked = problem->masked,
+        .mask_first = problem->mask_first,
         .low = problem->masked ? low.block.data : NULL,
         .high = problem->masked ? high.block.data : NULL,
         .softcap = problem->softcap,
@@ -340,7 +350,7 @@ static double largest_finite(const struct reals *array) {
  * u is the unit roundoff. A chain of dim_qk products rounded twice each moves a score by (2 dim_qk) u times the sum of
  * the products' magnitudes; soft-cap (slope at most 1), addend and slope add some u of their own magnitudes. Weights
  * 2^(s - max), the sum and the factor of what was summed before then move by 2 ln(2) times that, relatively, and by some
- * u for the polynomial and each of the up to 64 additions. The outputs are at most all weights times the largest value.
+ * u for the polynomial and each of the up to 128 additions. The outputs are at most all weights times the largest value.
  */
 struct tile_tolerances tile_tolerances_without_fma(const struct tile_problem *problem) {
     const double roundoff = unit_roundoff(problem->real_bytes);
@@ -351,7 +361,7 @@ struct tile_tolerances tile_tolerances_without_fma(const struct tile_problem *pr
         (problem->has_slope ? largest_finite(&problem->slope) * (largest_finite(&problem->position) + TILE)
                             : 0);
     const double score = roundoff * (2 * dim * products + 16 * (products + others));
-    const double weight = 2 * score + roundoff * 256;
+    const double weight = 2 * score + roundoff * 512;
     const double weights = TILE + (problem->fresh ? 0 : largest_finite(&problem->before.sum));
     const double value = largest_finite(&problem->v);
     const double before = problem->fresh ? 0 : largest_finite(&problem->before.out);

@@ -1,5 +1,6 @@
 /*
- * An allocator for contexts that counts what lives, guards every block on both sides, poisons it, and fails on request.
+ * An allocator for contexts that counts what lives, guards every block on both sides, poisons it, and fails
+ * on request.
  */
 #ifndef TEST_SUPPORT_ALLOCATOR_H
 #define TEST_SUPPORT_ALLOCATOR_H
@@ -17,8 +18,8 @@ typedef struct test_allocator {
     int64_t live;    /* blocks not freed yet */
     int64_t fail_at; /* this call fails, counted from 1; 0: none */
     bool fail_after; /* all calls after it fail too */
-    bool
-        misused; /* a block was overrun or freed twice, or the alignment asked for is no power of two up to 4096 */
+    bool misused; /* a block was overrun or freed twice, or the alignment asked for is no power of two up to
+                     4096 */
     guard_block blocks[ALLOCATOR_MAX_BLOCKS];
 } test_allocator;
 

@@ -180,6 +180,12 @@ void array_fill_integers(test_array *array, random_source *random, int64_t low, 
     }
 }
 
+void array_forget(test_array *array) {
+    if (array->block.bytes > 0) {
+        memset(array->block.data, GUARD_SENTINEL, array->block.bytes);
+    }
+}
+
 void array_copy(test_array *to, const test_array *from) {
     for (int64_t i = 0; i < array_count(to); i++) {
         memcpy(array_at(to, i), array_at(from, i), array_element_bytes(to->type));

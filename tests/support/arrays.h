@@ -1,6 +1,6 @@
 /*
- * Test arrays: a softattn_tensor over guarded memory in any layout, seen as a row-major list of numbers whatever the
- * strides are.
+ * Test arrays: a softattn_tensor over guarded memory in any layout, seen as a row-major list of numbers
+ * whatever the strides are.
  */
 #ifndef TEST_SUPPORT_ARRAYS_H
 #define TEST_SUPPORT_ARRAYS_H
@@ -59,10 +59,13 @@ void array_fill_normal(test_array *array, random_source *random, double deviatio
 void array_fill_keep(test_array *array, random_source *random, double probability);
 void array_fill_integers(test_array *array, random_source *random, int64_t low, int64_t high);
 
+/* All memory holds sentinels again. */
+void array_forget(test_array *array);
+
 /* Copies the numbers of one array to another of the same shape. */
 void array_copy(test_array *to, const test_array *from);
 
-/* The numbers in row-major order of `shape`, to which the array is broadcast as in NumPy. Free with free(). */
+/* The numbers in row-major order of `shape`, to which the array is broadcast as in NumPy. Freed by free(). */
 double *array_read(const test_array *array, int32_t rank, const int64_t *shape);
 
 /* Whether all memory, or all but the elements, holds sentinels still. */

@@ -159,6 +159,12 @@ void attention_case_destroy(attention_case *c) {
     }
 }
 
+void attention_case_forget_outputs(attention_case *c) {
+    array_forget(&c->out);
+    array_forget(&c->lse);
+    array_forget(&c->weights);
+}
+
 softattn_attention *attention_case_handle(const attention_case *c, const softattn_context *context) {
     const attention_options *const o = &c->options;
     softattn_attention *attention = NULL;
@@ -187,7 +193,7 @@ int32_t attention_case_run(attention_case *c, const softattn_context *context) {
     return status;
 }
 
-static oracle_attention_results compute_expected(const attention_case *c) {
+oracle_attention_results attention_case_expected(const attention_case *c) {
     const attention_options *const o = &c->options;
     const int64_t scores[4] = {o->batch, o->heads_q, o->seq_q, o->seq_kv};
     double *const q = array_read(&c->q, 4, c->q.shape);
@@ -222,21 +228,25 @@ static oracle_attention_results compute_expected(const attention_case *c) {
     return results;
 }
 
-int64_t attention_case_differences(attention_case *c, const softattn_context *context) {
-    oracle_attention_results expected = compute_expected(c);
-    int64_t differences = 0;
+int64_t attention_case_differences_from(attention_case *c, const softattn_context *context,
+                                        const oracle_attention_results *expected) {
     if (attention_case_run(c, context) != SOFTATTN_OK) {
         fprintf(stderr, "run failed: %s\n", last_error());
-        differences++;
-    } else {
-        differences += compare_with_oracle("out", &c->out, &expected.out);
-        differences += compare_with_oracle("lse", &c->lse, &expected.lse);
-        differences += !array_gaps_untouched(&c->out) + !array_gaps_untouched(&c->lse);
-        if (c->options.wants_weights) {
-            differences += compare_with_oracle("weights", &c->weights, &expected.weights);
-            differences += !array_gaps_untouched(&c->weights);
-        }
+        return 1;
     }
+    int64_t differences = compare_with_oracle("out", &c->out, &expected->out) +
+                          compare_with_oracle("lse", &c->lse, &expected->lse) +
+                          !array_gaps_untouched(&c->out) + !array_gaps_untouched(&c->lse);
+    if (c->options.wants_weights) {
+        differences += compare_with_oracle("weights", &c->weights, &expected->weights);
+        differences += !array_gaps_untouched(&c->weights);
+    }
+    return differences;
+}
+
+int64_t attention_case_differences(attention_case *c, const softattn_context *context) {
+    oracle_attention_results expected = attention_case_expected(c);
+    const int64_t differences = attention_case_differences_from(c, context, &expected);
     oracle_attention_results_destroy(&expected);
     return differences;
 }

@@ -1,6 +1,6 @@
 /*
- * An attention problem with all its arrays: built from a few options with random contents, run through the public API
- * and checked against the oracle.
+ * An attention problem with all its arrays: built from a few options with random contents, run through the
+ * public API and checked against the oracle.
  */
 #ifndef TEST_SUPPORT_ATTENTION_CASE_H
 #define TEST_SUPPORT_ATTENTION_CASE_H
@@ -51,6 +51,9 @@ attention_options attention_options_random(random_source *random);
 void attention_case_create(attention_case *problem, const attention_options *options, random_source *random);
 void attention_case_destroy(attention_case *problem);
 
+/* Outputs hold sentinels again. */
+void attention_case_forget_outputs(attention_case *problem);
+
 /* A handle set up as the options say. */
 softattn_attention *attention_case_handle(const attention_case *problem, const softattn_context *context);
 
@@ -60,8 +63,13 @@ bool attention_case_is_served(const attention_case *problem, const softattn_cont
 /* Runs on a handle of its own and returns the status. */
 int32_t attention_case_run(attention_case *problem, const softattn_context *context);
 
-/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed run
- * counting as one each. */
+/* What the oracle says of the arrays as they are now. */
+oracle_attention_results attention_case_expected(const attention_case *problem);
+
+/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed
+ * run counting as one each. */
+int64_t attention_case_differences_from(attention_case *problem, const softattn_context *context,
+                                        const oracle_attention_results *expected);
 int64_t attention_case_differences(attention_case *problem, const softattn_context *context);
 
 /* One line about the options. Static storage. */

@@ -1,6 +1,6 @@
 /*
- * Comparison of results: with the oracle's values within a bound, and with other results bit by bit. Each prints the
- * first few differences and returns their number.
+ * Comparison of results: with the oracle's values within a bound, and with other results bit by bit. Each
+ * prints the first few differences and returns their number.
  */
 #ifndef TEST_SUPPORT_COMPARE_H
 #define TEST_SUPPORT_COMPARE_H
@@ -12,7 +12,8 @@
 int64_t compare_ulps_f32(float a, float b);
 int64_t compare_ulps_f64(double a, double b);
 
-/* NaN must meet NaN, infinity the same infinity, and an element that still holds the sentinel always differs. */
+/* NaN must meet NaN, infinity the same infinity, and an element that still holds the sentinel always differs.
+ */
 int64_t compare_with_oracle(const char *what, const test_array *actual, const oracle_result *expected);
 
 /* Elements with different bits; any NaN equals any other. */

@@ -8,7 +8,8 @@
 
 #include <stdbool.h>
 
-/* A context with this instruction set (NULL: the best) and thread count; ends the program where there is none. */
+/* A context with this instruction set (NULL: the best) and thread count; ends the program where there is
+ * none. */
 softattn_context *context_create(const char *isa, int32_t threads);
 
 /* Whether the instruction set has fused multiply-add, and so owes the same bits as "generic". */

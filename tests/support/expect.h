@@ -1,6 +1,6 @@
 /*
- * Expectations of tests that run where cmocka may be missing, on cross-built machines above all. A failed expectation
- * is printed and counted; the test goes on.
+ * Expectations of tests that run where cmocka may be missing, on cross-built machines above all. A failed
+ * expectation is printed and counted; the test goes on.
  */
 #ifndef TEST_SUPPORT_EXPECT_H
 #define TEST_SUPPORT_EXPECT_H

@@ -1,6 +1,6 @@
 /*
- * Memory that catches every access outside it: a block flush against an unreadable page on one side, with sentinel
- * bytes up to an unreadable page on the other.
+ * Memory that catches every access outside it: a block flush against an unreadable page on one side, with
+ * sentinel bytes up to an unreadable page on the other.
  */
 #ifndef TEST_SUPPORT_GUARD_H
 #define TEST_SUPPORT_GUARD_H
@@ -24,8 +24,9 @@ typedef struct guard_block {
     size_t mapping_bytes;
 } guard_block;
 
-/* Fills the block with sentinels. An empty block's data is an address that must not be read. alignment: a power of two,
- * at most a page; with GUARD_AFTER, up to alignment - 1 sentinel bytes lie between the block and the page. */
+/* Fills the block with sentinels. An empty block's data is an address that must not be read. alignment: a
+ * power of two, at most a page; with GUARD_AFTER, up to alignment - 1 sentinel bytes lie between the block
+ * and the page. */
 void guard_create(guard_block *block, size_t bytes, size_t alignment, guard_side side);
 void guard_destroy(guard_block *block);
 

@@ -1,9 +1,9 @@
 /*
- * The oracle: softmax and attention straight from their formulas in docs/semantics.md, in long double with plain loops
- * over contiguous arrays. It shares nothing with the library, not even the public header.
+ * The oracle: softmax and attention straight from their formulas in docs/semantics.md, in long double with
+ * plain loops over contiguous arrays. It shares nothing with the library, not even the public header.
  *
- * Beside every value it gives a bound: how far a result computed with unit roundoff u may honestly lie from it.
- * The derivations stand above the code that computes them.
+ * Beside every value it gives a bound: how far a result computed with unit roundoff u may honestly lie from
+ * it. The derivations stand above the code that computes them.
  */
 #ifndef TEST_SUPPORT_ORACLE_H
 #define TEST_SUPPORT_ORACLE_H
@@ -38,7 +38,7 @@ typedef struct oracle_result {
 oracle_result oracle_result_create(int64_t count);
 void oracle_result_destroy(oracle_result *result);
 
-/* ---- Softmax of rows --------------------------------------------------------------------------------------------- */
+/* ---- Softmax of rows ----------------------------------------------------------------------------------- */
 
 typedef enum oracle_empty_row { ORACLE_EMPTY_ROW_NAN, ORACLE_EMPTY_ROW_ZERO } oracle_empty_row;
 
@@ -64,7 +64,7 @@ typedef struct oracle_softmax_results {
 oracle_softmax_results oracle_softmax_compute(const oracle_softmax *problem);
 void oracle_softmax_results_destroy(oracle_softmax_results *results);
 
-/* ---- Attention --------------------------------------------------------------------------------------------------- */
+/* ---- Attention ----------------------------------------------------------------------------------------- */
 
 /* Whether dropout keeps the weight of this query and key. */
 typedef bool (*oracle_dropout_keep)(void *user, int64_t batch, int64_t head, int64_t query, int64_t key);

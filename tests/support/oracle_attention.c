@@ -2,18 +2,21 @@
  * The attention oracle.
  *
  * Bounds, with u the unit roundoff, per query i and key j:
- *   score      dot(q_i, k_j) in any order, q perhaps scaled before: the scale, its product and dim_qk additions give
- *              (dim_qk + 3) |scale| sum |q k|; soft-cap: division, tanh (4 ULP; its slope is at most 1) and product,
- *              8 cap; bias and ALiBi, each perhaps times log2 e: 2|bias| + 3|alibi|, and each sum |s|.
- *              Their sum is a, in units of u.
- *   exponent   as in softmax, 3|s - m|, but m may be the largest score so far, which the later scale-down pays for.
+ *   score      dot(q_i, k_j) in any order, q perhaps scaled before: the scale, its product and dim_qk
+ *              additions give (dim_qk + 3) |scale| sum |q k|; soft-cap: division, tanh (4 ULP; its slope is
+ *              at most 1) and product, 8 cap; bias and ALiBi, each perhaps times log2 e: 2|bias| + 3|alibi|,
+ *              and each sum |s|. Their sum is a, in units of u.
+ *   exponent   as in softmax, 3|s - m|, but m may be the largest score so far, which the later scale-down
+ *              pays for.
  *   exp        2 ULP = 4 u. So e^(s - m) has the relative error d = u (a + 3|s - m| + 4).
- *   sums       seq_kv terms in any order, folded tile by tile of at least five keys: a fold costs at most five
- *              roundings more, exp included. n = seq_kv + 24 bounds both, relative to the sum of magnitudes.
+ *   sums       seq_kv terms in any order, folded tile by tile of at least five keys: a fold costs at most
+ *              five roundings more, exp included. n = seq_kv + 24 bounds both, relative to the sum of
+ *              magnitudes.
  *   weights    p (d + D + n u), with D = sum of p d, the error that the denominator inherits.
  *   out        sum of p |v| (d + n u) + |out| (D + n u): numerator and denominator.
  *   lse        D + n u + u (4|log sum| + 3|m| + |lse|) + the score error of m.
- *   Probabilities below the smallest normal may be 0 wherever they appear: seq_kv times that, times the largest |v|.
+ *   Probabilities below the smallest normal may be 0 wherever they appear: seq_kv times that, times the
+ *   largest |v|.
  */
 #include "oracle.h"
 

@@ -2,15 +2,16 @@
  * The softmax oracle.
  *
  * Bounds, with u the unit roundoff and m the row's largest visible score:
- *   score      s = scale * x + bias. Nothing is rounded when scale is 1 and there is no bias. Otherwise scale, bias
+ *   score      s = scale * x + bias. Nothing is rounded when scale is 1 without a bias. Otherwise scale, bias
  *              (each perhaps times log2 e), their product and their sum are rounded:
  *              a = 2|scale x| + 2|bias| + |s|, in units of u.
  *   exponent   (s - m), times log2 e: the subtraction, the constant and the product: 3|s - m|.
  *   exp        2 ULP = 4 u.
  *   so e^(s - m) has the relative error d = u (a + 3|s - m| + 4). A wrong m has no effect on y: it cancels.
- *   sum        cols terms in at least 16 stripes and a tree over these, or fewer terms: u (cols / 16 + 8), besides the
- *              terms' own errors, D = sum of p d. Call the sum of both E.
- *   y          d + E + 3 u (the reciprocal, the product), relative; and anything below the smallest normal may be 0.
+ *   sum        cols terms in at least 16 stripes and a tree over these, or fewer terms: u (cols / 16 + 8),
+ *              besides the terms' own errors, D = sum of p d. Call the sum of both E.
+ *   y          d + E + 3 u (the reciprocal, the product), relative; and anything below the smallest normal
+ *              may be 0.
  *   log y      u (a + 2|s - m| + |log y|), the logarithm's 4 u |log sum|, and E, absolute.
  *   lse        m + log sum: E, 4 u |log sum|, u |lse|, and the score error of m, absolute.
  *   row max    the score error of m.

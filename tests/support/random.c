@@ -1,5 +1,6 @@
 /*
- * xoshiro256** (Blackman and Vigna, "Scrambled linear pseudorandom number generators") and what tests draw from it.
+ * xoshiro256** (Blackman and Vigna, "Scrambled linear pseudorandom number generators") and what tests draw
+ * from it.
  */
 #include "random.h"
 

@@ -1,5 +1,6 @@
 /*
- * The tests' random numbers: xoshiro256** seeded by splitmix64, so that a printed seed repeats a run on any machine.
+ * The tests' random numbers: xoshiro256** seeded by splitmix64, so that a printed seed repeats a run on any
+ * machine.
  */
 #ifndef TEST_SUPPORT_RANDOM_H
 #define TEST_SUPPORT_RANDOM_H
@@ -10,7 +11,8 @@ typedef struct random_source {
     uint64_t state[4];
 } random_source;
 
-/* Starts the source from the run's seed (SOFTATTN_TEST_SEED, or a fixed one) and the name, and prints both. */
+/* Starts the source from the run's seed (SOFTATTN_TEST_SEED, or a fixed one) and the name, and prints both.
+ */
 void random_start(random_source *source, const char *name);
 
 uint64_t random_bits(random_source *source);

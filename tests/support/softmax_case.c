@@ -155,7 +155,8 @@ int32_t softmax_case_run(softmax_case *c, const softattn_context *context) {
     return status;
 }
 
-/* Index, where rows along the axis lie one after another, of the element with this row-major index of the shape. */
+/* Index, where rows along the axis lie one after another, of the element with this row-major index of the
+ * shape. */
 static int64_t index_in_rows(const softmax_options *o, int64_t index) {
     const int64_t cols = o->shape[o->axis];
     int64_t inner = 1;

@@ -1,6 +1,6 @@
 /*
- * A softmax problem with all its arrays: built from a few options with random contents, run through the public API and
- * checked against the oracle.
+ * A softmax problem with all its arrays: built from a few options with random contents, run through the
+ * public API and checked against the oracle.
  */
 #ifndef TEST_SUPPORT_SOFTMAX_CASE_H
 #define TEST_SUPPORT_SOFTMAX_CASE_H
@@ -54,8 +54,8 @@ softattn_softmax *softmax_case_handle(const softmax_case *problem, const softatt
 /* Runs on a handle of its own and returns the status. */
 int32_t softmax_case_run(softmax_case *problem, const softattn_context *context);
 
-/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed run
- * counting as one each. */
+/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed
+ * run counting as one each. */
 int64_t softmax_case_differences(softmax_case *problem, const softattn_context *context);
 
 /* The array that results are written to. */

@@ -1,6 +1,6 @@
 /*
- * Every instruction set with fused multiply-add gives the bits that "generic" gives: softmax, attention by the fused
- * engine, and attention by the BLAS engine where the library multiplies with its own kernels.
+ * Every instruction set with fused multiply-add gives the bits that "generic" gives: softmax, attention by
+ * the fused engine, and attention by the BLAS engine where the library multiplies with its own kernels.
  */
 #include "attention_case.h"
 #include "compare.h"

@@ -1,6 +1,6 @@
 /*
- * What stands in a masked place has no effect, ever: rows that do not see a place are the same bits whether it holds
- * zero, NaN, an infinity or a huge number.
+ * What stands in a masked place has no effect, ever: rows that do not see a place are the same bits whether
+ * it holds zero, NaN, an infinity or a huge number.
  */
 #include "attention_case.h"
 #include "compare.h"
@@ -14,7 +14,7 @@
 static const double poisons[] = {NAN, HUGE_VAL, -HUGE_VAL, 1e38, -1e38};
 enum { POISONS = sizeof poisons / sizeof *poisons };
 
-/* ---- Attention --------------------------------------------------------------------------------------------------- */
+/* ---- Attention ----------------------------------------------------------------------------------------- */
 
 /* The ways of masking that a case may combine. */
 typedef struct masking {
@@ -106,7 +106,7 @@ static bool same_bits(const test_array *a, const test_array *b, int64_t first, i
     return true;
 }
 
-/* Rows that see none of the keys and yet differ between the two runs; *blind: all rows that see none of them. */
+/* Rows that see none of the keys and yet differ between the runs; *blind: all that see none of them. */
 static int64_t changed_rows(const attention_case *clean, const attention_case *poisoned, const int64_t *keys,
                             int count, int64_t *blind) {
     const attention_options *const o = &clean->options;
@@ -211,7 +211,7 @@ static void masked_biases_do_not_change_any_row(const softattn_context *context,
     }
 }
 
-/* ---- Softmax ----------------------------------------------------------------------------------------------------- */
+/* ---- Softmax ------------------------------------------------------------------------------------------- */
 
 enum { ROWS = 6, COLS = 75 };
 

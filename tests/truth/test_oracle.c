@@ -1,6 +1,6 @@
 /*
- * The oracle itself: values known by hand, every attention feature against the same effect by another road, and bounds
- * that a dropped key or a wrong mask exceeds.
+ * The oracle itself: values known by hand, every attention feature against the same effect by another road,
+ * and bounds that a dropped key or a wrong mask exceeds.
  */
 #include "expect.h"
 #include "oracle.h"

@@ -1,5 +1,6 @@
 /*
- * The captured sentence of docs/examples: the oracle and the library against outputs that NumPy computed in float64.
+ * The captured sentence of docs/examples: the oracle and the library against outputs that NumPy computed in
+ * float64.
  */
 #include "compare.h"
 #include "contexts.h"
@@ -55,7 +56,8 @@ static oracle_attention_results compute_by_oracle(const sentence *s) {
     return results;
 }
 
-/* The recorded values carry the rounding of float64 sums: 1e-13 is far above it and far below what f32 can see. */
+/* The recorded values carry the rounding of float64 sums: 1e-13 is far above it and far below what f32 can
+ * see. */
 static void expect_same_values(const char *what, const oracle_result *oracle, const test_array *recorded) {
     int64_t different = 0;
     for (int64_t i = 0; i < oracle->count; i++) {

@@ -1,6 +1,6 @@
 /*
- * Softmax against the oracle, on every instruction set: random legal problems, every row width around the vector
- * lengths, and the values where floating-point numbers are special.
+ * Softmax against the oracle, on every instruction set: random legal problems, every row width around the
+ * vector lengths, and the values where floating-point numbers are special.
  */
 #include "compare.h"
 #include "contexts.h"
@@ -106,7 +106,7 @@ static void special_values_give_what_the_semantics_say(const softattn_context *c
     }
 }
 
-/* A special value at any place of a row wider than every vector: NaN and +infinity spoil exactly their row. */
+/* A special value anywhere in a row wider than every vector: NaN and +infinity spoil exactly their row. */
 static void a_nan_or_infinity_spoils_its_row_and_no_other(const softattn_context *context,
                                                           random_source *random) {
     enum { COLS = 70 };

@@ -1,6 +1,6 @@
 /*
- * A row's result is the same bits whatever the thread count, the batch around it, the layout, the alignment and the
- * store path: softmax on every instruction set, and attention where the fused engine serves it.
+ * A row's result is the same bits whatever the thread count, the batch around it, the layout, the alignment
+ * and the store path: softmax on every instruction set, and attention where the fused engine serves it.
  */
 #include "attention_case.h"
 #include "compare.h"
@@ -13,7 +13,7 @@
 
 enum { MOST_THREADS = 8 };
 
-/* ---- Softmax ----------------------------------------------------------------------------------------------------- */
+/* ---- Softmax ------------------------------------------------------------------------------------------- */
 
 static void softmax_ignores_the_thread_count(const char *isa, random_source *random) {
     for (int variant = 0; variant < 4; variant++) {
@@ -112,7 +112,7 @@ static void softmax_of_a_large_matrix_equals_its_rows(const char *isa, random_so
     softattn_context_destroy(context);
 }
 
-/* ---- Attention --------------------------------------------------------------------------------------------------- */
+/* ---- Attention ----------------------------------------------------------------------------------------- */
 
 static attention_options fused_options(array_type type) {
     attention_options options = attention_options_plain(type, 4, 70, 24);
@@ -170,8 +170,8 @@ static void attention_ignores_the_layout(const char *isa, random_source *random)
     softattn_context_destroy(context);
 }
 
-/* Each (batch, head, query) alone against the same within the whole. Alone it may take another layout of the same
- * arithmetic (keys in the lanes), which is promised where there is fused multiply-add. */
+/* Each (batch, head, query) alone against the same within the whole. Alone it may take another layout of the
+ * same arithmetic (keys in the lanes), which is promised where there is fused multiply-add. */
 static void attention_ignores_batch_heads_and_other_queries(const char *isa, random_source *random) {
     softattn_context *const context = context_create(isa, 1);
     attention_options options = fused_options(ARRAY_F32);

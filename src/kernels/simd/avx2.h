@@ -4,14 +4,15 @@
 #endif
 #include <immintrin.h>
 
+#include "kernels/simd/compact.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS        4
-#define TILE_VECTORS     3
-#define DECODE_TILE_ROWS 2
-#define DECODE_VECTORS   4
-#define DECODE_ROWS      4
-#define V_HAS_TRANSPOSE
+#define TILE_ROWS         4
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  2
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       8
+#define TRANSPOSE_COLUMNS LANES
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -52,6 +53,20 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_ps(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+/* A half at a time: the second goes behind what the first has kept. */
+ALWAYS_INLINE int v_compress_half(real *p, int which, __m128 half) {
+    const __m128i order = _mm_loadu_si128((const __m128i *)(const void *)compact_order[which]);
+    _mm_storeu_ps(p, _mm_castsi128_ps(_mm_shuffle_epi8(_mm_castps_si128(half), order)));
+    return _mm_popcnt_u32((unsigned)which);
+}
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    const int which = _mm256_movemask_ps(m);
+    const int kept = v_compress_half(p, which & 15, _mm256_castps256_ps128(v));
+    return kept + v_compress_half(p + kept, which >> 4, _mm256_extractf128_ps(v, 1));
+}
 
 ALWAYS_INLINE real v_reduce_add(vec v) {
     __m128 a = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -69,7 +84,8 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
 ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * stride), 1);
 }
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     for (int64_t c = 0; c < 8; c += 4) {
         const vec r0 = v_gather_parts(from + c, stride);
         const vec r1 = v_gather_parts(from + c + stride, stride);
@@ -79,11 +95,14 @@ ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64
         const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
         const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
         const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-        const vec f = v_set(factor);
-        v_store(to + (c + 0) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))));
-        v_store(to + (c + 1) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))));
-        v_store(to + (c + 2) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))));
-        v_store(to + (c + 3) * to_stride, v_mul(f, _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
+        v_store(to + (c + 0) * to_stride,
+                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))));
+        v_store(to + (c + 1) * to_stride,
+                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))));
+        v_store(to + (c + 2) * to_stride,
+                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))));
+        v_store(to + (c + 3) * to_stride,
+                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
     }
 }
 
@@ -127,6 +146,20 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_pd(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));
+}
+/* As for float: a double is a pair of the four parts that compact_order moves. */
+ALWAYS_INLINE int v_compress_half(real *p, int which, __m128d half) {
+    const __m128i order = _mm_loadu_si128((const __m128i *)(const void *)compact_order[which]);
+    _mm_storeu_pd(p, _mm_castsi128_pd(_mm_shuffle_epi8(_mm_castpd_si128(half), order)));
+    return _mm_popcnt_u32((unsigned)which) / 2;
+}
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    const int which = _mm256_movemask_ps(_mm256_castpd_ps(m));
+    const int kept = v_compress_half(p, which & 15, _mm256_castpd256_pd128(v));
+    return kept + v_compress_half(p + kept, which >> 4, _mm256_extractf128_pd(v, 1));
+}
 
 ALWAYS_INLINE real v_reduce_add(vec v) {
     const __m128d a = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
@@ -141,7 +174,8 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
 ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
     return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + 2 * stride), 1);
 }
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     for (int64_t c = 0; c < 4; c += 2) {
         const vec even = v_gather_parts(from + c, stride);
         const vec odd = v_gather_parts(from + c + stride, stride);

@@ -11,7 +11,7 @@
 #define DECODE_TILE_ROWS 4
 #define DECODE_VECTORS 4
 #define DECODE_ROWS 8
-#define V_HAS_TRANSPOSE
+#define TRANSPOSE_COLUMNS 8
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -45,6 +45,13 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_L
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    v_store(p, _mm512_maskz_compress_ps(m, v));
+    return _mm_popcnt_u32(m);
+}
 
 ALWAYS_INLINE real v_reduce_add(vec v) {
     const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -59,30 +66,47 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
 }
 
-/* Four rows of four elements meet in each register (rows r, r+4, r+8, r+12 in its 128-bit parts), which two rounds of
- * unpacking inside the parts turn into columns. */
-ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * stride), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * stride), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * stride), 3);
+/* Rows r and r + 8, eight elements of each, in the halves of a register. */
+ALWAYS_INLINE vec v_row_pair(const real *p, int64_t stride) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(p + 8 * stride), 1);
 }
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
-    for (int64_t c = 0; c < 16; c += 4) {
-        const vec r0 = v_gather_parts(from + c, stride);
-        const vec r1 = v_gather_parts(from + c + stride, stride);
-        const vec r2 = v_gather_parts(from + c + 2 * stride, stride);
-        const vec r3 = v_gather_parts(from + c + 3 * stride, stride);
-        const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
-        const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
-        const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
-        const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
-        const vec f = v_set(factor);
-        v_store(to + (c + 0) * to_stride, v_mul(f, _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23))));
-        v_store(to + (c + 1) * to_stride, v_mul(f, _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23))));
-        v_store(to + (c + 2) * to_stride, v_mul(f, _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23))));
-        v_store(to + (c + 3) * to_stride, v_mul(f, _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23))));
-    }
+ALWAYS_INLINE vec v_pairs_low(vec a, vec b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+ALWAYS_INLINE vec v_pairs_high(vec a, vec b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+}
+/* Parts 0 0 2 2 (or 1 1 3 3) of a and b, theirs in turn: a 128-bit column of each half beside the other's. */
+ALWAYS_INLINE vec v_parts_even(vec a, vec b) {
+    const __m512i order = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    return _mm512_castpd_ps(_mm512_permutex2var_pd(_mm512_castps_pd(a), order, _mm512_castps_pd(b)));
+}
+ALWAYS_INLINE vec v_parts_odd(vec a, vec b) {
+    const __m512i order = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    return _mm512_castpd_ps(_mm512_permutex2var_pd(_mm512_castps_pd(a), order, _mm512_castps_pd(b)));
+}
+/* Eight columns at a time: an 8 x 8 transpose in each half of the registers. */
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    const real *lower = from + 4 * stride;
+    const vec r0 = v_row_pair(from, stride), r1 = v_row_pair(from + stride, stride);
+    const vec r2 = v_row_pair(from + 2 * stride, stride), r3 = v_row_pair(from + 3 * stride, stride);
+    const vec r4 = v_row_pair(lower, stride), r5 = v_row_pair(lower + stride, stride);
+    const vec r6 = v_row_pair(lower + 2 * stride, stride), r7 = v_row_pair(lower + 3 * stride, stride);
+    const vec a0 = _mm512_unpacklo_ps(r0, r1), a1 = _mm512_unpackhi_ps(r0, r1);
+    const vec a2 = _mm512_unpacklo_ps(r2, r3), a3 = _mm512_unpackhi_ps(r2, r3);
+    const vec a4 = _mm512_unpacklo_ps(r4, r5), a5 = _mm512_unpackhi_ps(r4, r5);
+    const vec a6 = _mm512_unpacklo_ps(r6, r7), a7 = _mm512_unpackhi_ps(r6, r7);
+    /* columns c and c + 4 of rows 0 … 3 and of rows 4 … 7 */
+    const vec b0 = v_pairs_low(a0, a2), b1 = v_pairs_high(a0, a2), b2 = v_pairs_low(a1, a3), b3 = v_pairs_high(a1, a3);
+    const vec b4 = v_pairs_low(a4, a6), b5 = v_pairs_high(a4, a6), b6 = v_pairs_low(a5, a7), b7 = v_pairs_high(a5, a7);
+    v_store(to, v_mul(v_set(factor), v_parts_even(b0, b4)));
+    v_store(to + to_stride, v_mul(v_set(factor), v_parts_even(b1, b5)));
+    v_store(to + 2 * to_stride, v_mul(v_set(factor), v_parts_even(b2, b6)));
+    v_store(to + 3 * to_stride, v_mul(v_set(factor), v_parts_even(b3, b7)));
+    v_store(to + 4 * to_stride, v_mul(v_set(factor), v_parts_odd(b0, b4)));
+    v_store(to + 5 * to_stride, v_mul(v_set(factor), v_parts_odd(b1, b5)));
+    v_store(to + 6 * to_stride, v_mul(v_set(factor), v_parts_odd(b2, b6)));
+    v_store(to + 7 * to_stride, v_mul(v_set(factor), v_parts_odd(b3, b7)));
 }
 
 #else
@@ -115,6 +139,13 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_L
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b)));
+}
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    v_store(p, _mm512_maskz_compress_pd(m, v));
+    return _mm_popcnt_u32(m);
+}
 
 ALWAYS_INLINE real v_reduce_add(vec v) {
     const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
@@ -127,14 +158,14 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     return _mm_cvtsd_f64(_mm_max_sd(b, _mm_unpackhi_pd(b, b)));
 }
 
-/* As for float, with rows r, r+2, r+4, r+6 in the parts of a register and one round of unpacking. */
+/* Rows r, r + 2, r + 4, r + 6, two elements of each, in the parts of a register. */
 ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
     __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(p));
     v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 2 * stride), 1);
     v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 4 * stride), 2);
     return _mm512_insertf64x2(v, _mm_loadu_pd(p + 6 * stride), 3);
 }
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
     for (int64_t c = 0; c < 8; c += 2) {
         const vec even = v_gather_parts(from + c, stride);
         const vec odd = v_gather_parts(from + c + stride, stride);

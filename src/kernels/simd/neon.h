@@ -4,15 +4,16 @@
 #endif
 #include <arm_neon.h>
 
+#include "kernels/simd/compact.h"
 #include "kernels/simd/neon_square.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS        8
-#define TILE_VECTORS     3
-#define DECODE_TILE_ROWS 4
-#define DECODE_VECTORS   4
-#define DECODE_ROWS      4
-#define V_HAS_TRANSPOSE
+#define TILE_ROWS         8
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  4
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       4
+#define TRANSPOSE_COLUMNS LANES
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -66,6 +67,15 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f32(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u32(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f32(m, a, b); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    const uint32_t which = vaddvq_u32(vandq_u32(m, (uint32x4_t){1, 2, 4, 8}));
+    const uint8x16_t order = vld1q_u8(compact_order[which]);
+    v_store(p, vreinterpretq_f32_u8(vqtbl1q_u8(vreinterpretq_u8_f32(v), order)));
+    return (int)vaddvq_u32(vshrq_n_u32(m, 31));
+}
 
 /* Element i of the low half with element i of the high half, then the two that remain. */
 ALWAYS_INLINE real v_reduce_add(vec v) { return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v))); }
@@ -113,6 +123,16 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f64(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u64(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f64(m, a, b); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));
+}
+/* As for float: a double is a pair of the four parts that compact_order moves. */
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    const uint64_t which = vaddvq_u64(vandq_u64(m, (uint64x2_t){3, 12}));
+    const uint8x16_t order = vld1q_u8(compact_order[which]);
+    v_store(p, vreinterpretq_f64_u8(vqtbl1q_u8(vreinterpretq_u8_f64(v), order)));
+    return (int)vaddvq_u64(vshrq_n_u64(m, 63));
+}
 
 ALWAYS_INLINE real v_reduce_add(vec v) { return vpaddd_f64(v); }
 
@@ -132,7 +152,8 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     }
     return lane[0];
 }
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     neon_transpose(from, stride, to, to_stride, factor);
 }
 

@@ -9,22 +9,27 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS        8
-#define TILE_VECTORS     3
-#define DECODE_TILE_ROWS 4
-#define DECODE_VECTORS   4
-#define DECODE_ROWS      4
-#define V_HAS_TRANSPOSE
+#define TILE_ROWS         8
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  4
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       4
+#define TRANSPOSE_COLUMNS LANES
+
+/* An asm without side effects, because compilers merge these and move them out of loops, which they do neither with
+ * vsetvl nor with their own intrinsic for this register. */
+ALWAYS_INLINE int v_lanes(void) {
+    uint64_t register_bytes;
+    __asm__("csrr %0, vlenb" : "=r"(register_bytes));
+    return register_bytes < STRIPES * REAL_BYTES ? (int)(register_bytes / REAL_BYTES) : STRIPES;
+}
+#define LANES    v_lanes()
+#define V_LENGTH ((size_t)LANES)
 
 #if SOFTATTN_REAL_BITS == 32
 
 typedef vfloat32m1_t vec;
 typedef vbool32_t mask;
-
-/* A length that is a multiple of the register's gives the register's, so this is the smaller of the two. */
-ALWAYS_INLINE int v_lanes(void) { return (int)__riscv_vsetvl_e32m1(STRIPES); }
-#define LANES    v_lanes()
-#define V_LENGTH ((size_t)LANES)
 
 ALWAYS_INLINE vec v_set(real x) { return __riscv_vfmv_v_f_f32m1(x, V_LENGTH); }
 ALWAYS_INLINE vec v_load(const real *p) { return __riscv_vle32_v_f32m1(p, V_LENGTH); }
@@ -43,16 +48,16 @@ ALWAYS_INLINE vec v_power(vec n) {
         __riscv_vreinterpret_v_f32m1_u32m1(__riscv_vfadd(n, 0x1.8p23f + 127, V_LENGTH));
     return __riscv_vreinterpret_v_u32m1_f32m1(__riscv_vsll(biased, 23, V_LENGTH));
 }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return __riscv_vreinterpret_v_u32m1_f32m1(
+        __riscv_vadd(__riscv_vreinterpret_v_f32m1_u32m1(a), __riscv_vreinterpret_v_f32m1_u32m1(b), V_LENGTH));
+}
 #define ROUNDING_BIAS 0x1.8p23f
 
 #else
 
 typedef vfloat64m1_t vec;
 typedef vbool64_t mask;
-
-ALWAYS_INLINE int v_lanes(void) { return (int)__riscv_vsetvl_e64m1(STRIPES); }
-#define LANES         v_lanes()
-#define V_LENGTH      ((size_t)LANES)
 
 ALWAYS_INLINE vec v_set(real x) { return __riscv_vfmv_v_f_f64m1(x, V_LENGTH); }
 ALWAYS_INLINE vec v_load(const real *p) { return __riscv_vle64_v_f64m1(p, V_LENGTH); }
@@ -69,6 +74,10 @@ ALWAYS_INLINE vec v_power(vec n) {
     const vuint64m1_t biased =
         __riscv_vreinterpret_v_f64m1_u64m1(__riscv_vfadd(n, 0x1.8p52 + 1023, V_LENGTH));
     return __riscv_vreinterpret_v_u64m1_f64m1(__riscv_vsll(biased, 52, V_LENGTH));
+}
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return __riscv_vreinterpret_v_u64m1_f64m1(
+        __riscv_vadd(__riscv_vreinterpret_v_f64m1_u64m1(a), __riscv_vreinterpret_v_f64m1_u64m1(b), V_LENGTH));
 }
 #define ROUNDING_BIAS 0x1.8p52
 
@@ -92,6 +101,10 @@ ALWAYS_INLINE mask v_and(mask m, mask n) { return __riscv_vmand(m, n, V_LENGTH);
 ALWAYS_INLINE int v_any(mask m) { return __riscv_vcpop(m, V_LENGTH) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return __riscv_vmerge(b, a, m, V_LENGTH); }
 ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return v_select(m, v_mul(p, v_power(n)), v_zero()); }
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    v_store(p, __riscv_vcompress(v, m, V_LENGTH));
+    return (int)__riscv_vcpop(m, V_LENGTH);
+}
 /* The instruction for a maximum treats NaN in another way. */
 ALWAYS_INLINE vec v_max(vec a, vec b) { return v_select(v_less(b, a), a, b); }
 
@@ -108,7 +121,8 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     return v_first(v);
 }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     for (int64_t c = 0; c < LANES; c++) {
         v_store(to + c * to_stride, v_mul(v_set(factor), v_load_column(from + c, stride)));
     }

@@ -11,6 +11,7 @@ typedef int mask;
 #define TILE_VECTORS 4
 #define DECODE_TILE_ROWS 4
 #define DECODE_VECTORS 4
+#define TRANSPOSE_COLUMNS 1
 #define DECODE_ROWS 4
 
 ALWAYS_INLINE vec v_set(real x) { return x; }
@@ -35,6 +36,10 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return a == b; }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return m & n; }
 ALWAYS_INLINE int v_any(mask m) { return m; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    *p = v;
+    return m;
+}
 ALWAYS_INLINE real v_reduce_add(vec v) { return v; }
 ALWAYS_INLINE real v_reduce_max(vec v) { return v; }
 
@@ -50,6 +55,19 @@ ALWAYS_INLINE vec v_abs(vec a) { return fabs(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return copysign(a, s); }
 ALWAYS_INLINE vec v_round(vec x) { return (x + 0x1.8p52) - 0x1.8p52; }
 #endif
+
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    union {
+        real value;
+#if SOFTATTN_REAL_BITS == 32
+        uint32_t bits;
+#else
+        uint64_t bits;
+#endif
+    } x = {a}, y = {b};
+    x.bits += y.bits;
+    return x.value;
+}
 
 /* 2^n by its exponent bits. */
 ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
@@ -71,6 +89,11 @@ ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
     power.bits = (uint64_t)((int64_t)n + 1023) << 52;
 #endif
     return p * power.value;
+}
+
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+    (void)stride, (void)to_stride;
+    *to = factor * *from;
 }
 
 #define V_PREFETCH(p) ((void)(p))

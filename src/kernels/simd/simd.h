@@ -22,10 +22,13 @@
  *   v_and(m, n)             of two masks
  *   v_any(m)                whether any lane is true
  *   v_select(m, a, b)       a where m, else b
+ *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
+ *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what
+ *                           follows them in the memory of LANES elements at p is left with any contents
  *   v_reduce_add(v)         halving tree: lane i plus lane i + w/2, and so on
  *   v_reduce_max(v)         the same with v_max
- *   v_transpose(from, stride, to, to_stride, factor)   to[c * to_stride + r] = factor * from[r * stride + c] for a
- *                           LANES x LANES block; defined where V_HAS_TRANSPOSE is
+ *   v_transpose_columns(from, stride, to, to_stride, factor)   to[c * to_stride + r] = factor * from[r * stride + c] for
+ *                           LANES rows and TRANSPOSE_COLUMNS columns
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
@@ -49,6 +52,15 @@ typedef double real;
 
 #define STRIPES (128 / REAL_BYTES)
 #define REAL_INFINITY ((real)__builtin_inff())
+
+/* v_fma for one element. */
+#ifdef V_FMA_ROUNDS_TWICE
+#define real_fma(a, b, c) ((a) * (b) + (c))
+#elif SOFTATTN_REAL_BITS == 32
+#define real_fma(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define real_fma(a, b, c) __builtin_fma(a, b, c)
+#endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE static __attribute__((noinline))

@@ -7,14 +7,15 @@
 #endif
 #include <emmintrin.h>
 
+#define V_FMA_ROUNDS_TWICE
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS        4
-#define TILE_VECTORS     3
-#define DECODE_TILE_ROWS 2
-#define DECODE_VECTORS   4
-#define DECODE_ROWS      4
-#define V_HAS_TRANSPOSE
+#define TILE_ROWS         4
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  2
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       6
+#define TRANSPOSE_COLUMNS LANES
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -68,6 +69,10 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_ps(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_ps(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
+}
+ALWAYS_INLINE int v_mask_bits(mask m) { return _mm_movemask_ps(m); }
 
 ALWAYS_INLINE real v_reduce_add(vec v) {
     const vec a = v_add(v, _mm_movehl_ps(v, v));
@@ -78,17 +83,17 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     return _mm_cvtss_f32(_mm_max_ss(a, _mm_shuffle_ps(a, a, 1)));
 }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
-    const vec f = v_set(factor);
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     vec r0 = v_load(from);
     vec r1 = v_load(from + stride);
     vec r2 = v_load(from + 2 * stride);
     vec r3 = v_load(from + 3 * stride);
     _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-    v_store(to, v_mul(f, r0));
-    v_store(to + to_stride, v_mul(f, r1));
-    v_store(to + 2 * to_stride, v_mul(f, r2));
-    v_store(to + 3 * to_stride, v_mul(f, r3));
+    v_store(to, v_mul(v_set(factor), r0));
+    v_store(to + to_stride, v_mul(v_set(factor), r1));
+    v_store(to + 2 * to_stride, v_mul(v_set(factor), r2));
+    v_store(to + 3 * to_stride, v_mul(v_set(factor), r3));
 }
 
 #else
@@ -132,11 +137,16 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_pd(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_pd(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(a), _mm_castpd_si128(b)));
+}
+ALWAYS_INLINE int v_mask_bits(mask m) { return _mm_movemask_pd(m); }
 
 ALWAYS_INLINE real v_reduce_add(vec v) { return _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v))); }
 ALWAYS_INLINE real v_reduce_max(vec v) { return _mm_cvtsd_f64(_mm_max_sd(v, _mm_unpackhi_pd(v, v))); }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     const vec r0 = v_load(from);
     const vec r1 = v_load(from + stride);
     v_store(to, v_mul(v_set(factor), _mm_unpacklo_pd(r0, r1)));
@@ -146,6 +156,17 @@ ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64
 #endif
 
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return v_add(v_mul(a, b), c); }
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    const int bits = v_mask_bits(m);
+    real lane[LANES];
+    int kept = 0;
+    v_store(lane, v);
+    for (int i = 0; i < LANES; i++) {
+        p[kept] = lane[i];
+        kept += bits >> i & 1;
+    }
+    return kept;
+}
 
 #define V_PREFETCH(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)

@@ -12,12 +12,12 @@
 #include "kernels/simd/neon_square.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS        8
-#define TILE_VECTORS     3
-#define DECODE_TILE_ROWS 4
-#define DECODE_VECTORS   4
-#define DECODE_ROWS      4
-#define V_HAS_TRANSPOSE
+#define TILE_ROWS         8
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  4
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       4
+#define TRANSPOSE_COLUMNS LANES
 
 typedef svbool_t mask;
 
@@ -29,9 +29,15 @@ ALWAYS_INLINE int v_register_lanes(void) { return (int)svcntw_pat(SV_POW2); }
 ALWAYS_INLINE mask v_true(void) { return svptrue_b32(); }
 ALWAYS_INLINE mask v_first(int64_t n) { return svwhilelt_b32_s64(0, n); }
 ALWAYS_INLINE vec v_set(real x) { return svdup_n_f32(x); }
+ALWAYS_INLINE int v_count(mask m) { return (int)svcntp_b32(v_true(), m); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return svreinterpret_f32_u32(svadd_x(v_true(), svreinterpret_u32(a), svreinterpret_u32(b)));
+}
 ALWAYS_INLINE vec v_lanes_from(vec v, int first) { return svtbl_f32(v, svindex_u32((uint32_t)first, 1)); }
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
-    return svscale_f32_z(m, p, svcvt_s32_f32_x(v_true(), n));
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s32_x(v_true(), n)); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) {
+    const svuint32_t sign = svand_x(v_true(), svreinterpret_u32(s), 0x80000000);
+    return svreinterpret_f32(svorr_x(v_true(), svreinterpret_u32(svabs_x(v_true(), a)), sign));
 }
 
 #else
@@ -42,9 +48,15 @@ ALWAYS_INLINE int v_register_lanes(void) { return (int)svcntd_pat(SV_POW2); }
 ALWAYS_INLINE mask v_true(void) { return svptrue_b64(); }
 ALWAYS_INLINE mask v_first(int64_t n) { return svwhilelt_b64_s64(0, n); }
 ALWAYS_INLINE vec v_set(real x) { return svdup_n_f64(x); }
+ALWAYS_INLINE int v_count(mask m) { return (int)svcntp_b64(v_true(), m); }
+ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
+    return svreinterpret_f64_u64(svadd_x(v_true(), svreinterpret_u64(a), svreinterpret_u64(b)));
+}
 ALWAYS_INLINE vec v_lanes_from(vec v, int first) { return svtbl_f64(v, svindex_u64((uint64_t)first, 1)); }
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
-    return svscale_f64_z(m, p, svcvt_s64_f64_x(v_true(), n));
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s64_x(v_true(), n)); }
+ALWAYS_INLINE vec v_copysign(vec a, vec s) {
+    const svuint64_t sign = svand_x(v_true(), svreinterpret_u64(s), 0x8000000000000000);
+    return svreinterpret_f64(svorr_x(v_true(), svreinterpret_u64(svabs_x(v_true(), a)), sign));
 }
 
 #endif
@@ -74,6 +86,10 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return svcmpeq(v_true(), a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return svand_z(v_true(), m, n); }
 ALWAYS_INLINE int v_any(mask m) { return svptest_any(v_all(), m); }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return svsel(m, a, b); }
+ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
+    v_store(p, svcompact(v_and(m, v_all()), v));
+    return v_count(v_and(m, v_all()));
+}
 /* The instructions for a maximum treat NaN in other ways. */
 ALWAYS_INLINE vec v_max(vec a, vec b) { return v_select(v_less(b, a), a, b); }
 
@@ -90,7 +106,8 @@ ALWAYS_INLINE real v_reduce_max(vec v) {
     return svlasta(svpfalse_b(), v);
 }
 
-ALWAYS_INLINE void v_transpose(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     for (int64_t r = 0; r < LANES; r += NEON_SQUARE) {
         for (int64_t c = 0; c < LANES; c += NEON_SQUARE) {
             neon_transpose(from + r * stride + c, stride, to + c * to_stride + r, to_stride, factor);

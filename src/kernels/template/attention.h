@@ -7,7 +7,7 @@
  *   max        of the tile's visible scores and the running max m
  *   p          exp2(score - max); 0 where masked
  *   sum        fma(sum, exp2(m - max), (s0 + s1) + (s2 + s3)), s_i adding p of keys j = i mod 4 ascending from 0
- *   out        fma(out, exp2(m - max), c), c one fma chain of p * v over keys ascending from 0
+ *   out        one fma chain of p * v over keys ascending, begun with out * exp2(m - max)
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_ATTENTION_H
 #define SOFTATTN_KERNELS_TEMPLATE_ATTENTION_H
@@ -22,14 +22,14 @@
 #define HALF_ROWS(rows) HALF_ROWS_(rows)
 
 /*
- * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, END): kind_vectors multiplies any number of rows, in register tiles of
+ * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register tiles of
  * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1. Not inlined: beside
  * other code the compiler runs out of registers and spills in the innermost loop.
  */
-#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, END)                                                              \
-    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, LOAD_WHOLE, END)                                     \
-    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, LOAD_WHOLE, END)                          \
-    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, LOAD_WHOLE, END)                                              \
+#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END)                                                       \
+    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                                     \
+    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)                          \
+    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                              \
     NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b, int64_t steps,  \
                                        real *c, real *extra) {                                                     \
         const int64_t block = (vectors)*LANES;                                                                     \
@@ -46,9 +46,10 @@
     }
 
 #define DEFINE_WIDTH(vectors)                                                                                      \
-    DEFINE_ROWS(scores, vectors, stride, 1, END_STORE_AND_MAX)                                                     \
-    DEFINE_ROWS(values_fresh, vectors, 1, stride, END_STORE)                                                       \
-    DEFINE_ROWS(values_fold, vectors, 1, stride, END_FOLD_LANES)
+    DEFINE_ROWS(scores, vectors, stride, 1, START_ZERO, END_STORE_AND_MAX)                                         \
+    DEFINE_ROWS(values_fresh, vectors, 1, stride, START_ZERO, END_STORE)                                           \
+    DEFINE_ROWS(values_on, vectors, 1, stride, START_C, END_STORE)                                                 \
+    DEFINE_ROWS(values_scaled, vectors, 1, stride, START_SCALED_LANES, END_STORE)
 
 DEFINE_WIDTH(1)
 DEFINE_WIDTH(2)
@@ -75,18 +76,15 @@ DEFINE_WIDTH(4)
     }
 #endif
 
-static void tile_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
-    const real *k = (const real *)tile->k + tile->first * tile->k_stride;
-    real *scores = (real *)tile->scores + tile->first * block;
-    for (int64_t c = 0; c < block; c += LANES) {
-        v_store(tile_max + c, v_set(-REAL_INFINITY));
-    }
-    BY_VECTORS(scores, tile->vectors, tile->last - tile->first, k, tile->k_stride, tile->q, tile->dim_qk, scores,
-               tile_max)
+/* Scores of keys first … last - 1, and the maximum of them and of what tile_max holds. */
+static void tile_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last, real *tile_max) {
+    const real *k = (const real *)tile->k + first * tile->k_stride;
+    real *scores = (real *)tile->scores + first * block;
+    BY_VECTORS(scores, tile->vectors, last - first, k, tile->k_stride, tile->q, tile->dim_qk, scores, tile_max)
 }
 
-/* Soft-cap, addend, ALiBi and mask on the scores of the tile, and their maximum anew. */
-static void tile_adjust(const struct softattn_tile *tile, int64_t block, real *tile_max) {
+/* Soft-cap, addend, ALiBi and mask on the scores of keys first … last - 1; their maximum joins tile_max. */
+static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last, real *tile_max) {
     const vec cap = v_set((real)tile->softcap);
     const vec cap_inverse = v_set(tile->softcap > 0 ? (real)(1 / tile->softcap) : 0);
     for (int64_t c = 0; c < block; c += LANES) {
@@ -94,8 +92,8 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, real *t
         const vec position = tile->slope ? v_load((const real *)tile->position + c) : v_zero();
         const vec low = tile->masked ? v_load((const real *)tile->low + c) : v_zero();
         const vec high = tile->masked ? v_load((const real *)tile->high + c) : v_zero();
-        vec max = v_set(-REAL_INFINITY);
-        for (int64_t j = tile->first; j < tile->last; j++) {
+        vec max = v_load(tile_max + c);
+        for (int64_t j = first; j < last; j++) {
             real *at = (real *)tile->scores + j * block + c;
             const vec key = v_set((real)j);
             vec s = v_load(at);
@@ -115,6 +113,22 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, real *t
             max = v_max(s, max);
         }
         v_store(tile_max + c, max);
+    }
+}
+
+/* All scores of the tile as the softmax wants them, and their maximum. */
+static void tile_final_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
+    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of scores that are not final */
+    const int reshaped = tile->addend || tile->slope || tile->softcap > 0;
+    const int64_t final = reshaped ? tile->first : tile->masked ? tile->mask_first : tile->last;
+    for (int64_t c = 0; c < block; c += LANES) {
+        v_store(tile_max + c, v_set(-REAL_INFINITY));
+        v_store(passed_over + c, v_set(-REAL_INFINITY));
+    }
+    tile_scores(tile, block, tile->first, final, tile_max);
+    if (final < tile->last) {
+        tile_scores(tile, block, final, tile->last, passed_over);
+        tile_adjust(tile, block, final, tile->last, tile_max);
     }
 }
 
@@ -200,15 +214,24 @@ static void tile_values_masked(const struct softattn_tile *tile, int64_t block, 
     for (int64_t d = 0; d < tile->dim_v; d++) {
         for (int64_t c = 0; c < block; c += LANES) {
             real *out = (real *)tile->out + d * block + c;
-            vec acc = v_zero();
+            vec acc = tile->fresh ? v_zero() : v_mul(v_load(out), v_load(alpha + c));
             for (int64_t j = tile->first; j < tile->last; j++) {
                 const vec p = v_load((const real *)tile->scores + j * block + c);
                 const vec v = v_set(((const real *)tile->v)[j * tile->v_stride + d]);
                 acc = v_select(tile_visible(tile, block, j, c), v_fma(v, p, acc), acc);
             }
-            v_store(out, tile->fresh ? acc : v_fma(v_load(out), v_load(alpha + c), acc));
+            v_store(out, acc);
         }
     }
+}
+
+static int any_below_one(const real *alpha, int64_t block) {
+    for (int64_t c = 0; c < block; c += LANES) {
+        if (v_any(v_less(v_load(alpha + c), v_set(1)))) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static void tile_values(const struct softattn_tile *tile, int64_t block, real *alpha) {
@@ -219,8 +242,11 @@ static void tile_values(const struct softattn_tile *tile, int64_t block, real *a
         tile_values_masked(tile, block, alpha);
     } else if (tile->fresh) {
         BY_VECTORS(values_fresh, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
+    } else if (!any_below_one(alpha, block)) {
+        /* no maximum moved, as in most tiles after the first: nothing to multiply, and times 1 is the same bits */
+        BY_VECTORS(values_on, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
     } else {
-        BY_VECTORS(values_fold, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
+        BY_VECTORS(values_scaled, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
     }
 }
 
@@ -228,10 +254,7 @@ static void attention_tile(const struct softattn_tile *tile) {
     const int64_t block = tile->vectors * LANES;
     real tile_max[SOFTATTN_MAX_QUERY_BLOCK];
     real alpha[SOFTATTN_MAX_QUERY_BLOCK];
-    tile_scores(tile, block, tile_max);
-    if (tile->masked || tile->addend || tile->slope || tile->softcap > 0) {
-        tile_adjust(tile, block, tile_max);
-    }
+    tile_final_scores(tile, block, tile_max);
     tile_softmax(tile, block, tile_max, alpha);
     if (tile->drop) {
         tile_drop(tile, block);

@@ -10,16 +10,21 @@
 #include "kernels/template/scores.h"
 #include "kernels/template/transpose.h"
 
-/* kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x DECODE_VECTORS. */
-#define DEFINE_ROWS_AND_COLUMNS(kind, END, END_PART)                                                               \
-    DEFINE_PRODUCT(kind##_rows_wide, DECODE_TILE_ROWS, DECODE_VECTORS, LOAD_WHOLE, END)                            \
-    DEFINE_PRODUCT(kind##_row_wide, 1, DECODE_VECTORS, LOAD_WHOLE, END)                                            \
-    DEFINE_PRODUCT(kind##_rows_narrow, DECODE_TILE_ROWS, 1, LOAD_WHOLE, END)                                       \
-    DEFINE_PRODUCT(kind##_row_narrow, 1, 1, LOAD_WHOLE, END)                                                       \
-    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, LOAD_PART, END_PART)                                     \
-    DEFINE_PRODUCT(kind##_row_part, 1, 1, LOAD_PART, END_PART)                                                     \
-    DEFINE_COLUMNS(kind, rows)                                                                                     \
-    DEFINE_COLUMNS(kind, row)                                                                                      \
+#define ROW_VECTORS 8
+
+/*
+ * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x DECODE_VECTORS, or one row x
+ * ROW_VECTORS.
+ */
+#define DEFINE_ROWS_AND_COLUMNS(kind, row_vectors, START, START_PART, LOAD)                                                           \
+    DEFINE_PRODUCT(kind##_rows_wide, DECODE_TILE_ROWS, DECODE_VECTORS, START, LOAD, END_STORE)                            \
+    DEFINE_PRODUCT(kind##_row_wide, 1, row_vectors, START, LOAD, END_STORE)                                            \
+    DEFINE_PRODUCT(kind##_rows_narrow, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                                       \
+    DEFINE_PRODUCT(kind##_row_narrow, 1, 1, START, LOAD, END_STORE)                                                       \
+    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, START_PART, LOAD_PART, END_STORE_PART)                                     \
+    DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                                                     \
+    DEFINE_COLUMNS(kind, rows, DECODE_VECTORS)                                                                     \
+    DEFINE_COLUMNS(kind, row, row_vectors)                                                                         \
     static void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,    \
                      int64_t b_stride, int64_t steps, real *c, int64_t c_stride, real *extra) {                    \
         int64_t r = 0;                                                                                             \
@@ -33,12 +38,12 @@
         }                                                                                                          \
     }
 
-#define DEFINE_COLUMNS(kind, height)                                                                               \
+#define DEFINE_COLUMNS(kind, height, vectors)                                                                      \
     ALWAYS_INLINE void kind##_##height(int64_t columns, const real *a, int64_t a_row, int64_t a_col,               \
                                        const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,  \
                                        real *extra) {                                                              \
         int64_t j = 0;                                                                                             \
-        for (; j + DECODE_VECTORS * LANES <= columns; j += DECODE_VECTORS * LANES) {                               \
+        for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                             \
             kind##_##height##_wide(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);            \
         }                                                                                                          \
         for (; j + LANES <= columns; j += LANES) {                                                                 \
@@ -49,8 +54,9 @@
         }                                                                                                          \
     }
 
-DEFINE_ROWS_AND_COLUMNS(product_store, END_STORE, END_STORE_PART)
-DEFINE_ROWS_AND_COLUMNS(product_fold, END_FOLD_ROWS, END_FOLD_ROWS_PART)
+DEFINE_ROWS_AND_COLUMNS(product_store, DECODE_VECTORS, START_ZERO, START_ZERO, LOAD_WHOLE)
+DEFINE_ROWS_AND_COLUMNS(values_rows_fresh, ROW_VECTORS, START_ZERO, START_ZERO, LOAD_AHEAD)
+DEFINE_ROWS_AND_COLUMNS(values_rows_scaled, ROW_VECTORS, START_SCALED_ROWS, START_SCALED_ROWS_PART, LOAD_AHEAD)
 
 static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col, const void *b,
                      int64_t b_stride, void *c, int64_t c_stride) {
@@ -62,24 +68,80 @@ static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_r
     }
 }
 
-/* The tile's keys as columns, with the rows that come next asked for meanwhile. */
-static void decode_transpose_keys(const struct softattn_decode_tile *tile) {
-    const int64_t line = 64 / REAL_BYTES;
-    for (int64_t j = tile->first; j < tile->last; j += LANES) {
-        const int64_t keys = tile->last - j < LANES ? tile->last - j : LANES;
-        const real *k = (const real *)tile->k + j * tile->k_stride;
-        const real *v = (const real *)tile->v + j * tile->v_stride;
-        for (int64_t i = 0; i < keys; i++) {
-            for (int64_t d = 0; d < tile->dim_v; d += line) {
-                V_PREFETCH(v + i * tile->v_stride + d);
-            }
-            if (j + i < tile->prefetch_keys) {
-                for (int64_t d = 0; d < tile->dim_qk; d += line) {
-                    V_PREFETCH(k + (i + SOFTATTN_KEY_TILE) * tile->k_stride + d);
-                }
-            }
+enum { LINE = 64 / REAL_BYTES };
+
+ALWAYS_INLINE void prefetch_row(const real *row, int64_t dim) {
+    for (int64_t d = 0; d < dim; d += LINE) {
+        V_PREFETCH_FAR(row + d);
+    }
+}
+
+/*
+ * DEFINE_KEY_SCORES(name, rows): scores of `rows` query rows and the vector of keys from key j on. A few columns of the
+ * keys at a time are turned into lanes and used at once, so they stay in registers; the keys that come next are asked for
+ * meanwhile.
+ */
+#define LOAD_COLUMN(r, v) const vec b_##v = v_load(columns + i * LANES);
+#define DEFINE_KEY_SCORES(name, rows) DEFINE_KEY_SCORES_(name, rows)
+#define DEFINE_KEY_SCORES_(name, rows)                                                                             \
+    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j) {                \
+        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                                    \
+        const real *k = (const real *)tile->k + j * stride;                                                        \
+        const real *q = (const real *)tile->q + first_row * dim;                                                   \
+        real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                        \
+        const int64_t c_stride = SOFTATTN_KEY_TILE;                                                                \
+        int64_t d = 0;                                                                                             \
+        ROWS_##rows(COLUMNS_1, START_ZERO)                                                                         \
+        for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                             \
+            real columns[TRANSPOSE_COLUMNS * LANES];                                                               \
+            prefetch_share(k + LANES * stride, stride, tile->last - j - LANES, d, dim);                            \
+            v_transpose_columns(k + d, stride, columns, LANES, 1);                                                 \
+            for (int64_t i = 0; i < TRANSPOSE_COLUMNS; i++) {                                                      \
+                const real *a_now = q + d + i;                                                                     \
+                COLUMNS_1(LOAD_COLUMN, 0)                                                                          \
+                ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                     \
+            }                                                                                                      \
+        }                                                                                                          \
+        for (; d < dim; d++) {                                                                                     \
+            const real *a_now = q + d;                                                                             \
+            real columns[SOFTATTN_MAX_LANES];                                                                      \
+            const int64_t i = 0;                                                                                   \
+            transpose_elements(LANES, 1, 1, k + d, stride, columns, LANES);                                        \
+            COLUMNS_1(LOAD_COLUMN, 0)                                                                              \
+            ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                         \
+        }                                                                                                          \
+        ROWS_##rows(COLUMNS_1, END_STORE)                                                                          \
+    }
+
+/* What columns d … of dim do for the `left` rows that come next: their share of them, in address order. */
+ALWAYS_INLINE void prefetch_share(const real *rows, int64_t stride, int64_t left, int64_t d, int64_t dim) {
+    const int64_t all = left < LANES ? left : LANES;
+    for (int64_t r = all * d / dim; r < all * (d + TRANSPOSE_COLUMNS) / dim; r++) {
+        prefetch_row(rows + r * stride, dim);
+    }
+}
+
+DEFINE_KEY_SCORES(key_scores_rows, DECODE_TILE_ROWS)
+DEFINE_KEY_SCORES(key_scores_row, 1)
+
+/* scores[r][j] of all rows and keys. */
+static void decode_scores(const struct softattn_decode_tile *tile) {
+    int64_t j = tile->first;
+    for (; j + LANES <= tile->last; j += LANES) {
+        int64_t r = 0;
+        for (; r + DECODE_TILE_ROWS <= tile->rows; r += DECODE_TILE_ROWS) {
+            key_scores_rows(tile, r, j);
         }
-        transpose_padded(keys, tile->dim_qk, k, tile->k_stride, (real *)tile->keys + j, SOFTATTN_KEY_TILE);
+        for (; r < tile->rows; r++) {
+            key_scores_row(tile, r, j);
+        }
+    }
+    if (j < tile->last) {
+        real unused[SOFTATTN_MAX_DECODE_ROWS];
+        transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride, tile->k_stride,
+                         tile->keys, LANES);
+        product_store(tile->rows, tile->last - j, tile->q, tile->dim_qk, 1, tile->keys, LANES, tile->dim_qk,
+                      (real *)tile->scores + j, SOFTATTN_KEY_TILE, unused);
     }
 }
 
@@ -161,14 +223,14 @@ static void decode_values_masked(const struct softattn_decode_tile *tile, const 
     for (int64_t r = 0; r < tile->rows; r++) {
         for (int64_t d = 0; d < tile->dim_v; d++) {
             real *out = (real *)tile->out + r * tile->dim_v + d;
-            real sum = 0;
+            real sum = tile->fresh ? 0 : *out * alpha[r];
             for (int64_t j = tile->first; j < tile->last; j++) {
                 const real p = ((const real *)tile->scores)[r * SOFTATTN_KEY_TILE + j];
                 if (decode_visible(tile, r, j)) {
                     sum = real_fma(p, ((const real *)tile->v)[j * tile->v_stride + d], sum);
                 }
             }
-            *out = tile->fresh ? sum : real_fma(*out, alpha[r], sum);
+            *out = sum;
         }
     }
 }
@@ -180,20 +242,25 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
     if ((tile->masked || tile->addend) && values_not_finite(v, tile->v_stride, keys, tile->dim_v)) {
         decode_values_masked(tile, alpha);
     } else if (tile->fresh) {
-        product_store(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
+        values_rows_fresh(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
                       alpha);
     } else {
-        product_fold(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
+        values_rows_scaled(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
                      alpha);
     }
 }
 
 static void decode_tile(const struct softattn_decode_tile *tile) {
     real alpha[SOFTATTN_MAX_DECODE_ROWS];
-    const int64_t width = (tile->last - tile->first + LANES - 1) / LANES * LANES;
-    decode_transpose_keys(tile);
-    product_store(tile->rows, width, tile->q, tile->dim_qk, 1, (const real *)tile->keys + tile->first, SOFTATTN_KEY_TILE,
-                  tile->dim_qk, (real *)tile->scores + tile->first, SOFTATTN_KEY_TILE, alpha);
+    decode_scores(tile);
+    for (int64_t j = 0; j < LOAD_ROWS_AHEAD; j++) {
+        if (j < tile->last - tile->first) {
+            prefetch_row((const real *)tile->v + (tile->first + j) * tile->v_stride, tile->dim_v);
+        }
+        if (j < tile->prefetch_keys) {
+            prefetch_row((const real *)tile->k + (SOFTATTN_KEY_TILE + j) * tile->k_stride, tile->dim_qk);
+        }
+    }
     for (int64_t r = 0; r < tile->rows; r++) {
         real *scores = (real *)tile->scores + r * SOFTATTN_KEY_TILE;
         if (tile->masked || tile->addend || tile->slope || tile->softcap > 0) {

@@ -8,7 +8,6 @@
 #define SOFTATTN_KERNELS_TEMPLATE_LOG_H
 
 #if SOFTATTN_REAL_BITS == 32
-#define real_fma(a, b, c) __builtin_fmaf(a, b, c)
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
 #define SQRT_HALF_BITS 0x3f3504f3u
@@ -16,7 +15,6 @@
 #define LN_2_LOW 0x1.7f7d1cp-20f
 typedef uint32_t real_bits;
 #else
-#define real_fma(a, b, c) __builtin_fma(a, b, c)
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdull

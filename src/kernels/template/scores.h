@@ -40,19 +40,25 @@ ALWAYS_INLINE vec safe_max(vec max) { return v_select(v_equal(max, v_set(-REAL_I
 
 /* True where v holds an infinity or a NaN, which times the 0 of a masked weight would be NaN. */
 static int values_not_finite(const real *v, int64_t v_stride, int64_t rows, int64_t dim) {
+    vec zeros_0 = v_zero(), zeros_1 = v_zero(), zeros_2 = v_zero(), zeros_3 = v_zero();
     for (int64_t j = 0; j < rows; j++) {
         const real *row = v + j * v_stride;
-        vec zeros = v_zero();
         int64_t c = 0;
-        for (; c + LANES <= dim; c += LANES) {
-            zeros = v_fma(v_load(row + c), v_zero(), zeros);
+        for (; c + 4 * LANES <= dim; c += 4 * LANES) {
+            zeros_0 = v_fma(v_load(row + c), v_zero(), zeros_0);
+            zeros_1 = v_fma(v_load(row + c + LANES), v_zero(), zeros_1);
+            zeros_2 = v_fma(v_load(row + c + 2 * LANES), v_zero(), zeros_2);
+            zeros_3 = v_fma(v_load(row + c + 3 * LANES), v_zero(), zeros_3);
         }
-        zeros = v_fma(v_load_part(row + c, dim - c, 0), v_zero(), zeros);
-        if (v_any(v_not_less(zeros, v_set(1)))) {
-            return 1;
+        for (; c + LANES <= dim; c += LANES) {
+            zeros_0 = v_fma(v_load(row + c), v_zero(), zeros_0);
+        }
+        if (c < dim) {
+            zeros_1 = v_fma(v_load_part(row + c, dim - c, 0), v_zero(), zeros_1);
         }
     }
-    return 0;
+    /* sums of zeros, unless a NaN came in between */
+    return v_any(v_not_less(v_add(v_add(zeros_0, zeros_1), v_add(zeros_2, zeros_3)), v_set(1)));
 }
 
 static int32_t all_finite(int64_t rows, int64_t cols, const void *matrix, int64_t stride) {

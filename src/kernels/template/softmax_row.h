@@ -75,13 +75,13 @@ ALWAYS_INLINE vec row_weight(vec s, vec max) { return v_exp2(v_mul(v_sub(s, max)
 
 #define STRIPE_VECTORS (STRIPES / LANES)
 
-/* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. */
+/* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
+ * vectors cannot be array elements; it costs nothing measurable. */
 ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real *to, real *sums,
                                const char *prefetch) {
     const vec max = v_set(max_value);
-    vec sum[STRIPE_VECTORS];
-    for (int v = 0; v < STRIPE_VECTORS; v++) {
-        sum[v] = v_zero();
+    for (int i = 0; i < STRIPES; i += LANES) {
+        v_store(sums + i, v_zero());
     }
     int64_t j = 0;
     for (; j + STRIPES <= cols; j += STRIPES) {
@@ -94,7 +94,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
             if (to) {
                 v_store(to + j + v * LANES, p);
             }
-            sum[v] = v_add(sum[v], p);
+            v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), p));
         }
     }
     for (int v = 0; v < STRIPE_VECTORS && j < cols; v++, j += LANES) {
@@ -103,10 +103,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
         if (to) {
             v_store_part(to + j, p, rest);
         }
-        sum[v] = v_add(sum[v], p);
-    }
-    for (int v = 0; v < STRIPE_VECTORS; v++) {
-        v_store(sums + v * LANES, sum[v]);
+        v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), p));
     }
 }
 
@@ -132,7 +129,7 @@ static void row_multiply(const real *p, int64_t cols, real factor, real *y, int 
     int64_t j = 0;
     if (stream) {
         /* streamed stores want whole aligned vectors */
-        const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % LANES);
+        const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LANES);
         const int64_t first = head < cols ? head : cols;
         v_store_part(y, v_mul(v_load_part(p, first, 0), v_set(factor)), first);
         for (j = first; j + LANES <= cols; j += LANES) {

@@ -7,8 +7,11 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/attention.h"
+#include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
 #include "kernels/template/merge.h"
+#include "kernels/template/sampling.h"
+#include "kernels/template/softmax_backward.h"
 #include "kernels/template/softmax_row.h"
 #include "kernels/template/transpose.h"
 
@@ -29,6 +32,13 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .decode_rows = DECODE_ROWS,
     .lanes = lanes,
     .softmax_row = softmax_row,
+    .softmax_backward = softmax_backward,
+    .cross_entropy = cross_entropy,
+    .jacobian_row = jacobian_row,
+    .argmax = argmax,
+    .block_maxima = block_maxima,
+    .token_weights = token_weights,
+    .token_pass = token_pass,
     .transpose = transpose,
     .all_finite = all_finite,
     .pack_addend = pack_addend,

@@ -1,0 +1,219 @@
+/* Walking the rows of strided arrays: who takes which rows, where they are, gathering them and putting them back. */
+#include "engine/rows.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "platform/cpu.h"
+#include "platform/memory.h"
+
+enum {
+    GROUP_BYTES = 64,        /* rows gathered together: those that share cache lines */
+    WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds */
+    ALIGNMENT = 64
+};
+
+/* ---- Where rows are ---- */
+
+int64_t softattn_rows_count(const struct softattn_rows *rows) {
+    int64_t count = 1;
+    for (int32_t d = 0; d < rows->rank; d++) {
+        count *= rows->shape[d];
+    }
+    return count;
+}
+
+struct softattn_row_place softattn_row_place(const struct softattn_rows *rows, int64_t row) {
+    struct softattn_row_place place = {{0}};
+    for (int32_t d = rows->rank - 1; d >= 0; d--) {
+        place.index[d] = row % rows->shape[d];
+        row /= rows->shape[d];
+    }
+    return place;
+}
+
+bool softattn_row_is_contiguous(const struct softattn_rows *rows,
+                                const struct softattn_row_operand *operand) {
+    return operand->data == NULL || operand->axis_stride == 1 || rows->cols <= 1;
+}
+
+bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }
+
+/* Size of the last row dimension, along which neighbouring rows lie, and an operand's stride there. */
+static int64_t inner_size(const struct softattn_rows *rows) {
+    return rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
+}
+
+static int64_t inner_stride(const struct softattn_rows *rows, const struct softattn_row_operand *operand) {
+    return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
+}
+
+/* ---- Gathering ---- */
+
+/* count neighbours along the last row dimension, their elements gathered row by row (or put back). */
+static void move_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                      int64_t count, char *strided, char *packed, bool gather) {
+    const struct softattn_kernels *kernels = walk->kernels;
+    const int64_t bytes = kernels->real_bytes, cols = walk->rows.cols, axis = operand->axis_stride;
+    const int64_t step = inner_stride(&walk->rows, operand);
+    if (step == 1 && gather) {
+        kernels->transpose(cols, count, 1, strided, axis, packed, cols);
+        return;
+    }
+    if (step == 1) {
+        kernels->transpose(count, cols, 1, packed, cols, strided, axis);
+        return;
+    }
+    for (int64_t r = 0; r < count; r++) {
+        for (int64_t j = 0; j < cols; j++) {
+            char *element = strided + (r * step + j * axis) * bytes;
+            char *copy = packed + (r * cols + j) * bytes;
+            memcpy(gather ? copy : element, gather ? element : copy, (size_t)bytes);
+        }
+    }
+}
+
+/* ---- The walk ---- */
+
+struct run {
+    const struct softattn_row_walk *walk;
+    int64_t rows, rows_per_grab, workers;
+    int64_t group; /* rows gathered together, 1 where nothing is gathered */
+    bool gathered[SOFTATTN_ROW_MATRICES];
+    char *scratch;
+    uint64_t visit_bytes, buffer_bytes,
+        worker_bytes; /* of a visit, of one gathered matrix, of all that a worker has */
+    atomic_llong next;
+};
+
+/* A matrix during the visits to a group of rows. */
+struct group_matrix {
+    char *memory;   /* its first row where it lies */
+    char *first;    /* its first row as visited */
+    int64_t stride; /* bytes from one visited row to the next */
+};
+
+static void open_group(const struct run *run, const struct softattn_row_place *place, int64_t count,
+                       char *scratch, struct group_matrix *matrices) {
+    const struct softattn_row_walk *walk = run->walk;
+    const int64_t bytes = walk->kernels->real_bytes;
+    char *buffer = scratch + run->visit_bytes;
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        const struct softattn_row_operand *operand = &walk->matrix[i].operand;
+        char *memory = softattn_row_at(&walk->rows, operand, place, bytes);
+        matrices[i] = (struct group_matrix){memory, memory, inner_stride(&walk->rows, operand) * bytes};
+        if (!run->gathered[i]) {
+            continue;
+        }
+        matrices[i].first = buffer;
+        matrices[i].stride = walk->rows.cols * bytes;
+        buffer += run->buffer_bytes;
+        if (walk->matrix[i].is_read) {
+            move_rows(walk, operand, count, memory, matrices[i].first, true);
+        }
+    }
+}
+
+static void close_group(const struct run *run, int64_t count, const struct group_matrix *matrices) {
+    const struct softattn_row_walk *walk = run->walk;
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        if (run->gathered[i] && walk->matrix[i].is_written) {
+            move_rows(walk, &walk->matrix[i].operand, count, matrices[i].memory, matrices[i].first, false);
+        }
+    }
+}
+
+/* Rows first … first + count - 1, neighbours along the last row dimension. */
+static void visit_group(const struct run *run, int64_t first, int64_t count, char *scratch) {
+    const struct softattn_row_walk *walk = run->walk;
+    const int32_t last_dimension = walk->rows.rank > 0 ? walk->rows.rank - 1 : 0;
+    struct softattn_row_visit visit = {.row = first, .scratch = scratch};
+    struct group_matrix matrices[SOFTATTN_ROW_MATRICES];
+    visit.place = softattn_row_place(&walk->rows, first);
+    open_group(run, &visit.place, count, scratch, matrices);
+    for (int64_t r = 0; r < count; r++) {
+        for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+            const bool has_next = matrices[i].first != NULL && r + 1 < count && !run->gathered[i];
+            visit.data[i] = matrices[i].first == NULL ? NULL : matrices[i].first + r * matrices[i].stride;
+            visit.next[i] = has_next ? visit.data[i] + matrices[i].stride : NULL;
+        }
+        walk->visit(walk->user, &visit);
+        visit.row++;
+        visit.place.index[last_dimension]++;
+    }
+    close_group(run, count, matrices);
+}
+
+static void worker(void *context, int64_t index) {
+    struct run *run = context;
+    const int64_t inner = inner_size(&run->walk->rows);
+    char *scratch = run->scratch + (uint64_t)index * run->worker_bytes;
+    for (;;) {
+        const int64_t begin = atomic_fetch_add_explicit(&run->next, run->rows_per_grab, memory_order_relaxed);
+        if (begin >= run->rows) {
+            return;
+        }
+        const int64_t end = begin + run->rows_per_grab < run->rows ? begin + run->rows_per_grab : run->rows;
+        for (int64_t row = begin; row < end;) {
+            const int64_t to_edge = inner - row % inner;
+            const int64_t most = run->group > 1 ? run->group : end - row;
+            int64_t count = end - row < most ? end - row : most;
+            count = count < to_edge ? count : to_edge;
+            visit_group(run, row, count, scratch);
+            row += count;
+        }
+    }
+}
+
+/* ---- Sharing out ---- */
+
+static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+/* A lone worker takes all rows at once: each is then prefetched during the visit before it. */
+static void share_out(struct run *run, int32_t threads) {
+    const int64_t groups_per_grab = (WORK_PER_GRAB / (run->walk->rows.cols + 1) + run->group) / run->group;
+    const int64_t groups = (run->rows + run->group - 1) / run->group;
+    const int64_t grabs = (groups + groups_per_grab - 1) / groups_per_grab;
+    run->workers = grabs < threads ? grabs : threads;
+    run->rows_per_grab = (run->workers == 1 ? groups : groups_per_grab) * run->group;
+}
+
+/* False when the scratch is more than an address can count. */
+static bool measure_scratch(struct run *run, int32_t gathered) {
+    const struct softattn_row_walk *walk = run->walk;
+    const int64_t bytes = walk->kernels->real_bytes;
+    const int64_t reals = walk->scratch_reals > walk->rows.cols ? walk->scratch_reals : walk->rows.cols;
+    if (reals > INT64_MAX / (4 * GROUP_BYTES * SOFTATTN_ROW_MATRICES * run->workers)) {
+        return false;
+    }
+    run->visit_bytes = round_up((uint64_t)(walk->scratch_reals * bytes));
+    run->buffer_bytes = round_up((uint64_t)(run->group * walk->rows.cols * bytes));
+    run->worker_bytes = run->visit_bytes + (uint64_t)gathered * run->buffer_bytes;
+    return true;
+}
+
+bool softattn_rows_walk(const struct softattn_row_walk *walk, const struct softattn_runtime *runtime) {
+    struct run run = {.walk = walk, .rows = softattn_rows_count(&walk->rows)};
+    int32_t gathered = 0;
+    if (run.rows == 0) {
+        return true;
+    }
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        run.gathered[i] = !softattn_row_is_contiguous(&walk->rows, &walk->matrix[i].operand);
+        gathered += run.gathered[i];
+    }
+    run.group = gathered > 0 ? GROUP_BYTES / walk->kernels->real_bytes : 1;
+    share_out(&run, runtime->threads);
+    if (!measure_scratch(&run, gathered)) {
+        return false;
+    }
+    run.scratch = softattn_memory_acquire(runtime->memory, run.worker_bytes * (uint64_t)run.workers);
+    if (run.scratch == NULL) {
+        return false;
+    }
+    atomic_init(&run.next, 0);
+    softattn_runtime_run(runtime, run.workers, worker, &run);
+    softattn_memory_release(runtime->memory, run.scratch);
+    return true;
+}

@@ -1,0 +1,101 @@
+/*
+ * Walking the rows of strided arrays. Workers take groups of neighbouring rows from a shared counter; rows whose elements
+ * are neighbours in memory are visited as they are, others are gathered into scratch before the visit and put back after
+ * it, a cache line's worth of rows at a time.
+ */
+#ifndef SOFTATTN_ENGINE_ROWS_H
+#define SOFTATTN_ENGINE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/runtime.h"
+#include "kernels/kernels.h"
+
+enum {
+    SOFTATTN_ROW_RANK = 7,    /* dimensions besides the axis */
+    SOFTATTN_ROW_MATRICES = 3 /* operands with elements along the axis that one walk can have */
+};
+
+/* An array seen row by row; strides count elements. data NULL: operand not given. */
+struct softattn_row_operand {
+    char *data;
+    int64_t stride[SOFTATTN_ROW_RANK]; /* per row dimension, 0 where it broadcasts */
+    int64_t axis_stride;               /* along the axis; unused for one value per row */
+};
+
+/* The rows of a problem, outermost dimension first. */
+struct softattn_rows {
+    int32_t rank; /* 0 … SOFTATTN_ROW_RANK */
+    int64_t shape[SOFTATTN_ROW_RANK];
+    int64_t cols; /* size of the axis; may be 0 */
+};
+
+/* Where a row stands in each row dimension. */
+struct softattn_row_place {
+    int64_t index[SOFTATTN_ROW_RANK];
+};
+
+int64_t softattn_rows_count(const struct softattn_rows *rows);
+
+struct softattn_row_place softattn_row_place(const struct softattn_rows *rows, int64_t row);
+
+/* From a row's place to that of the row after it. */
+static inline void softattn_row_step(const struct softattn_rows *rows, struct softattn_row_place *place) {
+    int32_t d = rows->rank - 1;
+    while (d > 0 && place->index[d] + 1 == rows->shape[d]) {
+        place->index[d--] = 0;
+    }
+    if (d >= 0) {
+        place->index[d]++;
+    }
+}
+
+/* The place's row of an operand, or its one value there; NULL where the operand is not given. */
+static inline char *softattn_row_at(const struct softattn_rows *rows, const struct softattn_row_operand *operand,
+                                    const struct softattn_row_place *place, int64_t element_bytes) {
+    int64_t offset = 0;
+    if (operand->data == NULL) {
+        return NULL;
+    }
+    for (int32_t d = 0; d < rows->rank; d++) {
+        offset += place->index[d] * operand->stride[d];
+    }
+    return operand->data + offset * element_bytes;
+}
+
+/* Whether the operand's rows need no gathering. */
+bool softattn_row_is_contiguous(const struct softattn_rows *rows, const struct softattn_row_operand *operand);
+
+/* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
+bool softattn_rows_exceed_cache(double bytes);
+
+/* One row during a walk. */
+struct softattn_row_visit {
+    int64_t row;
+    struct softattn_row_place place;
+    char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix, contiguous; NULL: not given */
+    const char
+        *next[SOFTATTN_ROW_MATRICES]; /* where the row visited next lies, for prefetching; NULL: not known */
+    char *scratch;                    /* the worker's own */
+};
+
+struct softattn_row_matrix {
+    struct softattn_row_operand operand;
+    bool is_read, is_written;
+};
+
+struct softattn_row_walk {
+    const struct softattn_kernels *kernels; /* of the matrices' type */
+    struct softattn_rows rows;
+    struct softattn_row_matrix matrix[SOFTATTN_ROW_MATRICES];
+    int64_t scratch_reals; /* that a visit needs */
+    void (*visit)(void *user, const struct softattn_row_visit *visit);
+    void *user;
+};
+
+/* False when scratch memory could not be had; nothing was visited then. */
+bool softattn_rows_walk(const struct softattn_row_walk *walk, const struct softattn_runtime *runtime);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * Products of a row's Jacobian dy/dx with vectors (struct softattn_row_backward), and the Jacobian itself row by row.
+ * The order of arithmetic is stated in kernels.h.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_BACKWARD_H
+#define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_BACKWARD_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/exp2.h"
+#include "kernels/template/softmax_row.h"
+#include "kernels/template/stream.h"
+
+/* The three products. Always a constant where it is used, so that each gets loops of its own. */
+enum jacobian_product { OF_PROBABILITIES, OF_LOG_TRANSPOSED, OF_LOG };
+
+/* What y holds where the column is masked. */
+ALWAYS_INLINE real masked_value(enum jacobian_product product) {
+    return product == OF_PROBABILITIES ? 0 : -REAL_INFINITY;
+}
+
+/* e^y of log-probabilities; rounding may have left some above 0, where exp2 is not defined. */
+ALWAYS_INLINE vec probability(vec log_y) {
+    const vec clamped = v_select(v_less(v_zero(), log_y), v_zero(), log_y);
+    return v_exp2(v_mul(clamped, v_set(LOG2_E)));
+}
+
+/* sum and what the columns of y and v (0 where masked) add to it. */
+ALWAYS_INLINE vec product_sum(enum jacobian_product product, vec y, vec v, vec sum) {
+    switch (product) {
+    case OF_PROBABILITIES: return v_fma(y, v, sum);
+    case OF_LOG_TRANSPOSED: return v_add(v, sum);
+    default: return v_fma(probability(y), v, sum);
+    }
+}
+
+ALWAYS_INLINE vec product_value(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
+    switch (product) {
+    case OF_PROBABILITIES: return v_mul(v_mul(scale, y), v_sub(v, sum));
+    case OF_LOG_TRANSPOSED: return v_mul(scale, v_fma(v_sub(v_zero(), probability(y)), sum, v));
+    default: return v_mul(scale, v_sub(v, sum));
+    }
+}
+
+ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
+    return v_select(v_equal(y, v_set(masked_value(product))), v_zero(), v);
+}
+
+ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct softattn_row_backward *row) {
+    const real *y = row->y, *v = row->v;
+    real sums[STRIPES];
+    for (int i = 0; i < STRIPES; i += LANES) {
+        v_store(sums + i, v_zero());
+    }
+    int64_t j = 0;
+    for (; j + STRIPES <= row->cols; j += STRIPES) {
+        for (int i = 0; i < STRIPES; i += LANES) {
+            const vec y_i = v_load(y + j + i);
+            const vec v_i = visible_values(product, y_i, v_load(v + j + i));
+            v_store(sums + i, product_sum(product, y_i, v_i, v_load(sums + i)));
+        }
+    }
+    for (int i = 0; i < STRIPES && j < row->cols; i += LANES, j += LANES) {
+        const int64_t rest = row->cols - j < LANES ? row->cols - j : LANES;
+        const vec y_i = v_load_part(y + j, rest, masked_value(product));
+        const vec v_i = visible_values(product, y_i, v_load_part(v + j, rest, 0));
+        v_store(sums + i, product_sum(product, y_i, v_i, v_load(sums + i)));
+    }
+    return stripe_sum(sums);
+}
+
+/* LANES columns of out. */
+ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
+    const vec value = product_value(product, y, visible_values(product, y, v), scale, sum);
+    return visible_values(product, y, value);
+}
+
+/* Columns j … j + LANES - 1. */
+ALWAYS_INLINE void backward_whole(enum jacobian_product product, const struct softattn_row_backward *row,
+                                  int64_t j, vec scale, vec sum) {
+    const vec y = v_load((const real *)row->y + j);
+    const vec v = v_load((const real *)row->v + j);
+    store_whole((real *)row->out + j, backward_values(product, y, v, scale, sum), row->stream);
+}
+
+/* Columns j … j + n - 1, fewer than a vector. */
+ALWAYS_INLINE void backward_part(enum jacobian_product product, const struct softattn_row_backward *row,
+                                 int64_t j, int64_t n, vec scale, vec sum) {
+    const vec y = v_load_part((const real *)row->y + j, n, masked_value(product));
+    const vec v = v_load_part((const real *)row->v + j, n, 0);
+    v_store_part((real *)row->out + j, backward_values(product, y, v, scale, sum), n);
+}
+
+ALWAYS_INLINE void backward_product(enum jacobian_product product, const struct softattn_row_backward *row) {
+    const char *next_y = row->prefetch_y, *next_v = row->prefetch_v;
+    const vec sum = v_set(backward_sum(product, row));
+    const vec scale = v_set((real)row->scale);
+    int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
+    backward_part(product, row, 0, j, scale, sum);
+    for (; j + STRIPES <= row->cols; j += STRIPES) {
+        if (next_y && next_v) {
+            prefetch_stripes(next_y + j * REAL_BYTES);
+            prefetch_stripes(next_v + j * REAL_BYTES);
+        }
+        for (int i = 0; i < STRIPES; i += LANES) {
+            backward_whole(product, row, j + i, scale, sum);
+        }
+    }
+    for (; j + LANES <= row->cols; j += LANES) {
+        backward_whole(product, row, j, scale, sum);
+    }
+    backward_part(product, row, j, row->cols - j, scale, sum);
+}
+
+static void softmax_backward(const struct softattn_row_backward *row) {
+    if (row->output == SOFTATTN_ROW_PROBABILITIES) {
+        backward_product(OF_PROBABILITIES, row);
+    } else if (row->transposed) {
+        backward_product(OF_LOG_TRANSPOSED, row);
+    } else {
+        backward_product(OF_LOG, row);
+    }
+}
+
+/* ---- The Jacobian ---- */
+
+/* LANES columns of row i, of which one may be i itself; factor is scale or scale * y_i. Adding 0 leaves no -0. */
+ALWAYS_INLINE vec jacobian_values(enum jacobian_product product, vec y, vec factor) {
+    const vec p = product == OF_PROBABILITIES ? y : probability(y);
+    return v_fma(v_sub(v_zero(), factor), p, v_zero());
+}
+
+ALWAYS_INLINE void jacobian_of(enum jacobian_product product, int64_t cols, int64_t i, const real *y,
+                               real scale, real *to) {
+    const int has_factor = product == OF_PROBABILITIES;
+    const real factor = has_factor ? scale * y[i] : scale;
+    real p[1];
+    int64_t j = 0;
+    if (y[i] == masked_value(product)) {
+        row_fill(to, cols, 0);
+        return;
+    }
+    for (; j + LANES <= cols; j += LANES) {
+        v_store(to + j, jacobian_values(product, v_load(y + j), v_set(factor)));
+    }
+    const vec rest = v_load_part(y + j, cols - j, masked_value(product));
+    v_store_part(to + j, jacobian_values(product, rest, v_set(factor)), cols - j);
+    v_store_part(p, has_factor ? v_set(y[i]) : probability(v_set(y[i])), 1);
+    to[i] = real_fma(factor, 1 - p[0], 0);
+}
+
+static void jacobian_row(int64_t cols, int64_t i, const void *y, int32_t output, double scale, void *to) {
+    if (output == SOFTATTN_ROW_PROBABILITIES) {
+        jacobian_of(OF_PROBABILITIES, cols, i, y, (real)scale, to);
+    } else {
+        jacobian_of(OF_LOG, cols, i, y, (real)scale, to);
+    }
+}
+
+#endif

@@ -1,0 +1,25 @@
+/* Rows that go through the caches only once: where aligned stores can begin, and asking for the next row. */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_STREAM_H
+#define SOFTATTN_KERNELS_TEMPLATE_STREAM_H
+
+/* Columns of y before the first that is aligned to the vector, which v_stream wants; at most cols. */
+ALWAYS_INLINE int64_t stream_head(const real *y, int64_t cols) {
+    const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LANES);
+    return head < cols ? head : cols;
+}
+
+ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
+    if (stream) {
+        v_stream(p, v);
+    } else {
+        v_store(p, v);
+    }
+}
+
+/* The 128 bytes of STRIPES columns, into the second-level cache. */
+ALWAYS_INLINE void prefetch_stripes(const char *p) {
+    V_PREFETCH_FAR(p);
+    V_PREFETCH_FAR(p + 64);
+}
+
+#endif
