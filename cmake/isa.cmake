@@ -44,9 +44,10 @@ function(softattn_add_isa name)
     target_compile_definitions(${target} PRIVATE SOFTATTN_BUILDING SOFTATTN_REAL_BITS=${bits})
     target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
     # No link-time optimization: it would let code of one instruction set be inlined into code that runs on any CPU.
-    # errno and trap-exact comparisons are not part of the kernels' contract; value-changing freedoms stay off.
+    # errno is not part of the kernels' contract. Floating-point exceptions are, hence no -fno-trapping-math: a division
+    # that the source guards may not be computed for nothing.
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3> -fno-lto
-                                             -fno-math-errno -fno-trapping-math ${isa_FLAGS}
+                                             -fno-math-errno ${isa_FLAGS}
                                              $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns2>)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
     set_property(GLOBAL APPEND PROPERTY softattn_isa_targets ${target})

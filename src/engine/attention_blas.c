@@ -46,6 +46,7 @@ struct tile {
     struct softattn_sequence sequence;
     int64_t sequence_index, head, first_query, queries;
     int64_t first_key, last_key; /* keys that any of the queries may see */
+    bool empty[QUERY_TILE];      /* queries without a visible score above -infinity */
 };
 
 /* A matrix with unit column stride. */
@@ -284,7 +285,7 @@ static void finish_row(const struct tile *tile, int64_t query, char *weights, do
     }
 }
 
-static void weigh_row(const struct tile *tile, int64_t query) {
+static void weigh_row(struct tile *tile, int64_t query) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
     char *scores = tile->scratch.scores + (query - tile->first_query) * problem->seq_kv * bytes;
@@ -304,7 +305,9 @@ static void weigh_row(const struct tile *tile, int64_t query) {
     row.scratch = tile->scratch.row;
     row.lse = &lse_memory;
     problem->kernels->softmax_row(&row);
-    finish_row(tile, query, scores, softattn_get_real((const char *)&lse_memory, 0, bytes));
+    const double lse = softattn_get_real((const char *)&lse_memory, 0, bytes);
+    tile->empty[query - tile->first_query] = lse == -(double)INFINITY;
+    finish_row(tile, query, scores, lse);
 }
 
 /* ---- Tiles ---- */
@@ -336,7 +339,7 @@ static void add_value(const struct tile *tile, int64_t key, int64_t d, double va
     const int64_t bytes = tile->run->real_bytes;
     for (int64_t i = 0; i < tile->queries; i++) {
         const int64_t query = tile->first_query + i, at = i * problem->dim_v + d;
-        if (visible(tile, query, key, softattn_visible_keys(problem, &tile->sequence, query))) {
+        if (!tile->empty[i] && visible(tile, query, key, softattn_visible_keys(problem, &tile->sequence, query))) {
             const double weight =
                 softattn_get_real(tile->scratch.scores, i * problem->seq_kv + key - tile->first_key, bytes);
             softattn_put_real(tile->scratch.out, at, softattn_get_real(tile->scratch.out, at, bytes) + weight * value,

@@ -89,9 +89,9 @@ struct run {
 
 /* A matrix during the visits to a group of rows. */
 struct group_matrix {
-    char *memory;   /* its first row where it lies */
-    char *first;    /* its first row as visited */
-    int64_t stride; /* bytes from one visited row to the next */
+    char *memory; /* its first row where it lies; NULL: not given */
+    char *first;  /* its first row as visited */
+    int64_t step; /* bytes from one visited row to the next */
 };
 
 static void open_group(const struct run *run, const struct softattn_row_place *place, int64_t count,
@@ -107,7 +107,7 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
             continue;
         }
         matrices[i].first = buffer;
-        matrices[i].stride = walk->rows.cols * bytes;
+        matrices[i].step = walk->rows.cols * bytes;
         buffer += run->buffer_bytes;
         if (walk->matrix[i].is_read) {
             move_rows(walk, operand, count, memory, matrices[i].first, true);
@@ -124,6 +124,18 @@ static void close_group(const struct run *run, int64_t count, const struct group
     }
 }
 
+/* Points the visit to row number r of the group. */
+static void point_to(struct softattn_row_visit *visit, const struct run *run,
+                     const struct group_matrix *matrices, int64_t r, bool is_last) {
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        const struct group_matrix *matrix = &matrices[i];
+        if (matrix->memory != NULL) {
+            visit->data[i] = matrix->first + r * matrix->step;
+            visit->next[i] = is_last || run->gathered[i] ? NULL : visit->data[i] + matrix->step;
+        }
+    }
+}
+
 /* Rows first … first + count - 1, neighbours along the last row dimension. */
 static void visit_group(const struct run *run, int64_t first, int64_t count, char *scratch) {
     const struct softattn_row_walk *walk = run->walk;
@@ -133,11 +145,7 @@ static void visit_group(const struct run *run, int64_t first, int64_t count, cha
     visit.place = softattn_row_place(&walk->rows, first);
     open_group(run, &visit.place, count, scratch, matrices);
     for (int64_t r = 0; r < count; r++) {
-        for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
-            const bool has_next = matrices[i].first != NULL && r + 1 < count && !run->gathered[i];
-            visit.data[i] = matrices[i].first == NULL ? NULL : matrices[i].first + r * matrices[i].stride;
-            visit.next[i] = has_next ? visit.data[i] + matrices[i].stride : NULL;
-        }
+        point_to(&visit, run, matrices, r, r + 1 == count);
         walk->visit(walk->user, &visit);
         visit.row++;
         visit.place.index[last_dimension]++;

@@ -53,7 +53,8 @@ static inline void softattn_row_step(const struct softattn_rows *rows, struct so
 }
 
 /* The place's row of an operand, or its one value there; NULL where the operand is not given. */
-static inline char *softattn_row_at(const struct softattn_rows *rows, const struct softattn_row_operand *operand,
+static inline char *softattn_row_at(const struct softattn_rows *rows,
+                                    const struct softattn_row_operand *operand,
                                     const struct softattn_row_place *place, int64_t element_bytes) {
     int64_t offset = 0;
     if (operand->data == NULL) {

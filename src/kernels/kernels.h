@@ -58,7 +58,7 @@ struct softattn_row {
  *   probabilities, either         out_j = (scale * y_j) * (v_j - sum of y_k * v_k)
  *   log-probabilities, J^T v      out_j = scale * fma(-p_j, sum of v_k, v_j)
  *   log-probabilities, J v        out_j = scale * (v_j - sum of p_k * v_k)
- * with p = exp2(min(y, 0) * log2(e)). Sums as in softmax, their terms added by fma.
+ * with p = exp2(min(y, 0) * log2(e)). Sums as in softmax, products added by fma.
  */
 struct softattn_row_backward {
     int64_t cols;
@@ -73,12 +73,14 @@ struct softattn_row_backward {
 };
 
 /*
- * Cross-entropy of one row, z_j = scale * x_j, and its gradient by x.
- *   m, sum     as in softmax, with p_j = exp2((z_j - m) * log2(e)); lse = m + ln(sum)
+ * Cross-entropy of one row and its gradient by x.
+ *   p, sum     p_j = exp2((x_j - e) * (scale * log2(e))) with e the x of the largest scale * x, and their sum as in
+ *              softmax; lse = scale * e + ln(sum)
  *   a_j        weights_j * fma(probabilities_j, 1 - smoothing, smoothing / cols), probabilities 0 where not given; with
  *              a target class also a share of its own, weights_target * (1 - smoothing)
- *   A, D       sums of a_j and of a_j * (m - z_j), as in softmax, terms with a_j = 0 left out; the share comes last
- *   loss       fma(A, ln(sum), D); with z_loss fma(z_loss * lse, lse, loss)
+ *   A, D       sums of a_j and, by fma, of a_j * (e - x_j), as in softmax, terms with a_j = 0 left out; the share's come
+ *              last
+ *   loss       fma(A, ln(sum), scale * D); with z_loss fma(z_loss * lse, lse, loss)
  *   gradient   fma(p_j, r, -(a_j * f)), the share last by one more fma, with f = scale * factor and
  *              r = f * (A + 2 * z_loss * lse) / sum
  * A row without logits above -infinity gives NaN; an ignored row gives loss and gradient 0 and its x is read for lse only.
@@ -160,21 +162,44 @@ struct softattn_decode_tile {
 enum { SOFTATTN_TOKEN_BLOCK = 512 }; /* columns per block of a row of logits */
 
 /*
- * One pass over logits x with weights w = exp2((x - max) * factor) and masses: weights in units of 2^-36, rounded to
- * nearest, ties to even. Masses are integers, so their sums do not depend on an order.
+ * Rows of logits below hold neither NaN nor +infinity; columns that are -infinity are no tokens. Weights are
+ *   w_j = exp2((x_j - max) * factor)
+ * and masses are weights in units of 2^-36, rounded to nearest, ties to even: integers, whose sums know no order.
  */
+struct softattn_token_range {
+    int64_t cols;
+    const void *x;
+    const void *maxima; /* of the blocks; NULL: not known */
+    double low, high;   /* tokens with low < x <= high */
+};
+
+/* A pass over a row. Blocks are those of the row, as for maxima. */
 struct softattn_token_pass {
-    int64_t cols;             /* at most 2^26 */
-    const void *x;            /* no NaN, no +infinity */
-    const void *tokens;       /* numbers of the columns' tokens, integers as wide as a real; NULL: 0, 1, 2, ... */
-    double max;               /* at least every x; finite */
-    double factor;            /* log2(e) / temperature; 0: every mass is 2^36 */
-    double low, high;         /* low < high */
+    int64_t cols;
+    const void *x;
+    const void *maxima;          /* as above */
+    double max;                  /* at least every x; finite */
+    double factor;               /* log2(e) / temperature; 0: all tokens have mass 2^36 */
+    double low, high;            /* low <= high */
+    double least_weight;         /* 0: none */
+    int64_t *above;              /* out, per block: mass of the tokens with x > high and w >= least_weight */
+    int64_t total;               /* out: mass of all tokens; not with factor 0 */
+    void *candidate_values;      /* out: the x with low < x <= high, in order; room for cols + 64. May be x */
+    int64_t *block_candidates;   /* out: how many of them each block has; NULL: not wanted */
+    int64_t candidates;          /* out: their number */
+};
+
+/* The tokens that filters have kept: x > value, or x == value in a column before split; and w >= least_weight. */
+struct softattn_token_choice {
+    int64_t cols;
+    const void *x;
+    double max, factor;          /* as above */
+    double value, below_value;   /* below_value: the next real below value */
+    int64_t split;
     double least_weight;
-    int64_t *above;           /* out, per block: mass of the columns with x > high and w >= least_weight */
-    int64_t total;            /* out: mass of all columns; not with factor 0 */
-    void *candidate_values, *candidate_tokens; /* out: columns with low < x <= high; room for cols + 64 each */
-    int64_t candidates;       /* out: their number */
+    void *probabilities;         /* out: w / sum of the kept w, summed as in softmax; 0 for the others; NULL: not wanted */
+    uint8_t *keep;               /* out: 1 for kept tokens, else 0; NULL: not wanted */
+    int64_t keep_stride;
 };
 
 struct softattn_kernels {
@@ -206,8 +231,11 @@ struct softattn_kernels {
     /* Maximum of each block of SOFTATTN_TOKEN_BLOCK columns, NaN where one of them is. */
     void (*block_maxima)(int64_t cols, const void *x, void *maxima);
 
-    /* weights_j = exp2((x_j - max) * factor), and the pass: see struct softattn_token_pass. */
+    /* w_j of each column; and see the structs. token_collect writes the logits of a range, in order, into values (room for
+     * cols + 64; may be x) and how many each block has into block_counts (NULL: not wanted), and returns their number. */
     void (*token_weights)(int64_t cols, const void *x, double max, double factor, void *weights);
+    int64_t (*token_collect)(const struct softattn_token_range *range, void *values, int64_t *block_counts);
+    void (*token_choice)(const struct softattn_token_choice *choice);
     void (*token_pass)(struct softattn_token_pass *pass);
 
     /*
@@ -251,12 +279,13 @@ struct softattn_kernels {
                    void *lse);
 
     /*
-     * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), c < dim, r < rows: the lanes' outputs as rows.
+     * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), or 0 where the factor is 0; c < dim, r < rows: the
+     * lanes' outputs as rows.
      * `from` is used up.
      */
     void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, void *from, const void *factor, void *to,
                         int64_t to_stride);
-    /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0). */
+    /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0), or 0 where the factor is 0. */
     void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor, void *to,
                        int64_t to_stride);
 

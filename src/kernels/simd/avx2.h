@@ -51,6 +51,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ)
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_ps(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm256_or_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_ps(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
@@ -144,6 +145,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ)
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_NLT_UQ); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_pd(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm256_or_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_pd(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {

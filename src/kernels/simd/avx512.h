@@ -177,6 +177,7 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 #endif
 
 ALWAYS_INLINE mask v_and(mask m, mask n) { return m & n; }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return m | n; }
 ALWAYS_INLINE int v_any(mask m) { return m != 0; }
 
 #define V_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)

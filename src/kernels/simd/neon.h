@@ -65,6 +65,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return vcltq_f32(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return vmvnq_u32(vcltq_f32(a, b)); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f32(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u32(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return vorrq_u32(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f32(m, a, b); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
@@ -121,6 +122,7 @@ ALWAYS_INLINE mask v_not_less(vec a, vec b) {
 }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f64(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u64(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return vorrq_u64(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f64(m, a, b); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {

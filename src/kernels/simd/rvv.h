@@ -98,6 +98,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return __riscv_vmflt(a, b, V_LENGTH); 
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return __riscv_vmnot(v_less(a, b), V_LENGTH); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return __riscv_vmfeq(a, b, V_LENGTH); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return __riscv_vmand(m, n, V_LENGTH); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return __riscv_vmor(m, n, V_LENGTH); }
 ALWAYS_INLINE int v_any(mask m) { return __riscv_vcpop(m, V_LENGTH) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return __riscv_vmerge(b, a, m, V_LENGTH); }
 ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return v_select(m, v_mul(p, v_power(n)), v_zero()); }

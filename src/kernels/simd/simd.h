@@ -19,7 +19,7 @@
  *                           n are NaN and so is the result
  *   v_less(a, b) v_equal    comparisons, false where a NaN takes part
  *   v_not_less(a, b)        the opposite of v_less, true where a NaN takes part
- *   v_and(m, n)             of two masks
+ *   v_and(m, n) v_or(m, n)  of two masks
  *   v_any(m)                whether any lane is true
  *   v_select(m, a, b)       a where m, else b
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64

@@ -67,6 +67,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_ps(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_ps(a, b); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_ps(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_ps(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm_or_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_ps(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
@@ -135,6 +136,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_pd(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_pd(a, b); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_pd(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_pd(m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm_or_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_pd(m) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {

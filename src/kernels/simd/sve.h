@@ -84,6 +84,7 @@ ALWAYS_INLINE mask v_less(vec a, vec b) { return svcmplt(v_true(), a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return svnot_z(v_true(), v_less(a, b)); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return svcmpeq(v_true(), a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return svand_z(v_true(), m, n); }
+ALWAYS_INLINE mask v_or(mask m, mask n) { return svorr_z(v_true(), m, n); }
 ALWAYS_INLINE int v_any(mask m) { return svptest_any(v_all(), m); }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return svsel(m, a, b); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {

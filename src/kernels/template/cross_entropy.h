@@ -150,7 +150,9 @@ ALWAYS_INLINE void entropy_store(const struct entropy_row *row, int general, con
     for (; j + LANES <= row->cols; j += LANES) {
         v_store(g->to + j, entropy_values(row, general, g, j, LANES));
     }
-    v_store_part(g->to + j, entropy_values(row, general, g, j, row->cols - j), row->cols - j);
+    if (j < row->cols) {
+        v_store_part(g->to + j, entropy_values(row, general, g, j, row->cols - j), row->cols - j);
+    }
 }
 
 /* The aligned vectors before column `to`, around the caches. */

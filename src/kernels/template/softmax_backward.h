@@ -94,8 +94,11 @@ ALWAYS_INLINE void backward_product(enum jacobian_product product, const struct 
     const char *next_y = row->prefetch_y, *next_v = row->prefetch_v;
     const vec sum = v_set(backward_sum(product, row));
     const vec scale = v_set((real)row->scale);
-    int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
-    backward_part(product, row, 0, j, scale, sum);
+    int64_t j = 0;
+    if (row->stream) {
+        j = stream_head(row->out, row->cols);
+        backward_part(product, row, 0, j, scale, sum);
+    }
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (next_y && next_v) {
             prefetch_stripes(next_y + j * REAL_BYTES);
@@ -108,7 +111,9 @@ ALWAYS_INLINE void backward_product(enum jacobian_product product, const struct 
     for (; j + LANES <= row->cols; j += LANES) {
         backward_whole(product, row, j, scale, sum);
     }
-    backward_part(product, row, j, row->cols - j, scale, sum);
+    if (j < row->cols) {
+        backward_part(product, row, j, row->cols - j, scale, sum);
+    }
 }
 
 static void softmax_backward(const struct softattn_row_backward *row) {
