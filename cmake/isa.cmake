@@ -48,6 +48,7 @@ function(softattn_add_isa name)
     # that the source guards may not be computed for nothing.
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3> -fno-lto
                                              -fno-math-errno ${isa_FLAGS}
+                                             $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns>
                                              $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns2>)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
     set_property(GLOBAL APPEND PROPERTY softattn_isa_targets ${target})

@@ -401,6 +401,68 @@ SOFTATTN_API int32_t softattn_cross_entropy_f64(const softattn_context *context,
                                                 const double *logits, int64_t logits_stride, const int64_t *targets,
                                                 double *losses, double *gradient, int64_t gradient_stride);
 
+/* ---- Tokens ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * From the logits of an output layer to tokens. Configure once, run any number of times through a const handle from any
+ * threads at once. For each row, in this order:
+ *   temperature  weight of token j: w_j = exp((logit_j - largest logit) / temperature)
+ *   top-k        keeps the k largest logits
+ *   top-p        keeps the largest logits until their weights make at least p of the weight of all that are left
+ *   min-p        keeps the tokens with w_j >= p, that is at least p times the largest probability
+ *   draw         the first token, in order of index, at which the sum of the kept weights exceeds uniform times all of it
+ * Among equal logits the lower index counts as larger. At least one token is kept. The library holds no random state:
+ * equal logits and equal uniform numbers give equal tokens, whatever the instruction set (but "sse2"), threads, batch
+ * and layout. docs/semantics.md defines sums and rounding.
+ *
+ * Tokens of logit -infinity are never kept. A row without any other gives token -1 and probabilities 0. A row with a NaN,
+ * or at a temperature above 0 with +infinity, gives token -1 and probabilities NaN.
+ */
+typedef struct softattn_sampler softattn_sampler;
+
+/* context may be NULL. */
+SOFTATTN_API int32_t softattn_sampler_create(const softattn_context *context, softattn_sampler **out);
+SOFTATTN_API void softattn_sampler_destroy(softattn_sampler *sampler);
+
+/* temperature: finite and at least 0 (on f32 logits, if not 0, between about 1e-38 and 8e34); default 1. With 0 the token
+ * is that of the largest logit, its probability 1, and neither the filters nor uniform mean anything. */
+SOFTATTN_API int32_t softattn_sampler_set_temperature(softattn_sampler *sampler, double temperature);
+
+/* k: 0 (the default) keeps all tokens. */
+SOFTATTN_API int32_t softattn_sampler_set_top_k(softattn_sampler *sampler, int64_t k);
+
+/* p: 0 … 1; 1 (the default) keeps all tokens. */
+SOFTATTN_API int32_t softattn_sampler_set_top_p(softattn_sampler *sampler, double p);
+
+/* p: 0 … 1; 0 (the default) keeps all tokens. */
+SOFTATTN_API int32_t softattn_sampler_set_min_p(softattn_sampler *sampler, double p);
+
+typedef struct softattn_sampler_args {
+    uint64_t struct_size;
+    const softattn_tensor *logits;        /* [..., vocabulary], f32 or f64, rank 1 … 8, any strides; at a temperature above
+                                             0 at most 2^26 tokens */
+    const softattn_tensor *uniform;       /* one number in [0, 1) per row, logits' type and shape without the last
+                                             dimension; another value is an error that names the row; NULL where no tokens
+                                             are wanted or the temperature is 0 */
+    const softattn_tensor *tokens;        /* out: int32 or int64, as uniform; NULL: not wanted */
+    const softattn_tensor *probabilities; /* out: of the kept tokens, 0 for the others; logits' shape and type; may be
+                                             logits' own memory with the same strides; NULL: not wanted */
+    const softattn_tensor *keep_mask;     /* out: bool or uint8, 1 for kept tokens, else 0; logits' shape; NULL: not
+                                             wanted */
+} softattn_sampler_args;
+
+/* Runs on the tensors in args, at least one output among them. */
+SOFTATTN_API int32_t softattn_sampler_run(const softattn_sampler *sampler, const softattn_sampler_args *args);
+
+/*
+ * Index of the largest element of each row of a row-major matrix, the lowest one where several are equal; -1 for a row
+ * that has a NaN, or nothing above -infinity. tokens: [rows]. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_argmax_f32(const softattn_context *context, int64_t rows, int64_t cols, const float *x,
+                                         int64_t x_stride, int64_t *tokens);
+SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_t rows, int64_t cols, const double *x,
+                                         int64_t x_stride, int64_t *tokens);
+
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 /*
@@ -490,9 +552,10 @@ typedef struct softattn_attention_args {
                                          value; the lse includes it; NULL: none */
 
     /* Sequences of unequal length in padded tensors: int32 [batch], compact; NULL: whole axes. */
-    const softattn_tensor *query_lengths; /* 0 … seq_q; queries after it give output 0 and lse -infinity */
+    const softattn_tensor *query_lengths; /* 0 … seq_q; queries after it give output 0 and lse -infinity, even
+                                             with a sink; with packed sequences such rows are left as they are */
     const softattn_tensor *key_lengths;   /* 0 … seq_kv; keys after it are never read */
-    const softattn_tensor *key_starts;    /* 0 … seq_kv; keys before it are padding and never read */
+    const softattn_tensor *key_starts;    /* 0 … seq_kv; keys before it are padding and have no effect */
 
     /*
      * Packed sequences: batch of q, k, v, out is 1 and their seq axes hold sequences one after another. Sequence n has

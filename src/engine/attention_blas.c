@@ -258,7 +258,8 @@ static void finish_row(const struct tile *tile, int64_t query, char *weights, do
     const struct softattn_attention_problem *problem = run->problem;
     const int64_t bytes = run->real_bytes;
     const double sink = query_sink(tile);
-    const double full_lse = lse != lse ? lse : add_logs(lse, sink);
+    const bool is_padding = query >= tile->sequence.queries;
+    const double full_lse = lse != lse || is_padding ? lse : add_logs(lse, sink);
     const double factor = sink == -(double)INFINITY || lse == -(double)INFINITY ? 1 : exp(lse - full_lse);
     const double kept = problem->dropout < 1 ? factor / (1 - problem->dropout) : 0;
     for (int64_t key = tile->first_key; key < tile->last_key && (factor != 1 || problem->dropout > 0); key++) {
@@ -292,7 +293,8 @@ static void weigh_row(struct tile *tile, int64_t query) {
     const struct softattn_interval interval = softattn_visible_keys(problem, &tile->sequence, query);
     const bool shaped = problem->softcap > 0 || problem->alibi.data != NULL;
     double lse_memory = 0;
-    struct softattn_row row = {.cols = tile->last_key - tile->first_key, .x = scores, .y = scores, .empty_is_zero = 1};
+    struct softattn_row row = {.rows = 1, .x = scores, .y = scores, .empty_is_zero = 1};
+    row.cols = tile->last_key - tile->first_key;
     if (shaped) {
         shape_scores(tile, query, scores);
     }
@@ -464,5 +466,7 @@ void softattn_blas_execute(const struct softattn_attention_problem *problem, con
     run.worker_bytes = cut_scratch(problem, NULL, &unused);
     atomic_init(&run.next, 0);
     const int64_t tasks = problem->batch * problem->heads_q * run.blocks;
-    softattn_runtime_run(runtime, min_i64(runtime->threads, tasks), worker, &run);
+    if (tasks > 0) {
+        softattn_runtime_run(runtime, min_i64(runtime->threads, tasks), worker, &run);
+    }
 }

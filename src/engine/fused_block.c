@@ -266,6 +266,9 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
 
 void softattn_block_write_empty(struct softattn_fused_block *block) {
     const int64_t rows = block->group * block->sequence.queries;
+    struct softattn_attention_problem no_sink = *block->problem;
+    no_sink.sink.data = NULL;
+    block->problem = &no_sink;
     block->rows = 1;
     for (block->first_row = 0; block->first_row < rows; block->first_row++) {
         softattn_block_clear_rows(block, &block->scratch->total, 0, 1);

@@ -92,7 +92,7 @@ void softattn_block_merge(const struct softattn_fused_block *block, const struct
                           const struct softattn_partial *chunk);
 void softattn_block_finish(const struct softattn_fused_block *block, const struct softattn_partial *total);
 
-/* Writes what rows that see no key at all become: output 0 (and the sink's share of the log-sum-exp). */
+/* Writes what padding rows become, which see neither key nor sink: output 0, log-sum-exp -infinity. Uses the block up. */
 void softattn_block_write_empty(struct softattn_fused_block *block);
 
 /* Rows first … first + count - 1 of a partial (lanes layout: a whole sub-block) as after no key at all. */

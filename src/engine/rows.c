@@ -124,14 +124,18 @@ static void close_group(const struct run *run, int64_t count, const struct group
     }
 }
 
-/* Points the visit to row number r of the group. */
+/* Points the visit to `visit->count` rows from number r of the group on. */
 static void point_to(struct softattn_row_visit *visit, const struct run *run,
-                     const struct group_matrix *matrices, int64_t r, bool is_last) {
+                     const struct group_matrix *matrices, int64_t r, int64_t group_count) {
+    const int64_t bytes = run->walk->kernels->real_bytes;
+    const bool is_last = r + visit->count == group_count;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct group_matrix *matrix = &matrices[i];
         if (matrix->memory != NULL) {
             visit->data[i] = matrix->first + r * matrix->step;
-            visit->next[i] = is_last || run->gathered[i] ? NULL : visit->data[i] + matrix->step;
+            visit->step[i] = matrix->step / bytes;
+            visit->next[i] =
+                is_last || run->gathered[i] ? NULL : visit->data[i] + visit->count * matrix->step;
         }
     }
 }
@@ -143,12 +147,13 @@ static void visit_group(const struct run *run, int64_t first, int64_t count, cha
     struct softattn_row_visit visit = {.row = first, .scratch = scratch};
     struct group_matrix matrices[SOFTATTN_ROW_MATRICES];
     visit.place = softattn_row_place(&walk->rows, first);
+    visit.count = walk->in_runs ? count : 1;
     open_group(run, &visit.place, count, scratch, matrices);
-    for (int64_t r = 0; r < count; r++) {
-        point_to(&visit, run, matrices, r, r + 1 == count);
+    for (int64_t r = 0; r < count; r += visit.count) {
+        point_to(&visit, run, matrices, r, count);
         walk->visit(walk->user, &visit);
-        visit.row++;
-        visit.place.index[last_dimension]++;
+        visit.row += visit.count;
+        visit.place.index[last_dimension] += visit.count;
     }
     close_group(run, count, matrices);
 }

@@ -72,9 +72,11 @@ bool softattn_row_is_contiguous(const struct softattn_rows *rows, const struct s
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 
-/* One row during a walk. */
+/* One row during a walk, or several neighbours along the last row dimension where the walk asks for runs. */
 struct softattn_row_visit {
     int64_t row;
+    int64_t count;                       /* rows */
+    int64_t step[SOFTATTN_ROW_MATRICES]; /* reals from one of them to the next */
     struct softattn_row_place place;
     char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix, contiguous; NULL: not given */
     const char
@@ -92,6 +94,7 @@ struct softattn_row_walk {
     struct softattn_rows rows;
     struct softattn_row_matrix matrix[SOFTATTN_ROW_MATRICES];
     int64_t scratch_reals; /* that a visit needs */
+    bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;
 };

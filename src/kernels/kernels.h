@@ -27,12 +27,14 @@ enum {
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
 /*
- * One row of scores and what to make of it.
+ * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * scratch holds cols reals unless the row is plain (no bias, no keep, scale 1, first 0, last cols).
+ * scratch holds cols reals unless the row is plain (no bias, no keep, scale 1, first 0, last cols) and not streamed.
  */
 struct softattn_row {
+    int64_t rows;           /* 1, or more where only x and y differ between them: */
+    int64_t x_step, y_step; /* reals from one of these rows to the next */
     int64_t cols;
     const void *x;
     void *y;                /* NULL: only the statistics; may be x */
@@ -45,7 +47,7 @@ struct softattn_row {
     int32_t output;         /* SOFTATTN_ROW_* */
     int32_t empty_is_zero;  /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;         /* 1: y is not read soon and lies out of cache: store around the caches */
-    const void *prefetch;   /* start of the next row of x, brought to the second-level cache meanwhile; NULL: none */
+    const void *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
     void *scratch;
     void *lse, *max;        /* one real each; NULL: not wanted */
 };

@@ -46,6 +46,7 @@ static struct row_case make_case(const struct softattn_kernels *tested, int64_t 
     const double scales[] = {1, 1, 1, 0.125, -0.75, 0, 3.0e3};
     struct row_case c = {.side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE};
     struct softattn_row *row = &c.row;
+    row->rows = 1;
     row->cols = row->last = cols;
     row->scale = scales[random_below(random, 7)];
     row->output = chance(random, 3) ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;

@@ -101,4 +101,26 @@ typedef struct oracle_attention_results {
 oracle_attention_results oracle_attention_compute(const oracle_attention *problem);
 void oracle_attention_results_destroy(oracle_attention_results *results);
 
+/* Whether every mask lets this query see this key. */
+bool oracle_attention_sees(const oracle_attention *problem, int64_t batch, int64_t head, int64_t query,
+                           int64_t key);
+
+/* ---- Merging of partial attention ---------------------------------------------------------------------- */
+
+/* Results over parts of the keys; their bounds say how far what is merged may lie from their values. */
+typedef struct oracle_merge {
+    int64_t parts, rows, dim;
+    const oracle_result *outs; /* [parts], each [rows][dim] */
+    const oracle_result *lses; /* [parts], each [rows] */
+    oracle_precision precision;
+} oracle_merge;
+
+typedef struct oracle_merge_results {
+    oracle_result out; /* [rows][dim] */
+    oracle_result lse; /* [rows] */
+} oracle_merge_results;
+
+oracle_merge_results oracle_merge_compute(const oracle_merge *problem);
+void oracle_merge_results_destroy(oracle_merge_results *results);
+
 #endif

@@ -75,6 +75,19 @@ static bool is_visible(const oracle_attention *p, const query_row *query, int64_
     return !(p->keep && p->keep[at] == 0.0) && !(p->bias && p->bias[at] == -HUGE_VAL);
 }
 
+static query_row query_at(const oracle_attention *p, int64_t row) {
+    const int64_t head = row / p->seq_q % p->heads_q;
+    const int64_t batch = row / p->seq_q / p->heads_q;
+    return (query_row){batch, head,           head / (p->heads_q / p->heads_kv),
+                       row,   row % p->seq_q, position_offset(p, batch)};
+}
+
+bool oracle_attention_sees(const oracle_attention *p, int64_t batch, int64_t head, int64_t query,
+                           int64_t key) {
+    const query_row place = query_at(p, (batch * p->heads_q + head) * p->seq_q + query);
+    return is_visible(p, &place, key);
+}
+
 /* The score of a visible key, and in *error what its rounding may come to in units of u. */
 static oracle_real compute_score(const oracle_attention *p, const query_row *query, int64_t key,
                                  oracle_real *error) {
@@ -242,10 +255,7 @@ oracle_attention_results oracle_attention_compute(const oracle_attention *p) {
         abort();
     }
     for (int64_t row = 0; row < rows; row++) {
-        const int64_t head = row / p->seq_q % p->heads_q;
-        const int64_t batch = row / p->seq_q / p->heads_q;
-        const query_row query = {batch, head,           head / (p->heads_q / p->heads_kv),
-                                 row,   row % p->seq_q, position_offset(p, batch)};
+        const query_row query = query_at(p, row);
         compute_query(p, &query, &scratch, &results);
     }
     free(scratch.visible);

@@ -30,6 +30,7 @@
  *   v_transpose_columns(from, stride, to, to_stride, factor)   to[c * to_stride + r] = factor * from[r * stride + c] for
  *                           LANES rows and TRANSPOSE_COLUMNS columns
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
+ *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
  *   DECODE_TILE_ROWS, DECODE_VECTORS   shape of the register tile of the products with few rows

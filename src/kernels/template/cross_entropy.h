@@ -74,13 +74,21 @@ ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int6
     return n == LANES ? a : first_lanes(a, n);
 }
 
+/* x - extreme of n columns from j on, and from it their weights p; 0 in the lanes after them. */
+ALWAYS_INLINE vec entropy_below(const struct entropy_row *row, int64_t j, int64_t n, real extreme) {
+    const vec x = n == LANES ? v_load(row->x + j) : v_load_part(row->x + j, n, extreme);
+    return v_sub(x, v_set(extreme));
+}
+ALWAYS_INLINE vec entropy_weights(const struct entropy_row *row, int64_t n, vec below) {
+    const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
+    return n == LANES ? p : first_lanes(p, n);
+}
+
 /* What n columns from j on add to the stripes' sums; their weights go into `to` (NULL: not wanted). */
 ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int general, int64_t j, int64_t n, real extreme,
                                real *to, real *weights, real *targets, real *distance) {
-    const vec x = n == LANES ? v_load(row->x + j) : v_load_part(row->x + j, n, extreme);
-    const vec below = v_sub(x, v_set(extreme));
-    const vec all = v_exp2(v_mul(below, v_set(row->exponent_scale)));
-    const vec p = n == LANES ? all : first_lanes(all, n);
+    const vec below = entropy_below(row, j, n, extreme);
+    const vec p = entropy_weights(row, n, below);
     if (general) {
         const vec a = entropy_targets(row, j, n);
         const vec counted = v_select(v_equal(a, v_zero()), v_zero(), below);
@@ -95,9 +103,36 @@ ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int general, int64
     v_store(weights, v_add(v_load(weights), p));
 }
 
+ALWAYS_INLINE void stripe_add(real *sums, int64_t column, vec v) {
+    real *sum = sums + column % STRIPES;
+    v_store(sum, v_add(v_load(sum), v));
+}
+
+/* The weights of four vectors of columns from j on, into `to` (NULL: not wanted) and added to their stripes. */
+ALWAYS_INLINE void entropy_add_four(const struct entropy_row *row, int64_t j, int64_t stripe, real extreme,
+                                    real *to, real *weights) {
+    const vec scale = v_set(row->exponent_scale);
+    vec p_0 = v_mul(entropy_below(row, j, LANES, extreme), scale);
+    vec p_1 = v_mul(entropy_below(row, j + LANES, LANES, extreme), scale);
+    vec p_2 = v_mul(entropy_below(row, j + 2 * LANES, LANES, extreme), scale);
+    vec p_3 = v_mul(entropy_below(row, j + 3 * LANES, LANES, extreme), scale);
+    v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
+    if (to) {
+        v_store(to + j, p_0);
+        v_store(to + j + LANES, p_1);
+        v_store(to + j + 2 * LANES, p_2);
+        v_store(to + j + 3 * LANES, p_3);
+    }
+    stripe_add(weights, stripe, p_0);
+    stripe_add(weights, stripe + LANES, p_1);
+    stripe_add(weights, stripe + 2 * LANES, p_2);
+    stripe_add(weights, stripe + 3 * LANES, p_3);
+}
+
 /* general: target weights are on all columns, not only on a target class. Always a constant where it is used. */
 ALWAYS_INLINE struct entropy_sums entropy_sweep(const struct entropy_row *row, int general, real extreme,
                                                 real *to) {
+    const int64_t block = 4 * LANES > STRIPES ? 4 * LANES : STRIPES;
     real weights[STRIPES], targets[STRIPES], distance[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(weights + i, v_zero());
@@ -105,6 +140,14 @@ ALWAYS_INLINE struct entropy_sums entropy_sweep(const struct entropy_row *row, i
         v_store(distance + i, v_zero());
     }
     int64_t j = 0;
+    for (; !general && j + block <= row->cols; j += block) {
+        for (int64_t i = 0; row->next_x && i < block; i += STRIPES) {
+            prefetch_stripes(row->next_x + (j + i) * REAL_BYTES);
+        }
+        for (int64_t i = 0; i < block; i += 4 * LANES) {
+            entropy_add_four(row, j + i, i, extreme, to, weights);
+        }
+    }
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_x) {
             prefetch_stripes(row->next_x + j * REAL_BYTES);
@@ -128,70 +171,72 @@ ALWAYS_INLINE struct entropy_sums entropy_sweep(const struct entropy_row *row, i
 
 /* What the gradient is made of; the share is the target class's own, with all targets in q there is none. */
 struct entropy_gradient {
-    const real *weights;
     real *to;
+    real extreme;
     real ratio, minus_factor; /* r and -f */
     int64_t target;           /* -1: none */
     real share;
 };
 
-/* n columns from j on, the share left out. */
-ALWAYS_INLINE vec entropy_values(const struct entropy_row *row, int general, const struct entropy_gradient *g,
-                                 int64_t j, int64_t n) {
-    const vec p = n == LANES ? v_load(g->weights + j) : v_load_part(g->weights + j, n, 0);
+/* n columns from j on, the share left out. Their weights stand in the gradient's place already, or with stream are
+ * computed again: that is cheaper than keeping them in memory that the row itself needs in the caches. */
+ALWAYS_INLINE vec entropy_values(const struct entropy_row *row, int general, int stream,
+                                 const struct entropy_gradient *g, int64_t j, int64_t n) {
+    const vec p = stream       ? entropy_weights(row, n, entropy_below(row, j, n, g->extreme))
+                  : n == LANES ? v_load(g->to + j)
+                               : v_load_part(g->to + j, n, 0);
     const vec ratio = v_set(g->ratio);
     return general ? v_fma(p, ratio, v_mul(entropy_targets(row, j, n), v_set(g->minus_factor)))
                    : v_mul(p, ratio);
 }
 
-/* The columns from j on: whole vectors by ordinary stores, then the rest. */
-ALWAYS_INLINE void entropy_store(const struct entropy_row *row, int general, const struct entropy_gradient *g,
-                                 int64_t j) {
-    for (; j + LANES <= row->cols; j += LANES) {
-        v_store(g->to + j, entropy_values(row, general, g, j, LANES));
-    }
-    if (j < row->cols) {
-        v_store_part(g->to + j, entropy_values(row, general, g, j, row->cols - j), row->cols - j);
-    }
-}
-
-/* The aligned vectors before column `to`, around the caches. */
-ALWAYS_INLINE int64_t entropy_stream(const struct entropy_row *row, int general,
-                                     const struct entropy_gradient *g, int64_t j, int64_t to) {
-    for (; j + LANES <= to; j += LANES) {
-        v_stream(g->to + j, entropy_values(row, general, g, j, LANES));
+/* The vectors between columns j and end. Returns the column after them. */
+ALWAYS_INLINE int64_t entropy_store(const struct entropy_row *row, int general, int stream,
+                                    const struct entropy_gradient *g, int64_t j, int64_t end) {
+    for (; j + LANES <= end; j += LANES) {
+        store_whole(g->to + j, entropy_values(row, general, stream, g, j, LANES), stream);
     }
     return j;
 }
 
-/* LANES columns that have the target among them, with its share: a store to the same line after streaming it would cost
- * more than the row. */
-ALWAYS_INLINE void entropy_stream_target(const struct entropy_row *row, int general,
-                                         const struct entropy_gradient *g, int64_t j) {
-    real values[STRIPES];
-    v_store(values, entropy_values(row, general, g, j, LANES));
-    values[g->target - j] = real_fma(g->share, g->minus_factor, values[g->target - j]);
-    v_stream(g->to + j, v_load(values));
+/* n columns from j on, fewer than a vector. */
+ALWAYS_INLINE void entropy_store_part(const struct entropy_row *row, int general, int stream,
+                                      const struct entropy_gradient *g, int64_t j, int64_t n) {
+    if (n > 0) {
+        v_store_part(g->to + j, entropy_values(row, general, stream, g, j, n), n);
+    }
 }
 
 ALWAYS_INLINE void entropy_store_row(const struct entropy_row *row, int general,
-                                     const struct entropy_gradient *g, int stream) {
-    int64_t j = 0;
-    int has_share = g->target < 0;
-    if (stream) {
-        j = stream_head(g->to, row->cols);
-        v_store_part(g->to, entropy_values(row, general, g, 0, j), j);
-        if (g->target >= j) {
-            j = entropy_stream(row, general, g, j, g->target);
-            if (j + LANES <= row->cols) {
-                entropy_stream_target(row, general, g, j);
-                has_share = 1;
-                j += LANES;
-            }
-        }
-        j = entropy_stream(row, general, g, j, row->cols);
+                                     const struct entropy_gradient *g) {
+    const int64_t end = entropy_store(row, general, 0, g, 0, row->cols);
+    entropy_store_part(row, general, 0, g, end, row->cols - end);
+    if (g->target >= 0) {
+        g->to[g->target] = real_fma(g->share, g->minus_factor, g->to[g->target]);
     }
-    entropy_store(row, general, g, j);
+}
+
+/* The share goes into the vector of the target before that is streamed: a store to the same line afterwards would cost
+ * more than the row. */
+ALWAYS_INLINE void entropy_stream_row(const struct entropy_row *row, int general,
+                                      const struct entropy_gradient *g) {
+    const int64_t head = stream_head(g->to, row->cols);
+    int64_t j = head;
+    int has_share = g->target < 0;
+    entropy_store_part(row, general, 1, g, 0, head);
+    if (g->target >= head) {
+        real values[STRIPES];
+        j = entropy_store(row, general, 1, g, head, g->target);
+        if (j + LANES <= row->cols) {
+            v_store(values, entropy_values(row, general, 1, g, j, LANES));
+            values[g->target - j] = real_fma(g->share, g->minus_factor, values[g->target - j]);
+            v_stream(g->to + j, v_load(values));
+            has_share = 1;
+            j += LANES;
+        }
+    }
+    j = entropy_store(row, general, 1, g, j, row->cols);
+    entropy_store_part(row, general, 1, g, j, row->cols - j);
     if (!has_share) {
         g->to[g->target] = real_fma(g->share, g->minus_factor, g->to[g->target]);
     }
@@ -228,20 +273,24 @@ static real entropy_loss(const struct entropy_row *row, const struct entropy_sum
 
 static void entropy_gradient(const struct entropy_row *r, int general,
                              const struct softattn_row_cross_entropy *row, const struct entropy_sums *sums,
-                             const real *weights, real share, real lse) {
+                             real extreme, real share, real lse) {
     const real factor = (real)(row->scale * row->factor), z_loss = (real)row->z_loss;
     const real targets = sums->targets + share;
     const real total = z_loss == 0 ? targets : real_fma(2 * z_loss, lse, targets);
-    const struct entropy_gradient g = {.weights = weights,
-                                       .to = row->gradient,
+    const struct entropy_gradient g = {.to = row->gradient,
+                                       .extreme = extreme,
                                        .ratio = factor * total / sums->weights,
                                        .minus_factor = -factor,
                                        .target = r->q ? -1 : row->target,
                                        .share = share};
-    if (general) {
-        entropy_store_row(r, 1, &g, row->stream);
+    if (row->stream && general) {
+        entropy_stream_row(r, 1, &g);
+    } else if (row->stream) {
+        entropy_stream_row(r, 0, &g);
+    } else if (general) {
+        entropy_store_row(r, 1, &g);
     } else {
-        entropy_store_row(r, 0, &g, row->stream);
+        entropy_store_row(r, 0, &g);
     }
 }
 
@@ -257,7 +306,7 @@ static void cross_entropy(const struct softattn_row_cross_entropy *row) {
     const real max = r.scale * extreme;
     const real base = max == -REAL_INFINITY ? 0 : extreme;
     const real at_target = r.q || ignored ? 0 : base - r.x[row->target];
-    real *weights = !row->gradient || ignored ? 0 : row->stream ? row->scratch : row->gradient;
+    real *weights = ignored || row->stream ? 0 : row->gradient;
     const struct entropy_sums sums =
         general ? entropy_sweep(&r, 1, base, weights) : entropy_sweep(&r, 0, base, weights);
     const real log_sum = real_log(sums.weights);
@@ -274,7 +323,7 @@ static void cross_entropy(const struct softattn_row_cross_entropy *row) {
         *(real *)row->loss = entropy_loss(&r, &sums, share, at_target, log_sum, lse, (real)row->z_loss);
     }
     if (row->gradient) {
-        entropy_gradient(&r, general, row, &sums, weights, share, lse);
+        entropy_gradient(&r, general, row, &sums, base, share, lse);
     }
 }
 

@@ -154,7 +154,7 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
     }
     for (int64_t j = tile->first; j < tile->last; j += LANES) {
         const int64_t part = tile->last - j < LANES ? tile->last - j : LANES;
-        const vec key = v_load(numbers + j);
+        const vec key = v_load_part(numbers + j, part, 0);
         vec s = v_load_part(scores + j, part, 0);
         if (tile->softcap > 0) {
             s = soft_cap(s, cap, cap_inverse);

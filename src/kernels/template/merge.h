@@ -73,7 +73,8 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
             all_sum = v_fma(own_sum, of_own, v_exp2(v_sub(logit, base)));
         }
         const mask empty = v_equal(all_sum, v_zero());
-        const vec inverse = v_div(v_set((real)keep_scale), v_select(empty, v_set(1), all_sum));
+        /* the maximum only matters for the sum 0, whose division would raise a flag even if its result is not used */
+        const vec inverse = v_div(v_set((real)keep_scale), v_max(v_set(REAL_SMALLEST), all_sum));
         v_store_part((real *)factor + i, v_select(empty, v_zero(), v_mul(of_own, inverse)), part);
         if (lse) {
             real maxima[SOFTATTN_MAX_LANES], sums[SOFTATTN_MAX_LANES];

@@ -121,17 +121,17 @@ static void token_weights(int64_t cols, const void *row, double row_max, double 
  * has too few columns for the units to overflow.
  */
 #if SOFTATTN_REAL_BITS == 32
-#define MASS_BASE 48.0f /* 1.5 * 2^5 */
+#define MASS_BASE      48.0f /* 1.5 * 2^5 */
 #define MASS_BASE_BITS 0x42400000
-#define MASS_UNITS (1 << 18)
-#define REST_BASE 0x1.8p-13f
+#define MASS_UNITS     (1 << 18)
+#define REST_BASE      0x1.8p-13f
 #define REST_BASE_BITS 0x39400000
-#define REST_HOLDS (-14.5f) /* base-2 logarithm of weights for which the second sum is enough */
+#define REST_HOLDS     (-14.5f) /* base-2 logarithm of weights for which the second sum is enough */
 typedef int32_t signed_bits;
 #else
-#define MASS_BASE 0x1.8p16
+#define MASS_BASE      0x1.8p16
 #define MASS_BASE_BITS 0x40f8000000000000
-#define MASS_UNITS 1
+#define MASS_UNITS     1
 typedef int64_t signed_bits;
 #endif
 
@@ -150,10 +150,10 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
     return (signed_bits)(sum - base * (real_bits)columns);
 }
 
-#define WEIGHT_ROUND(i) const vec n_##i = v_round(w_##i);
+#define WEIGHT_ROUND(i)    const vec n_##i = v_round(w_##i);
 #define WEIGHT_FRACTION(i) const vec f_##i = v_sub(w_##i, n_##i);
 #define WEIGHT_QUOTIENT(i) const vec q_##i = exp2_quotient(f_##i);
-#define WEIGHT_SCALE(i) w_##i = v_scale_where(always, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+#define WEIGHT_SCALE(i)    w_##i = v_scale_where(always, v_fma(q_##i, f_##i, v_set(1)), n_##i);
 
 /* v_exp2_four without its lower bound, which the exponents keep already. */
 #define WEIGH_FOUR()                                                                                         \
@@ -179,9 +179,9 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
 #define MASS_OF(name, columns)                                                                               \
     (units_of(name, MASS_BASE_BITS, columns) * MASS_UNITS + units_of(name##_rest, REST_BASE_BITS, columns))
 #else
-#define MASS_PARTS(i) const vec sum_##i = v_add(w_##i, v_set(MASS_BASE));
-#define MASS_ALL(i) all = v_add_bits(all, sum_##i);
-#define MASS_ABOVE(i) above = v_add_bits(above, v_select(above_##i, sum_##i, v_set(MASS_BASE)));
+#define MASS_PARTS(i)          const vec sum_##i = v_add(w_##i, v_set(MASS_BASE));
+#define MASS_ALL(i)            all = v_add_bits(all, sum_##i);
+#define MASS_ABOVE(i)          above = v_add_bits(above, v_select(above_##i, sum_##i, v_set(MASS_BASE)));
 #define MASS_OF(name, columns) units_of(name, MASS_BASE_BITS, columns)
 #endif
 
@@ -189,11 +189,12 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
     const mask above_##i = has_least_weight ? v_and(v_less(high, x_##i), v_not_less(w_##i, least_weight))    \
                                             : v_less(high, x_##i);
 #define IS_CANDIDATE(i) const mask candidate_##i = v_and(v_less(low, x_##i), v_not_less(high, x_##i));
-#define KEEP_CANDIDATES(i) pass->candidates += v_compress(candidates + pass->candidates, candidate_##i, x_##i);
+#define KEEP_CANDIDATES(i)                                                                                   \
+    pass->candidates += v_compress(candidates + pass->candidates, candidate_##i, x_##i);
 
 /* A block of columns. Where candidates may overlay x, they never get ahead of the columns already read. */
-ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, int64_t cols, int has_least_weight,
-                              int64_t *above_mass) {
+ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, int64_t cols,
+                              int has_least_weight, int64_t *above_mass) {
     const vec max = v_set((real)pass->max), factor = v_set((real)pass->factor);
     const vec lowest = v_set(difference_at(MASSLESS_EXPONENT, (real)pass->factor));
     const vec low = v_set((real)pass->low), high = v_set((real)pass->high);
@@ -222,13 +223,13 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
 }
 
 #if SOFTATTN_REAL_BITS == 32
-#define TAIL_MASS(i) all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(REST_BASE)));
+#define TAIL_MASS(i)   all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(REST_BASE)));
 #define TAIL_BASE_BITS REST_BASE_BITS
-#define TAIL_HOLDS REST_HOLDS
+#define TAIL_HOLDS     REST_HOLDS
 #else
-#define TAIL_MASS(i) all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(MASS_BASE)));
+#define TAIL_MASS(i)   all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(MASS_BASE)));
 #define TAIL_BASE_BITS MASS_BASE_BITS
-#define TAIL_HOLDS 1
+#define TAIL_HOLDS     1
 #endif
 
 /* Mass of a block of columns of which none is above or a candidate, and all weights are small. */

@@ -71,39 +71,78 @@ static real row_max(const real *s, int64_t cols) {
     return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
-ALWAYS_INLINE vec row_weight(vec s, vec max) { return v_exp2(v_mul(v_sub(s, max), v_set(LOG2_E))); }
+ALWAYS_INLINE vec row_exponent(vec s, vec max) { return v_mul(v_sub(s, max), v_set(LOG2_E)); }
 
 #define STRIPE_VECTORS (STRIPES / LANES)
+/* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
+#define TURN_VECTORS (STRIPE_VECTORS < 4 ? 4 : STRIPE_VECTORS)
+
+/* Vector v of the row belongs to the stripes of vector v mod STRIPE_VECTORS. */
+ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
+    real *sum = sums + v % STRIPE_VECTORS * LANES;
+    v_store(sum, v_add(v_load(sum), p));
+}
+
+/* The rows that come next, or NULL: one to be read, one to be written. */
+struct row_ahead {
+    const real *read, *write;
+    int is_near; /* rows so short that the next ones fit the first-level cache beside these */
+};
+
+enum { NEAR_ROW_BYTES = 8192 };
+
+/* Asks for the part of the next rows that one turn of the loop at element j is about. */
+ALWAYS_INLINE void row_ask_ahead(struct row_ahead ahead, int64_t j) {
+    for (int i = 0; i < TURN_VECTORS * LANES; i += 64 / REAL_BYTES) {
+        if (ahead.read && ahead.is_near) {
+            V_PREFETCH(ahead.read + j + i);
+        } else if (ahead.read) {
+            V_PREFETCH_FAR(ahead.read + j + i);
+        }
+        if (ahead.write) {
+            V_PREFETCH_WRITE(ahead.write + j + i);
+        }
+    }
+}
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
 ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real *to, real *sums,
-                               const char *prefetch) {
+                               struct row_ahead ahead) {
     const vec max = v_set(max_value);
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(sums + i, v_zero());
     }
     int64_t j = 0;
-    for (; j + STRIPES <= cols; j += STRIPES) {
-        if (prefetch) {
-            V_PREFETCH_FAR(prefetch + j * REAL_BYTES);
-            V_PREFETCH_FAR(prefetch + j * REAL_BYTES + 64);
-        }
-        for (int v = 0; v < STRIPE_VECTORS; v++) {
-            const vec p = row_weight(v_load(s + j + v * LANES), max);
+    for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
+        row_ask_ahead(ahead, j);
+        for (int v = 0; v < TURN_VECTORS; v += 4) {
+            const real *from = s + j + v * LANES;
+            vec p_0 = row_exponent(v_load(from), max);
+            vec p_1 = row_exponent(v_load(from + LANES), max);
+            vec p_2 = row_exponent(v_load(from + 2 * LANES), max);
+            vec p_3 = row_exponent(v_load(from + 3 * LANES), max);
+            v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
             if (to) {
-                v_store(to + j + v * LANES, p);
+                real *at = to + j + v * LANES;
+                v_store(at, p_0);
+                v_store(at + LANES, p_1);
+                v_store(at + 2 * LANES, p_2);
+                v_store(at + 3 * LANES, p_3);
             }
-            v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), p));
+            add_to_stripe(sums, v, p_0);
+            add_to_stripe(sums, v + 1, p_1);
+            add_to_stripe(sums, v + 2, p_2);
+            add_to_stripe(sums, v + 3, p_3);
         }
     }
-    for (int v = 0; v < STRIPE_VECTORS && j < cols; v++, j += LANES) {
+    for (int v = 0; j < cols; v++, j += LANES) {
         const int64_t rest = cols - j < LANES ? cols - j : LANES;
-        const vec p = row_weight(v_load_part(s + j, rest, -REAL_INFINITY), max);
+        const vec p = v_exp2(row_exponent(v_load_part(s + j, rest, -REAL_INFINITY), max));
         if (to) {
             v_store_part(to + j, p, rest);
         }
-        v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), p));
+        add_to_stripe(sums, v, p);
     }
 }
 
@@ -167,28 +206,87 @@ static int row_is_plain(const struct softattn_row *row) {
     return !row->bias && !row->keep && row->scale == 1 && row->first == 0 && row->last == row->cols;
 }
 
-static void softmax_row(const struct softattn_row *row) {
+/* What the largest score of a row is subtracted as: a row without visible scores has -infinity for it. */
+ALWAYS_INLINE real row_base(real max) { return max == -REAL_INFINITY ? 0 : max; }
+
+/* A maximum of -0 and +0 is +0, whatever their order. */
+ALWAYS_INLINE real row_signless_max(const real *s, int64_t cols) { return row_max(s, cols) + 0; }
+
+static void row_fill_empty(const struct softattn_row *row, real *y) {
+    const real zero = row->output == SOFTATTN_ROW_LOG_PROBABILITIES ? -REAL_INFINITY : 0;
+    row_fill(y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
+}
+
+/*
+ * Plain rows to probabilities, many at a time. The maximum of the next row is found between the weights of this one and
+ * their scaling, so that neither waits for the end of a reduction.
+ */
+static void plain_rows(const struct softattn_row *row) {
+    const real *x = row->x;
+    real *y = row->y;
+    real max = row_signless_max(x, row->cols);
+    for (int64_t r = 0; r < row->rows; r++) {
+        const int is_last = r + 1 == row->rows;
+        const real *next = x + row->x_step;
+        real *weights = row->stream ? (real *)row->scratch : y;
+        real sums[STRIPES];
+        const struct row_ahead ahead = {is_last ? row->prefetch : next, is_last || row->stream ? 0 : y + row->y_step,
+                                        row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
+        row_weights(x, row->cols, row_base(max), weights, sums, ahead);
+        const real sum = stripe_sum(sums);
+        max = is_last ? 0 : row_signless_max(next, row->cols);
+        if (sum == 0) {
+            row_fill_empty(row, y);
+        } else {
+            row_multiply(weights, row->cols, 1 / sum, y, row->stream);
+        }
+        x = next;
+        y += row->y_step;
+    }
+    if (row->stream) {
+        V_FENCE();
+    }
+}
+
+/* One row with everything that may be asked of it. */
+static void full_row(const struct softattn_row *row) {
     const real *s = row_is_plain(row) ? row->x : row_scores(row);
     const int log_output = row->output == SOFTATTN_ROW_LOG_PROBABILITIES;
     real sums[STRIPES];
     real *y = row->y;
     /* log-probabilities need the scores again, streamed rows keep their weights in scratch */
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
-    const real max = row_max(s, row->cols) + 0; /* a maximum of -0 and +0 is +0, whatever their order */
-    const real base = max == -REAL_INFINITY ? 0 : max;
-    row_weights(s, row->cols, base, weights, sums, row->prefetch);
+    const real max = row_signless_max(s, row->cols);
+    row_weights(s, row->cols, row_base(max), weights, sums, (struct row_ahead){row->prefetch, 0, 0});
     const real sum = stripe_sum(sums);
     row_statistics(row, max, sum);
     if (!y) {
         return;
     }
     if (sum == 0) {
-        const real zero = log_output ? -REAL_INFINITY : 0;
-        row_fill(y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
+        row_fill_empty(row, y);
     } else if (log_output) {
-        row_subtract(s, row->cols, base, real_log(sum), y);
+        row_subtract(s, row->cols, row_base(max), real_log(sum), y);
     } else {
         row_multiply(weights, row->cols, 1 / sum, y, row->stream);
+    }
+    if (row->stream) {
+        V_FENCE();
+    }
+}
+
+static void softmax_row(const struct softattn_row *first) {
+    struct softattn_row row = *first;
+    if (row_is_plain(first) && first->y && !first->lse && !first->max && first->output == SOFTATTN_ROW_PROBABILITIES) {
+        plain_rows(first);
+        return;
+    }
+    for (int64_t r = 0; r < first->rows; r++) {
+        const real *next = (const real *)row.x + row.x_step;
+        row.prefetch = r + 1 < first->rows ? next : first->prefetch;
+        full_row(&row);
+        row.x = next;
+        row.y = row.y ? (real *)row.y + row.y_step : 0;
     }
 }
 
