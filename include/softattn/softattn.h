@@ -43,17 +43,17 @@ extern "C" {
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
-#define SOFTATTN_OK 0
-#define SOFTATTN_ERROR_NULL (-1)        /* a pointer that must not be NULL is NULL */
-#define SOFTATTN_ERROR_ARGUMENT (-2)    /* a value is outside its range */
-#define SOFTATTN_ERROR_SHAPE (-3)       /* ranks or sizes do not fit together */
-#define SOFTATTN_ERROR_TYPE (-4)        /* element type or device not accepted here */
-#define SOFTATTN_ERROR_STRIDE (-5)      /* an output's elements share memory, or a list is not compact */
-#define SOFTATTN_ERROR_OVERLAP (-6)     /* an output overlaps another operand in a way that is not allowed */
-#define SOFTATTN_ERROR_OVERFLOW (-7)    /* a product of sizes and strides leaves the address range */
-#define SOFTATTN_ERROR_STRUCT_SIZE (-8) /* struct_size is unknown to this version, see "Argument structs" */
-#define SOFTATTN_ERROR_MEMORY (-9)      /* the allocator returned NULL, or the workspace is too small */
-#define SOFTATTN_ERROR_THREAD (-10)     /* threads could not be started */
+#define SOFTATTN_OK                0
+#define SOFTATTN_ERROR_NULL        (-1)  /* a pointer that must not be NULL is NULL */
+#define SOFTATTN_ERROR_ARGUMENT    (-2)  /* a value is outside its range */
+#define SOFTATTN_ERROR_SHAPE       (-3)  /* ranks or sizes do not fit together */
+#define SOFTATTN_ERROR_TYPE        (-4)  /* element type or device not accepted here */
+#define SOFTATTN_ERROR_STRIDE      (-5)  /* an output's elements share memory, or a list is not compact */
+#define SOFTATTN_ERROR_OVERLAP     (-6)  /* an output overlaps another operand in a way that is not allowed */
+#define SOFTATTN_ERROR_OVERFLOW    (-7)  /* a product of sizes and strides leaves the address range */
+#define SOFTATTN_ERROR_STRUCT_SIZE (-8)  /* struct_size is unknown to this version, see "Argument structs" */
+#define SOFTATTN_ERROR_MEMORY      (-9)  /* the allocator returned NULL, or the workspace is too small */
+#define SOFTATTN_ERROR_THREAD      (-10) /* threads could not be started */
 #define SOFTATTN_ERROR_UNSUPPORTED (-11) /* a legal request that this build, CPU or engine cannot serve */
 
 /* The status's name, such as "SOFTATTN_ERROR_SHAPE"; "unknown status" for other values. Never NULL; static storage. */
@@ -131,8 +131,8 @@ SOFTATTN_API int32_t softattn_context_threads(const softattn_context *context);
  * threads then mean nothing.
  */
 SOFTATTN_API int32_t softattn_context_set_parallel_for(softattn_context *context,
-                                                       softattn_parallel_for_function parallel_for, void *user,
-                                                       int32_t threads);
+                                                       softattn_parallel_for_function parallel_for,
+                                                       void *user, int32_t threads);
 
 /* isa: a name that softattn_isa_name lists. SOFTATTN_ERROR_UNSUPPORTED where this build or CPU lacks it. */
 SOFTATTN_API int32_t softattn_context_set_isa(softattn_context *context, const char *isa);
@@ -142,17 +142,18 @@ SOFTATTN_API const char *softattn_context_isa(const softattn_context *context);
 
 /* Both functions or neither (NULL, NULL returns to malloc). Memory that the context keeps is freed with the functions
  * that allocated it. */
-SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context, softattn_allocate_function allocate,
+SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context,
+                                                    softattn_allocate_function allocate,
                                                     softattn_free_function free_memory, void *user);
 
 /* ---- Tensors ----------------------------------------------------------------------------------------------------- */
 
 #define SOFTATTN_DEVICE_CPU 1 /* kDLCPU */
 
-#define SOFTATTN_TYPE_INT 0   /* kDLInt */
-#define SOFTATTN_TYPE_UINT 1  /* kDLUInt */
+#define SOFTATTN_TYPE_INT   0 /* kDLInt */
+#define SOFTATTN_TYPE_UINT  1 /* kDLUInt */
 #define SOFTATTN_TYPE_FLOAT 2 /* kDLFloat */
-#define SOFTATTN_TYPE_BOOL 6  /* kDLBool */
+#define SOFTATTN_TYPE_BOOL  6 /* kDLBool */
 
 #define SOFTATTN_MAX_RANK 8
 
@@ -199,19 +200,19 @@ typedef struct softattn_tensor {
  */
 typedef struct softattn_softmax softattn_softmax;
 
-#define SOFTATTN_OUTPUT_PROBABILITIES 0
+#define SOFTATTN_OUTPUT_PROBABILITIES     0
 #define SOFTATTN_OUTPUT_LOG_PROBABILITIES 1
 
 /* What a row without any visible score above -infinity becomes. */
 #define SOFTATTN_EMPTY_ROW_AUTO 0 /* NaN where no mask is in use, as most frameworks; 0 where a mask is */
-#define SOFTATTN_EMPTY_ROW_NAN 1  /* NaN (log-probabilities: NaN) */
+#define SOFTATTN_EMPTY_ROW_NAN  1 /* NaN (log-probabilities: NaN) */
 #define SOFTATTN_EMPTY_ROW_ZERO 2 /* probabilities 0, log-probabilities -infinity */
 
 /* Causal alignment: query i sees key j when j <= i + offset. */
-#define SOFTATTN_CAUSAL_NONE 0
-#define SOFTATTN_CAUSAL_TOP_LEFT 1     /* offset = 0 */
+#define SOFTATTN_CAUSAL_NONE         0
+#define SOFTATTN_CAUSAL_TOP_LEFT     1 /* offset = 0 */
 #define SOFTATTN_CAUSAL_BOTTOM_RIGHT 2 /* offset = keys - queries, of each sequence */
-#define SOFTATTN_CAUSAL_OFFSET 3       /* offset given by the caller: query 0 is at that position */
+#define SOFTATTN_CAUSAL_OFFSET       3 /* offset given by the caller: query 0 is at that position */
 
 /* context may be NULL. */
 SOFTATTN_API int32_t softattn_softmax_create(const softattn_context *context, softattn_softmax **out);
@@ -237,17 +238,21 @@ SOFTATTN_API int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, i
 
 typedef struct softattn_softmax_args {
     uint64_t struct_size;
-    const softattn_tensor *x;         /* scores, f32 or f64, rank 1 … 8, any strides */
-    const softattn_tensor *y;         /* result, x's shape and type; may be x's own memory with the same strides, or
+    const softattn_tensor *x; /* scores, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *y; /* result, x's shape and type; may be x's own memory with the same strides, or
                                          NULL when only the outputs below are wanted */
-    const softattn_tensor *bias;      /* added to scale * x; x's type; each size is x's or 1 (fewer dimensions: leading
+    const softattn_tensor
+        *bias; /* added to scale * x; x's type; each size is x's or 1 (fewer dimensions: leading
                                          ones); -infinity masks; NULL: none */
-    const softattn_tensor *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
-    const softattn_tensor *lengths;   /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to
+    const softattn_tensor
+        *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor
+        *lengths; /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to
                                          x's shape without the axis; clamped to 0 … axis size; NULL: whole rows */
-    const softattn_tensor *lse;       /* out: natural-log sum of exp of each row, x's type and shape without the axis;
+    const softattn_tensor
+        *lse; /* out: natural-log sum of exp of each row, x's type and shape without the axis;
                                          -infinity for an empty row; NULL: not wanted */
-    const softattn_tensor *row_max;   /* out: largest visible score of each row after scale and bias, as lse */
+    const softattn_tensor *row_max; /* out: largest visible score of each row after scale and bias, as lse */
 } softattn_softmax_args;
 
 /*
@@ -261,10 +266,10 @@ SOFTATTN_API int32_t softattn_softmax_run(const softattn_softmax *softmax, const
  * y may equal x with y_stride == x_stride; other overlaps are an error. context may be NULL.
  * No mask, scale 1; an all -infinity row becomes NaN.
  */
-SOFTATTN_API int32_t softattn_softmax_f32(const softattn_context *context, int64_t rows, int64_t cols, const float *x,
-                                          int64_t x_stride, float *y, int64_t y_stride);
-SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64_t rows, int64_t cols, const double *x,
-                                          int64_t x_stride, double *y, int64_t y_stride);
+SOFTATTN_API int32_t softattn_softmax_f32(const softattn_context *context, int64_t rows, int64_t cols,
+                                          const float *x, int64_t x_stride, float *y, int64_t y_stride);
+SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64_t rows, int64_t cols,
+                                          const double *x, int64_t x_stride, double *y, int64_t y_stride);
 
 /* ---- Derivatives of softmax -------------------------------------------------------------------------------------- */
 
@@ -280,7 +285,8 @@ typedef struct softattn_softmax_backward_args {
     uint64_t struct_size;
     const softattn_tensor *y;  /* what run gave, f32 or f64, rank 1 … 8, any strides */
     const softattn_tensor *dy; /* gradient of the loss by y; y's shape and type */
-    const softattn_tensor *dx; /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the
+    const softattn_tensor
+        *dx; /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the
                                   same strides */
 } softattn_softmax_backward_args;
 
@@ -292,16 +298,19 @@ typedef struct softattn_softmax_jvp_args {
     uint64_t struct_size;
     const softattn_tensor *y;         /* as above */
     const softattn_tensor *x_tangent; /* direction in which x moves; y's shape and type */
-    const softattn_tensor *y_tangent; /* out: how y then moves, J * x_tangent; y's shape and type; may be x_tangent's own
+    const softattn_tensor
+        *y_tangent; /* out: how y then moves, J * x_tangent; y's shape and type; may be x_tangent's own
                                          memory with the same strides */
 } softattn_softmax_jvp_args;
 
-SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax, const softattn_softmax_jvp_args *args);
+SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax,
+                                          const softattn_softmax_jvp_args *args);
 
 typedef struct softattn_softmax_jacobian_args {
     uint64_t struct_size;
-    const softattn_tensor *y;        /* as above, rank 1 … 7, n elements along the axis */
-    const softattn_tensor *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
+    const softattn_tensor *y; /* as above, rank 1 … 7, n elements along the axis */
+    const softattn_tensor
+        *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
 } softattn_softmax_jacobian_args;
 
 SOFTATTN_API int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
@@ -311,12 +320,14 @@ SOFTATTN_API int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
  * Backward of the flat softmax functions above: dx = y * (dy - sum of y * dy) for each row of rows x cols matrices. dx may
  * equal dy with dx_stride == dy_stride; other overlaps are an error. context may be NULL.
  */
-SOFTATTN_API int32_t softattn_softmax_backward_f32(const softattn_context *context, int64_t rows, int64_t cols,
-                                                   const float *y, int64_t y_stride, const float *dy,
-                                                   int64_t dy_stride, float *dx, int64_t dx_stride);
-SOFTATTN_API int32_t softattn_softmax_backward_f64(const softattn_context *context, int64_t rows, int64_t cols,
-                                                   const double *y, int64_t y_stride, const double *dy,
-                                                   int64_t dy_stride, double *dx, int64_t dx_stride);
+SOFTATTN_API int32_t softattn_softmax_backward_f32(const softattn_context *context, int64_t rows,
+                                                   int64_t cols, const float *y, int64_t y_stride,
+                                                   const float *dy, int64_t dy_stride, float *dx,
+                                                   int64_t dx_stride);
+SOFTATTN_API int32_t softattn_softmax_backward_f64(const softattn_context *context, int64_t rows,
+                                                   int64_t cols, const double *y, int64_t y_stride,
+                                                   const double *dy, int64_t dy_stride, double *dx,
+                                                   int64_t dx_stride);
 
 /* ---- Cross-entropy ----------------------------------------------------------------------------------------------- */
 
@@ -338,10 +349,11 @@ typedef struct softattn_cross_entropy softattn_cross_entropy;
 
 #define SOFTATTN_REDUCTION_NONE 0
 #define SOFTATTN_REDUCTION_MEAN 1
-#define SOFTATTN_REDUCTION_SUM 2
+#define SOFTATTN_REDUCTION_SUM  2
 
 /* context may be NULL. */
-SOFTATTN_API int32_t softattn_cross_entropy_create(const softattn_context *context, softattn_cross_entropy **out);
+SOFTATTN_API int32_t softattn_cross_entropy_create(const softattn_context *context,
+                                                   softattn_cross_entropy **out);
 SOFTATTN_API void softattn_cross_entropy_destroy(softattn_cross_entropy *cross_entropy);
 
 /* Any number, in the range of the classes or not; default -100. Target probabilities have no ignored rows. */
@@ -361,24 +373,25 @@ SOFTATTN_API int32_t softattn_cross_entropy_set_temperature(softattn_cross_entro
                                                             double temperature);
 
 /* reduction: SOFTATTN_REDUCTION_*, default MEAN. The gradient is that of the total, with NONE of each row's own loss. */
-SOFTATTN_API int32_t softattn_cross_entropy_set_reduction(softattn_cross_entropy *cross_entropy, int32_t reduction);
+SOFTATTN_API int32_t softattn_cross_entropy_set_reduction(softattn_cross_entropy *cross_entropy,
+                                                          int32_t reduction);
 
 typedef struct softattn_cross_entropy_args {
     uint64_t struct_size;
-    const softattn_tensor *logits;               /* [..., classes], f32 or f64, rank 1 … 8, any strides */
-    const softattn_tensor *targets;              /* int32 or int64, logits' shape without the last dimension; each 0 …
+    const softattn_tensor *logits;  /* [..., classes], f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *targets; /* int32 or int64, logits' shape without the last dimension; each 0 …
                                                     classes - 1 or ignore_index, else an error that names the row and its
                                                     value; or NULL, and */
     const softattn_tensor *target_probabilities; /* logits' shape and type, taken as they are; or NULL */
     const softattn_tensor *class_weights;        /* [classes], logits' type; NULL: all 1 */
-    const softattn_tensor *losses;               /* out: of each row, whatever the reduction; logits' type and shape
+    const softattn_tensor *losses;   /* out: of each row, whatever the reduction; logits' type and shape
                                                     without the last dimension; NULL: not wanted */
-    const softattn_tensor *total;                /* out: one element (rank 0, or sizes of 1), logits' type: the sum or
+    const softattn_tensor *total;    /* out: one element (rank 0, or sizes of 1), logits' type: the sum or
                                                     mean; NULL: not wanted, as with SOFTATTN_REDUCTION_NONE */
-    const softattn_tensor *gradient;             /* out: logits' shape and type; may be logits' own memory with the same
+    const softattn_tensor *gradient; /* out: logits' shape and type; may be logits' own memory with the same
                                                     strides; NULL: not wanted */
-    const softattn_tensor *lse;                  /* out: lse of each row, ignored ones included, as losses */
-    const softattn_tensor *counted;              /* out: one element, int32 or int64: rows that are not ignored and whose
+    const softattn_tensor *lse;      /* out: lse of each row, ignored ones included, as losses */
+    const softattn_tensor *counted;  /* out: one element, int32 or int64: rows that are not ignored and whose
                                                     target's class weight is not 0; all rows with probabilities. When it
                                                     is 0, the mean and its gradient are 0 where 0 / 0 would be NaN;
                                                     NULL: not wanted */
@@ -394,12 +407,14 @@ SOFTATTN_API int32_t softattn_cross_entropy_run(const softattn_cross_entropy *cr
  * gradient may equal logits with gradient_stride == logits_stride; other overlaps are an error. One of losses and gradient
  * may be NULL. context may be NULL.
  */
-SOFTATTN_API int32_t softattn_cross_entropy_f32(const softattn_context *context, int64_t rows, int64_t classes,
-                                                const float *logits, int64_t logits_stride, const int64_t *targets,
-                                                float *losses, float *gradient, int64_t gradient_stride);
-SOFTATTN_API int32_t softattn_cross_entropy_f64(const softattn_context *context, int64_t rows, int64_t classes,
-                                                const double *logits, int64_t logits_stride, const int64_t *targets,
-                                                double *losses, double *gradient, int64_t gradient_stride);
+SOFTATTN_API int32_t softattn_cross_entropy_f32(const softattn_context *context, int64_t rows,
+                                                int64_t classes, const float *logits, int64_t logits_stride,
+                                                const int64_t *targets, float *losses, float *gradient,
+                                                int64_t gradient_stride);
+SOFTATTN_API int32_t softattn_cross_entropy_f64(const softattn_context *context, int64_t rows,
+                                                int64_t classes, const double *logits, int64_t logits_stride,
+                                                const int64_t *targets, double *losses, double *gradient,
+                                                int64_t gradient_stride);
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 
@@ -439,15 +454,18 @@ SOFTATTN_API int32_t softattn_sampler_set_min_p(softattn_sampler *sampler, doubl
 
 typedef struct softattn_sampler_args {
     uint64_t struct_size;
-    const softattn_tensor *logits;        /* [..., vocabulary], f32 or f64, rank 1 … 8, any strides; at a temperature above
+    const softattn_tensor
+        *logits; /* [..., vocabulary], f32 or f64, rank 1 … 8, any strides; at a temperature above
                                              0 at most 2^26 tokens */
-    const softattn_tensor *uniform;       /* one number in [0, 1) per row, logits' type and shape without the last
+    const softattn_tensor *uniform; /* one number in [0, 1) per row, logits' type and shape without the last
                                              dimension; another value is an error that names the row; NULL where no tokens
                                              are wanted or the temperature is 0 */
-    const softattn_tensor *tokens;        /* out: int32 or int64, as uniform; NULL: not wanted */
-    const softattn_tensor *probabilities; /* out: of the kept tokens, 0 for the others; logits' shape and type; may be
+    const softattn_tensor *tokens;  /* out: int32 or int64, as uniform; NULL: not wanted */
+    const softattn_tensor
+        *probabilities; /* out: of the kept tokens, 0 for the others; logits' shape and type; may be
                                              logits' own memory with the same strides; NULL: not wanted */
-    const softattn_tensor *keep_mask;     /* out: bool or uint8, 1 for kept tokens, else 0; logits' shape; NULL: not
+    const softattn_tensor
+        *keep_mask; /* out: bool or uint8, 1 for kept tokens, else 0; logits' shape; NULL: not
                                              wanted */
 } softattn_sampler_args;
 
@@ -458,10 +476,10 @@ SOFTATTN_API int32_t softattn_sampler_run(const softattn_sampler *sampler, const
  * Index of the largest element of each row of a row-major matrix, the lowest one where several are equal; -1 for a row
  * that has a NaN, or nothing above -infinity. tokens: [rows]. context may be NULL.
  */
-SOFTATTN_API int32_t softattn_argmax_f32(const softattn_context *context, int64_t rows, int64_t cols, const float *x,
-                                         int64_t x_stride, int64_t *tokens);
-SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_t rows, int64_t cols, const double *x,
-                                         int64_t x_stride, int64_t *tokens);
+SOFTATTN_API int32_t softattn_argmax_f32(const softattn_context *context, int64_t rows, int64_t cols,
+                                         const float *x, int64_t x_stride, int64_t *tokens);
+SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_t rows, int64_t cols,
+                                         const double *x, int64_t x_stride, int64_t *tokens);
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
@@ -480,9 +498,9 @@ SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_
  */
 typedef struct softattn_attention softattn_attention;
 
-#define SOFTATTN_ENGINE_AUTO 0  /* the faster one for the problem */
+#define SOFTATTN_ENGINE_AUTO  0 /* the faster one for the problem */
 #define SOFTATTN_ENGINE_FUSED 1 /* tiled, memory O(seq); its results obey the arithmetic contract */
-#define SOFTATTN_ENGINE_BLAS 2  /* score rows by matrix product; the one that can return the weights */
+#define SOFTATTN_ENGINE_BLAS  2 /* score rows by matrix product; the one that can return the weights */
 
 /* context may be NULL. */
 SOFTATTN_API int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out);
@@ -494,16 +512,19 @@ SOFTATTN_API int32_t softattn_attention_set_scale(softattn_attention *attention,
 SOFTATTN_API int32_t softattn_attention_use_default_scale(softattn_attention *attention);
 
 /* mode: SOFTATTN_CAUSAL_*; offset (-2^53 … 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. */
-SOFTATTN_API int32_t softattn_attention_set_causal(softattn_attention *attention, int32_t mode, int64_t offset);
+SOFTATTN_API int32_t softattn_attention_set_causal(softattn_attention *attention, int32_t mode,
+                                                   int64_t offset);
 
 /*
  * How positions of queries and keys correspond, for the window and ALiBi where the causal mode is NONE; with a causal
  * mode, that mode decides. mode: SOFTATTN_CAUSAL_*, of which NONE and TOP_LEFT mean offset 0. Default NONE.
  */
-SOFTATTN_API int32_t softattn_attention_set_alignment(softattn_attention *attention, int32_t mode, int64_t offset);
+SOFTATTN_API int32_t softattn_attention_set_alignment(softattn_attention *attention, int32_t mode,
+                                                      int64_t offset);
 
 /* Query i sees keys i + offset - left … i + offset + right, both ends included; -1 leaves a side open. Default -1, -1. */
-SOFTATTN_API int32_t softattn_attention_set_window(softattn_attention *attention, int64_t left, int64_t right);
+SOFTATTN_API int32_t softattn_attention_set_window(softattn_attention *attention, int64_t left,
+                                                   int64_t right);
 
 /* Scores become cap * tanh(score / cap). cap: positive and finite, or 0 for none (the default). */
 SOFTATTN_API int32_t softattn_attention_set_softcap(softattn_attention *attention, double cap);
@@ -520,7 +541,8 @@ SOFTATTN_API int32_t softattn_attention_set_softcap(softattn_attention *attentio
 SOFTATTN_API int32_t softattn_attention_set_dropout(softattn_attention *attention, double probability);
 
 /* Size of the blocks that block_mask speaks of, in queries and keys; each at least 1. Default 64, 64. */
-SOFTATTN_API int32_t softattn_attention_set_block_size(softattn_attention *attention, int64_t block_q, int64_t block_k);
+SOFTATTN_API int32_t softattn_attention_set_block_size(softattn_attention *attention, int64_t block_q,
+                                                       int64_t block_k);
 
 /* engine: SOFTATTN_ENGINE_*; default AUTO. */
 SOFTATTN_API int32_t softattn_attention_set_engine(softattn_attention *attention, int32_t engine);
@@ -532,23 +554,29 @@ SOFTATTN_API int32_t softattn_attention_set_engine(softattn_attention *attention
  */
 typedef struct softattn_attention_args {
     uint64_t struct_size;
-    const softattn_tensor *q;         /* [batch, heads_q, seq_q, dim_qk] */
-    const softattn_tensor *k;         /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
+    const softattn_tensor *q;   /* [batch, heads_q, seq_q, dim_qk] */
+    const softattn_tensor *k;   /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
                                          head h reads key/value head h / (heads_q / heads_kv) */
-    const softattn_tensor *v;         /* [batch, heads_kv, seq_kv, dim_v] */
-    const softattn_tensor *out;       /* [batch, heads_q, seq_q, dim_v]; overlaps no input */
-    const softattn_tensor *bias;      /* added to the scores; sizes are those of [batch, heads_q, seq_q, seq_kv] or 1;
+    const softattn_tensor *v;   /* [batch, heads_kv, seq_kv, dim_v] */
+    const softattn_tensor *out; /* [batch, heads_q, seq_q, dim_v]; overlaps no input */
+    const softattn_tensor
+        *bias; /* added to the scores; sizes are those of [batch, heads_q, seq_q, seq_kv] or 1;
                                          fewer dimensions: leading ones; -infinity masks; NULL: none */
-    const softattn_tensor *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
-    const softattn_tensor *lse;       /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an
+    const softattn_tensor
+        *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor
+        *lse; /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an
                                          empty row; NULL: not wanted */
-    const softattn_tensor *weights;   /* out: [batch, heads_q, seq_q, seq_kv], the probabilities; NULL: not wanted.
+    const softattn_tensor
+        *weights;    /* out: [batch, heads_q, seq_q, seq_kv], the probabilities; NULL: not wanted.
                                          Served by the BLAS engine */
-    void *workspace;                  /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
+    void *workspace; /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
                                          from the context. See softattn_attention_plan */
     uint64_t workspace_bytes;
-    const softattn_tensor *alibi_slopes; /* [heads_q] or [batch, heads_q] (or sizes 1), q's type; NULL: none */
-    const softattn_tensor *sink;      /* [heads_q], q's type: a logit that joins each row's maximum and sum and has no
+    const softattn_tensor
+        *alibi_slopes; /* [heads_q] or [batch, heads_q] (or sizes 1), q's type; NULL: none */
+    const softattn_tensor
+        *sink; /* [heads_q], q's type: a logit that joins each row's maximum and sum and has no
                                          value; the lse includes it; NULL: none */
 
     /* Sequences of unequal length in padded tensors: int32 [batch], compact; NULL: whole axes. */
@@ -578,7 +606,8 @@ typedef struct softattn_attention_args {
 } softattn_attention_args;
 
 /* Runs on the tensors in args. A row whose keys are all masked gives output 0 and lse -infinity. */
-SOFTATTN_API int32_t softattn_attention_run(const softattn_attention *attention, const softattn_attention_args *args);
+SOFTATTN_API int32_t softattn_attention_run(const softattn_attention *attention,
+                                            const softattn_attention_args *args);
 
 /* How a problem would run; all fields but struct_size are outputs. */
 typedef struct softattn_attention_plan {
@@ -595,7 +624,8 @@ typedef struct softattn_attention_plan {
 
 /* Fills plan for the shapes in args (data pointers are not read). */
 SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *attention,
-                                                 const softattn_attention_args *args, softattn_attention_plan *plan);
+                                                 const softattn_attention_args *args,
+                                                 softattn_attention_plan *plan);
 
 /*
  * Joins attention over parts of the keys, computed separately (here or elsewhere), into attention over all of them:
@@ -605,8 +635,9 @@ SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *atten
  * sink would each count it: give the sink to one part only. context may be NULL.
  */
 SOFTATTN_API int32_t softattn_attention_merge(const softattn_context *context, int64_t parts,
-                                              const softattn_tensor *const *outs, const softattn_tensor *const *lses,
-                                              const softattn_tensor *out, const softattn_tensor *lse);
+                                              const softattn_tensor *const *outs,
+                                              const softattn_tensor *const *lses, const softattn_tensor *out,
+                                              const softattn_tensor *lse);
 
 /*
  * Attention on contiguous arrays: q [batch][heads_q][seq_q][dim_qk], k [batch][heads_kv][seq_kv][dim_qk],
@@ -615,8 +646,8 @@ SOFTATTN_API int32_t softattn_attention_merge(const softattn_context *context, i
  */
 SOFTATTN_API int32_t softattn_attention_f32(const softattn_context *context, int64_t batch, int64_t heads_q,
                                             int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
-                                            int64_t dim_v, const float *q, const float *k, const float *v, float *out,
-                                            int32_t causal);
+                                            int64_t dim_v, const float *q, const float *k, const float *v,
+                                            float *out, int32_t causal);
 SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int64_t batch, int64_t heads_q,
                                             int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
                                             int64_t dim_v, const double *q, const double *k, const double *v,

@@ -18,7 +18,12 @@ struct softattn_view {
     int64_t batch, head, row, col;
 };
 
-enum softattn_causal { SOFTATTN_ALIGN_NONE, SOFTATTN_ALIGN_TOP_LEFT, SOFTATTN_ALIGN_BOTTOM_RIGHT, SOFTATTN_ALIGN_OFFSET };
+enum softattn_causal {
+    SOFTATTN_ALIGN_NONE,
+    SOFTATTN_ALIGN_TOP_LEFT,
+    SOFTATTN_ALIGN_BOTTOM_RIGHT,
+    SOFTATTN_ALIGN_OFFSET
+};
 
 struct softattn_attention_problem {
     const struct softattn_kernels *kernels;
@@ -30,17 +35,17 @@ struct softattn_attention_problem {
     struct softattn_view weights;      /* row: query, col: key */
 
     /* Masks. causal, window and alibi are measured on position = query + offset. */
-    enum softattn_causal causal;        /* NONE: keys after the position are visible, too */
-    enum softattn_causal align;         /* where causal is NONE: how window and alibi are aligned; NONE: top-left */
-    int64_t causal_offset;              /* with SOFTATTN_ALIGN_OFFSET */
-    int64_t window_left, window_right;  /* inclusive; -1: unbounded */
-    double softcap;                     /* 0: none */
-    struct softattn_view alibi;         /* batch, head: slopes */
-    struct softattn_view sink;          /* head: logits */
+    enum softattn_causal causal; /* NONE: keys after the position are visible, too */
+    enum softattn_causal align;  /* where causal is NONE: how window and alibi are aligned; NONE: top-left */
+    int64_t causal_offset;       /* with SOFTATTN_ALIGN_OFFSET */
+    int64_t window_left, window_right; /* inclusive; -1: unbounded */
+    double softcap;                    /* 0: none */
+    struct softattn_view alibi;        /* batch, head: slopes */
+    struct softattn_view sink;         /* head: logits */
 
     /* Sequences. Lengths count from key or query 0 of the sequence; NULL: whole sequences. */
     const int32_t *key_lengths, *query_lengths, *key_starts; /* [batch] */
-    const int32_t *query_offsets, *key_offsets;              /* packed: [batch + 1] positions in the seq axes */
+    const int32_t *query_offsets, *key_offsets; /* packed: [batch + 1] positions in the seq axes */
 
     /* Block mask: block_map row r, column c says whether queries [r * block_q, …) may see keys [c * block_k, …). */
     struct softattn_view block_map; /* bytes */
@@ -53,9 +58,9 @@ struct softattn_attention_problem {
 
 struct softattn_attention_shape {
     int64_t query_tile, key_tile, key_chunk;
-    int64_t tasks;           /* independent pieces of work */
-    uint64_t scratch_bytes;  /* for the whole run, all threads */
-    const char *kernel;      /* name of the layout that does the products */
+    int64_t tasks;          /* independent pieces of work */
+    uint64_t scratch_bytes; /* for the whole run, all threads */
+    const char *kernel;     /* name of the layout that does the products */
 };
 
 void softattn_fused_plan(const struct softattn_attention_problem *problem, int32_t threads,
@@ -64,10 +69,10 @@ void softattn_blas_plan(const struct softattn_attention_problem *problem, int32_
                         struct softattn_attention_shape *shape);
 
 /* scratch holds what plan asked for with the same problem and runtime->threads, aligned to 64 bytes. */
-void softattn_fused_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
-                            void *scratch);
-void softattn_blas_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
-                           void *scratch);
+void softattn_fused_execute(const struct softattn_attention_problem *problem,
+                            const struct softattn_runtime *runtime, void *scratch);
+void softattn_blas_execute(const struct softattn_attention_problem *problem,
+                           const struct softattn_runtime *runtime, void *scratch);
 
 /* Whether the fused engine serves the problem (all but returning the weights), and whether it is the faster one. */
 bool softattn_fused_serves(const struct softattn_attention_problem *problem);

@@ -30,13 +30,13 @@ struct run {
 
 /* One worker's scratch: reals, but for keep. */
 struct scratch {
-    char *q, *k;      /* copies with unit column stride, where the operand has another */
-    char *v;          /* the same; also where it holds infinities or NaN */
-    char *scores;     /* [QUERY_TILE][seq_kv] */
-    char *row;        /* one row of scores */
-    char *turned;     /* [dim_qk][PRODUCT_KEYS] keys as columns, for the library's own product */
-    char *out;        /* [QUERY_TILE][dim_v] */
-    uint8_t *keep;    /* one row */
+    char *q, *k;   /* copies with unit column stride, where the operand has another */
+    char *v;       /* the same; also where it holds infinities or NaN */
+    char *scores;  /* [QUERY_TILE][seq_kv] */
+    char *row;     /* one row of scores */
+    char *turned;  /* [dim_qk][PRODUCT_KEYS] keys as columns, for the library's own product */
+    char *out;     /* [QUERY_TILE][dim_v] */
+    uint8_t *keep; /* one row */
 };
 
 /* A tile of queries of one head. */
@@ -65,9 +65,12 @@ static char *cut(char *memory, uint64_t *used, int64_t count, int64_t bytes) {
 }
 
 /* Whether rows of `cols` elements can be multiplied where they are. */
-static bool in_place(const struct softattn_view *view, int64_t cols) { return view->col == 1 && view->row >= cols; }
+static bool in_place(const struct softattn_view *view, int64_t cols) {
+    return view->col == 1 && view->row >= cols;
+}
 
-static uint64_t cut_scratch(const struct softattn_attention_problem *problem, char *memory, struct scratch *scratch) {
+static uint64_t cut_scratch(const struct softattn_attention_problem *problem, char *memory,
+                            struct scratch *scratch) {
     const int64_t bytes = problem->kernels->real_bytes;
     const int64_t dim_qk = problem->dim_qk, dim_v = problem->dim_v, keys = problem->seq_kv;
     uint64_t used = 0;
@@ -84,29 +87,32 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, ch
 
 /* ---- Operands ---- */
 
-static char *address(const struct softattn_view *view, int64_t batch, int64_t head, int64_t row, int64_t bytes) {
+static char *address(const struct softattn_view *view, int64_t batch, int64_t head, int64_t row,
+                     int64_t bytes) {
     return view->data + (batch * view->batch + head * view->head + row * view->row) * bytes;
 }
 
-static struct matrix matrix_of(const struct softattn_view *view, const char *first, int64_t rows, int64_t cols,
-                               int64_t bytes, char *copy) {
+static struct matrix matrix_of(const struct softattn_view *view, const char *first, int64_t rows,
+                               int64_t cols, int64_t bytes, char *copy) {
     if (in_place(view, cols)) {
         return (struct matrix){first, view->row};
     }
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++) {
-            memcpy(copy + (r * cols + c) * bytes, first + (r * view->row + c * view->col) * bytes, (size_t)bytes);
+            memcpy(copy + (r * cols + c) * bytes, first + (r * view->row + c * view->col) * bytes,
+                   (size_t)bytes);
         }
     }
     return (struct matrix){copy, cols};
 }
 
 /* The keys or values that any query of the tile may see. */
-static struct matrix visible_rows(const struct tile *tile, const struct softattn_view *view, int64_t dim, char *copy) {
+static struct matrix visible_rows(const struct tile *tile, const struct softattn_view *view, int64_t dim,
+                                  char *copy) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t head_kv = tile->head / (problem->heads_q / problem->heads_kv);
-    const char *first = address(view, tile->sequence.batch, head_kv, tile->sequence.key_base + tile->first_key,
-                                tile->run->real_bytes);
+    const char *first = address(view, tile->sequence.batch, head_kv,
+                                tile->sequence.key_base + tile->first_key, tile->run->real_bytes);
     return matrix_of(view, first, tile->last_key - tile->first_key, dim, tile->run->real_bytes, copy);
 }
 
@@ -114,7 +120,8 @@ static struct matrix queries_of(const struct tile *tile) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const char *first = address(&problem->q, tile->sequence.batch, tile->head,
                                 tile->sequence.query_base + tile->first_query, tile->run->real_bytes);
-    return matrix_of(&problem->q, first, tile->queries, problem->dim_qk, tile->run->real_bytes, tile->scratch.q);
+    return matrix_of(&problem->q, first, tile->queries, problem->dim_qk, tile->run->real_bytes,
+                     tile->scratch.q);
 }
 
 /* ---- Products ---- */
@@ -123,10 +130,12 @@ static void gemm(const struct run *run, bool transpose_b, int64_t m, int64_t n, 
                  struct matrix b, double beta, char *c, int64_t c_stride) {
     if (run->real_bytes == 4) {
         softattn_blas_gemm_f32(transpose_b, m, n, k, 1.0f, (const float *)(const void *)a.data, a.stride,
-                               (const float *)(const void *)b.data, b.stride, (float)beta, (float *)(void *)c, c_stride);
+                               (const float *)(const void *)b.data, b.stride, (float)beta, (float *)(void *)c,
+                               c_stride);
     } else {
         softattn_blas_gemm_f64(transpose_b, m, n, k, 1.0, (const double *)(const void *)a.data, a.stride,
-                               (const double *)(const void *)b.data, b.stride, beta, (double *)(void *)c, c_stride);
+                               (const double *)(const void *)b.data, b.stride, beta, (double *)(void *)c,
+                               c_stride);
     }
 }
 
@@ -175,7 +184,8 @@ static void multiply_values(const struct tile *tile, struct matrix v) {
     for (int64_t j = 0; j < keys; j += step) {
         const struct matrix a = {weights.data + j * run->real_bytes, stride};
         const struct matrix b = {v.data + j * v.stride * run->real_bytes, v.stride};
-        gemm(run, false, tile->queries, dim, min_i64(step, keys - j), a, b, j == 0 ? 0 : 1, tile->scratch.out, dim);
+        gemm(run, false, tile->queries, dim, min_i64(step, keys - j), a, b, j == 0 ? 0 : 1, tile->scratch.out,
+             dim);
     }
 }
 
@@ -189,10 +199,12 @@ static bool map_keeps(const struct tile *tile, int64_t query, int64_t key) {
 }
 
 /* Where the masks and the bias of a query start for the tile's first key. */
-static const char *mask_row(const struct tile *tile, const struct softattn_view *view, int64_t query, int64_t bytes) {
-    return view->data == NULL ? NULL
-                              : address(view, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes) +
-                                    (tile->sequence.key_base + tile->first_key) * view->col * bytes;
+static const char *mask_row(const struct tile *tile, const struct softattn_view *view, int64_t query,
+                            int64_t bytes) {
+    return view->data == NULL
+               ? NULL
+               : address(view, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes) +
+                     (tile->sequence.key_base + tile->first_key) * view->col * bytes;
 }
 
 static bool visible(const struct tile *tile, int64_t query, int64_t key, struct softattn_interval interval) {
@@ -211,8 +223,9 @@ static void shape_scores(const struct tile *tile, int64_t query, char *scores) {
     const int64_t bytes = tile->run->real_bytes;
     double slope = 0;
     if (problem->alibi.data != NULL) {
-        slope = softattn_get_real(problem->alibi.data,
-                                  tile->sequence_index * problem->alibi.batch + tile->head * problem->alibi.head, bytes);
+        slope = softattn_get_real(
+            problem->alibi.data,
+            tile->sequence_index * problem->alibi.batch + tile->head * problem->alibi.head, bytes);
     }
     for (int64_t key = tile->first_key; key < tile->last_key; key++) {
         double s = problem->scale * softattn_get_real(scores, key - tile->first_key, bytes);
@@ -262,26 +275,30 @@ static void finish_row(const struct tile *tile, int64_t query, char *weights, do
     const double full_lse = lse != lse || is_padding ? lse : add_logs(lse, sink);
     const double factor = sink == -(double)INFINITY || lse == -(double)INFINITY ? 1 : exp(lse - full_lse);
     const double kept = problem->dropout < 1 ? factor / (1 - problem->dropout) : 0;
-    for (int64_t key = tile->first_key; key < tile->last_key && (factor != 1 || problem->dropout > 0); key++) {
+    for (int64_t key = tile->first_key; key < tile->last_key && (factor != 1 || problem->dropout > 0);
+         key++) {
         uint8_t keep = 1;
         if (problem->dropout > 0) {
-            softattn_dropout_keep(&run->dropout, tile->sequence_index * problem->heads_q + tile->head, query, key, 1,
-                                  &keep);
+            softattn_dropout_keep(&run->dropout, tile->sequence_index * problem->heads_q + tile->head, query,
+                                  key, 1, &keep);
         }
         const int64_t j = key - tile->first_key;
         softattn_put_real(weights, j, keep ? softattn_get_real(weights, j, bytes) * kept : 0, bytes);
     }
     if (problem->lse.data != NULL) {
-        softattn_put_real(address(&problem->lse, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes),
+        softattn_put_real(address(&problem->lse, tile->sequence.batch, tile->head,
+                                  tile->sequence.query_base + query, bytes),
                           0, full_lse, bytes);
     }
     if (problem->weights.data != NULL) {
-        char *row = address(&problem->weights, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes);
+        char *row = address(&problem->weights, tile->sequence.batch, tile->head,
+                            tile->sequence.query_base + query, bytes);
         for (int64_t key = 0; key < problem->seq_kv; key++) {
             const bool inside = key >= tile->sequence.key_base + tile->first_key &&
                                 key < tile->sequence.key_base + tile->last_key;
             const int64_t j = key - tile->sequence.key_base - tile->first_key;
-            softattn_put_real(row, key * problem->weights.col, inside ? softattn_get_real(weights, j, bytes) : 0, bytes);
+            softattn_put_real(row, key * problem->weights.col,
+                              inside ? softattn_get_real(weights, j, bytes) : 0, bytes);
         }
     }
 }
@@ -341,11 +358,12 @@ static void add_value(const struct tile *tile, int64_t key, int64_t d, double va
     const int64_t bytes = tile->run->real_bytes;
     for (int64_t i = 0; i < tile->queries; i++) {
         const int64_t query = tile->first_query + i, at = i * problem->dim_v + d;
-        if (!tile->empty[i] && visible(tile, query, key, softattn_visible_keys(problem, &tile->sequence, query))) {
+        if (!tile->empty[i] &&
+            visible(tile, query, key, softattn_visible_keys(problem, &tile->sequence, query))) {
             const double weight =
                 softattn_get_real(tile->scratch.scores, i * problem->seq_kv + key - tile->first_key, bytes);
-            softattn_put_real(tile->scratch.out, at, softattn_get_real(tile->scratch.out, at, bytes) + weight * value,
-                              bytes);
+            softattn_put_real(tile->scratch.out, at,
+                              softattn_get_real(tile->scratch.out, at, bytes) + weight * value, bytes);
         }
     }
 }
@@ -452,11 +470,12 @@ void softattn_blas_plan(const struct softattn_attention_problem *problem, int32_
     shape->tasks = problem->batch * problem->heads_q * query_blocks(problem);
     shape->scratch_bytes =
         (uint64_t)max_i64(1, min_i64(threads, shape->tasks)) * cut_scratch(problem, NULL, &unused);
-    shape->kernel = softattn_blas_available() ? "matrix products by openblas" : "matrix products by own kernel";
+    shape->kernel =
+        softattn_blas_available() ? "matrix products by openblas" : "matrix products by own kernel";
 }
 
-void softattn_blas_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
-                           void *scratch) {
+void softattn_blas_execute(const struct softattn_attention_problem *problem,
+                           const struct softattn_runtime *runtime, void *scratch) {
     struct scratch unused;
     struct run run = {.problem = problem, .scratch = scratch};
     run.real_bytes = problem->kernels->real_bytes;

@@ -4,8 +4,8 @@
 /* Multipliers and key increments (Weyl constants) of Philox4x32, from the paper named in dropout.h. */
 #define MULTIPLIER_0 0xD2511F53u
 #define MULTIPLIER_1 0xCD9E8D57u
-#define WEYL_0 0x9E3779B9u
-#define WEYL_1 0xBB67AE85u
+#define WEYL_0       0x9E3779B9u
+#define WEYL_1       0xBB67AE85u
 
 static void philox(uint32_t counter[4], uint32_t key_0, uint32_t key_1) {
     for (int round = 0; round < 10; round++) {
@@ -26,8 +26,8 @@ struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed,
     return (struct softattn_dropout){seed, offset, (uint64_t)(probability * 4294967296.0)};
 }
 
-void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query, int64_t first_key,
-                           int64_t keys, uint8_t *keep) {
+void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query,
+                           int64_t first_key, int64_t keys, uint8_t *keep) {
     uint32_t words[4] = {0, 0, 0, 0};
     for (int64_t i = 0; i < keys; i++) {
         const int64_t key = first_key + i;

@@ -21,7 +21,7 @@ struct softattn_dropout {
 struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed, uint64_t offset);
 
 /* keep[i] = 1 or 0 for keys first_key + i, i < keys. head_index: batch * heads_q + head. */
-void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query, int64_t first_key,
-                           int64_t keys, uint8_t *keep);
+void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query,
+                           int64_t first_key, int64_t keys, uint8_t *keep);
 
 #endif

@@ -17,8 +17,8 @@ struct cut {
     int64_t lanes, register_block; /* queries per vector; per register block */
     int64_t block_rows;            /* most rows of a block */
     bool in_rows;
-    bool split;                    /* tasks are chunks of blocks */
-    int64_t chunks;                /* most chunks of a sequence */
+    bool split;     /* tasks are chunks of blocks */
+    int64_t chunks; /* most chunks of a sequence */
     int64_t tasks;
 };
 
@@ -41,7 +41,9 @@ static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-static int64_t group_of(const struct softattn_attention_problem *problem) { return problem->heads_q / problem->heads_kv; }
+static int64_t group_of(const struct softattn_attention_problem *problem) {
+    return problem->heads_q / problem->heads_kv;
+}
 
 /* Blocks of a sequence with `rows` rows: as even as whole vectors allow. */
 static int64_t blocks_of(const struct cut *cut, int64_t rows) { return ceil_div(rows, cut->block_rows); }
@@ -65,7 +67,8 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     cut.chunks = max_i64(1, ceil_div(problem->seq_kv, SOFTATTN_KEY_CHUNK));
     const int64_t heads = problem->batch * problem->heads_kv;
     int64_t sub_blocks = register_blocks_per_task(problem);
-    while (sub_blocks > 1 && heads * ceil_div(rows, cut.register_block * sub_blocks) < TASKS_PER_THREAD * threads &&
+    while (sub_blocks > 1 &&
+           heads * ceil_div(rows, cut.register_block * sub_blocks) < TASKS_PER_THREAD * threads &&
            threads > 1) {
         sub_blocks /= 2;
     }
@@ -83,10 +86,13 @@ static int64_t padded_rows(const struct softattn_attention_problem *problem, con
 }
 
 static int64_t blocks_in_all(const struct softattn_attention_problem *problem, const struct cut *cut) {
-    return problem->batch * problem->heads_kv * max_i64(blocks_of(cut, group_of(problem) * problem->seq_q), 1);
+    return problem->batch * problem->heads_kv *
+           max_i64(blocks_of(cut, group_of(problem) * problem->seq_q), 1);
 }
 
-bool softattn_fused_serves(const struct softattn_attention_problem *problem) { return problem->weights.data == NULL; }
+bool softattn_fused_serves(const struct softattn_attention_problem *problem) {
+    return problem->weights.data == NULL;
+}
 
 static uint64_t split_bytes(const struct softattn_attention_problem *problem, const struct cut *cut) {
     const int64_t blocks = blocks_in_all(problem, cut);
@@ -105,8 +111,8 @@ void softattn_fused_plan(const struct softattn_attention_problem *problem, int32
     shape->key_tile = SOFTATTN_KEY_TILE;
     shape->key_chunk = SOFTATTN_KEY_CHUNK;
     shape->tasks = cut.tasks;
-    shape->scratch_bytes =
-        (uint64_t)workers * softattn_fused_scratch_bytes(problem, rows, cut.in_rows) + split_bytes(problem, &cut);
+    shape->scratch_bytes = (uint64_t)workers * softattn_fused_scratch_bytes(problem, rows, cut.in_rows) +
+                           split_bytes(problem, &cut);
     shape->kernel = cut.in_rows ? "decode: keys in lanes" : "prefill: queries in lanes";
 }
 
@@ -138,8 +144,8 @@ static void cut_sub_blocks(struct softattn_fused_block *block, const struct cut 
 }
 
 /* False when the sequence has no such block. Blocks split the vectors of rows evenly. */
-static bool set_up_block(const struct run *run, const struct task *task, struct softattn_fused_scratch *scratch,
-                         struct softattn_fused_block *block) {
+static bool set_up_block(const struct run *run, const struct task *task,
+                         struct softattn_fused_scratch *scratch, struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = run->problem;
     *block = (struct softattn_fused_block){.problem = problem, .scratch = scratch, .dropout = run->dropout};
     block->sequence = softattn_sequence_at(problem, task->sequence);
@@ -172,8 +178,8 @@ static void chunk_range(const struct softattn_fused_block *block, int64_t *first
  * will want next. A worker would otherwise wait for its queries and for the lines of its output, 3 % of the time at 1024
  * keys.
  */
-static void prefetch_rows(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t row,
-                          int64_t rows, int64_t dim, bool write) {
+static void prefetch_rows(const struct softattn_fused_block *block, const struct softattn_view *view,
+                          int64_t row, int64_t rows, int64_t dim, bool write) {
     const int64_t all_rows = block->group * block->sequence.queries;
     for (int64_t r = row; r < row + rows && r < all_rows; r++) {
         const char *address = softattn_query_address(block, view, softattn_row_head(block, r),
@@ -188,7 +194,8 @@ static void prefetch_rows(const struct softattn_fused_block *block, const struct
 
 static void prefetch_for_block(const struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
-    const int64_t before = block->first_row - block->rows; /* blocks of a head run from the last to the first */
+    const int64_t before =
+        block->first_row - block->rows; /* blocks of a head run from the last to the first */
     prefetch_rows(block, &problem->out, block->first_row, block->rows, problem->dim_v, true);
     prefetch_rows(block, &problem->q, before < 0 ? 0 : before, block->rows, problem->dim_qk, false);
 }
@@ -278,8 +285,8 @@ static void worker(void *context, int64_t index) {
     }
 }
 
-void softattn_fused_execute(const struct softattn_attention_problem *problem, const struct softattn_runtime *runtime,
-                            void *scratch) {
+void softattn_fused_execute(const struct softattn_attention_problem *problem,
+                            const struct softattn_runtime *runtime, void *scratch) {
     struct run run = {.problem = problem, .cut = cut_problem(problem, runtime->threads)};
     const int64_t workers = max_i64(1, min_i64(runtime->threads, run.cut.tasks));
     const int64_t rows = padded_rows(problem, &run.cut);

@@ -43,13 +43,15 @@ struct softattn_partial softattn_partial_cut(const struct softattn_attention_pro
     return cut_partial(problem, rows, &cutter);
 }
 
-static uint64_t cut_scratch(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows, char *memory,
-                            struct softattn_fused_scratch *scratch) {
+static uint64_t cut_scratch(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
+                            char *memory, struct softattn_fused_scratch *scratch) {
     const int64_t bytes = problem->kernels->real_bytes;
     const int64_t tile = SOFTATTN_KEY_TILE;
     const int64_t register_block = (int64_t)problem->kernels->lanes() * problem->kernels->query_vectors;
-    const int64_t wide = in_rows || rows < register_block ? rows : register_block; /* rows that share one tile's arrays */
-    const bool addend = problem->bias.data != NULL || problem->keep.data != NULL || problem->block_map.data != NULL;
+    const int64_t wide =
+        in_rows || rows < register_block ? rows : register_block; /* rows that share one tile's arrays */
+    const bool addend =
+        problem->bias.data != NULL || problem->keep.data != NULL || problem->block_map.data != NULL;
     struct cutter cutter = {memory, 0};
     scratch->q = cut(&cutter, rows * problem->dim_qk, bytes);
     scratch->scores = cut(&cutter, wide * tile, bytes);
@@ -72,7 +74,8 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, in
     return cutter.used;
 }
 
-uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows) {
+uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows,
+                                      bool in_rows) {
     struct softattn_fused_scratch scratch;
     return cut_scratch(problem, rows, in_rows, NULL, &scratch);
 }
@@ -90,11 +93,13 @@ static struct softattn_hull fill_visible(struct softattn_fused_block *block, int
     struct softattn_interval *visible = block->scratch->visible + first;
     struct softattn_hull hull = {INT64_MAX, 0, 0, INT64_MAX};
     /* without these masks every row of a sequence sees the same keys */
-    const bool alike = problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0;
+    const bool alike =
+        problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0;
     for (int64_t r = 0; r < count; r++) {
-        visible[r] = alike && r > 0 ? visible[0]
-                                    : softattn_visible_keys(problem, &block->sequence,
-                                                            softattn_row_query(block, block->first_row + first + r));
+        visible[r] = alike && r > 0
+                         ? visible[0]
+                         : softattn_visible_keys(problem, &block->sequence,
+                                                 softattn_row_query(block, block->first_row + first + r));
         if (visible[r].low < visible[r].high) {
             hull.low = visible[r].low < hull.low ? visible[r].low : hull.low;
             hull.high = visible[r].high > hull.high ? visible[r].high : hull.high;
@@ -110,7 +115,8 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
     block->last_key = 0;
     for (int64_t sub = 0; sub < (block->in_rows ? 1 : block->sub_blocks); sub++) {
         const int64_t first = block->in_rows ? 0 : block->sub_row[sub];
-        const int64_t end = block->in_rows || block->sub_row[sub + 1] > block->rows ? block->rows : block->sub_row[sub + 1];
+        const int64_t end =
+            block->in_rows || block->sub_row[sub + 1] > block->rows ? block->rows : block->sub_row[sub + 1];
         const struct softattn_hull hull = fill_visible(block, first, end - first);
         block->hull[sub] = hull;
         block->first_key = hull.low < block->first_key ? hull.low : block->first_key;
@@ -125,8 +131,8 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
 
 /* ---- Chunks ---- */
 
-void softattn_block_clear_rows(const struct softattn_fused_block *block, const struct softattn_partial *partial,
-                               int64_t first, int64_t count) {
+void softattn_block_clear_rows(const struct softattn_fused_block *block,
+                               const struct softattn_partial *partial, int64_t first, int64_t count) {
     const int64_t dim = block->problem->dim_v, bytes = block->real_bytes;
     memset(partial->out + first * dim * bytes, 0, (size_t)(count * dim * bytes));
     memset(partial->sum + first * bytes, 0, (size_t)(count * bytes));
@@ -135,8 +141,8 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block, const s
     }
 }
 
-const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t dim,
-                             int64_t key, int64_t keys, char *copy, int64_t *stride) {
+const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
+                               int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride) {
     const char *rows = softattn_key_address(block, view, key);
     *stride = view->row;
     if (view->col == 1) {
@@ -144,15 +150,16 @@ const char *softattn_tile_keys(const struct softattn_fused_block *block, const s
     }
     for (int64_t j = 0; j < keys; j++) {
         for (int64_t d = 0; d < dim; d++) {
-            memcpy(copy + (j * dim + d) * block->real_bytes, rows + (j * view->row + d * view->col) * block->real_bytes,
-                   (size_t)block->real_bytes);
+            memcpy(copy + (j * dim + d) * block->real_bytes,
+                   rows + (j * view->row + d * view->col) * block->real_bytes, (size_t)block->real_bytes);
         }
     }
     *stride = dim;
     return copy;
 }
 
-void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk, const struct softattn_partial *partial) {
+void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
+                          const struct softattn_partial *partial) {
     const int64_t tiles_per_chunk = SOFTATTN_KEY_CHUNK / SOFTATTN_KEY_TILE;
     int64_t first_tile = block->first_key / SOFTATTN_KEY_TILE;
     int64_t last_tile = (block->last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE;
@@ -170,15 +177,15 @@ void softattn_block_merge(const struct softattn_fused_block *block, const struct
     const struct softattn_kernels *kernels = block->problem->kernels;
     const int64_t dim = block->problem->dim_v;
     if (block->in_rows) {
-        kernels->merge_rows(block->rows, dim, total->out, dim, total->max, total->sum, chunk->out, dim, chunk->max,
-                            chunk->sum);
+        kernels->merge_rows(block->rows, dim, total->out, dim, total->max, total->sum, chunk->out, dim,
+                            chunk->max, chunk->sum);
         return;
     }
     for (int64_t s = 0; s < block->sub_blocks; s++) {
         const int64_t start = block->sub_row[s] * block->real_bytes;
         kernels->merge_lanes(dim, block->sub_row[s + 1] - block->sub_row[s], total->out + start * dim,
-                             total->max + start, total->sum + start, chunk->out + start * dim, chunk->max + start,
-                             chunk->sum + start);
+                             total->max + start, total->sum + start, chunk->out + start * dim,
+                             chunk->max + start, chunk->sum + start);
     }
 }
 
@@ -229,8 +236,8 @@ static void store_lse(const struct softattn_fused_block *block) {
     const struct softattn_view *lse = &block->problem->lse;
     for (int64_t r = 0; r < block->rows; r++) {
         const int64_t row = block->first_row + r;
-        memcpy(softattn_query_address(block, lse, softattn_row_head(block, row), softattn_row_query(block, row),
-                                      block->real_bytes),
+        memcpy(softattn_query_address(block, lse, softattn_row_head(block, row),
+                                      softattn_row_query(block, row), block->real_bytes),
                block->scratch->lse + r * block->real_bytes, (size_t)block->real_bytes);
     }
 }
@@ -253,7 +260,8 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
             if (r >= block->sub_row[s] && r < block->sub_row[s + 1]) {
                 end = end < block->sub_row[s + 1] ? end : block->sub_row[s + 1];
                 width = block->sub_row[s + 1] - block->sub_row[s];
-                from = total->out + (block->sub_row[s] * problem->dim_v + r - block->sub_row[s]) * block->real_bytes;
+                from = total->out +
+                       (block->sub_row[s] * problem->dim_v + r - block->sub_row[s]) * block->real_bytes;
             }
         }
         store_run(block, r, end - r, from, width);

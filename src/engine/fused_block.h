@@ -39,17 +39,18 @@ struct softattn_fused_block {
     const struct softattn_attention_problem *problem;
     struct softattn_fused_scratch *scratch;
     struct softattn_sequence sequence;
-    int64_t sequence_index;    /* 0 … problem->batch - 1 */
+    int64_t sequence_index; /* 0 … problem->batch - 1 */
     struct softattn_dropout dropout;
-    int64_t head_kv, group;    /* key/value head; query heads per key/value head */
-    int64_t first_row, rows;   /* of group * queries */
-    int64_t first_key, last_key; /* keys that any row may see */
+    int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
+    int64_t first_row, rows;                        /* of group * queries */
+    int64_t first_key, last_key;                    /* keys that any row may see */
     struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
     int64_t real_bytes;
-    bool in_rows;              /* layout */
+    bool in_rows; /* layout */
     int64_t lanes;
-    int64_t sub_blocks;        /* lanes layout: register blocks that share each tile of keys … */
-    int64_t sub_row[SOFTATTN_SUB_BLOCKS + 1]; /* … and where their rows start, counted in the block; multiples of lanes */
+    int64_t sub_blocks; /* lanes layout: register blocks that share each tile of keys … */
+    int64_t sub_row[SOFTATTN_SUB_BLOCKS +
+                    1]; /* … and where their rows start, counted in the block; multiples of lanes */
 };
 
 static inline int64_t softattn_row_head(const struct softattn_fused_block *block, int64_t row) {
@@ -60,19 +61,23 @@ static inline int64_t softattn_row_query(const struct softattn_fused_block *bloc
 }
 
 /* Address of (sequence, head, position, 0) in a view over queries, and of (head_kv, key, 0) in k or v. */
-static inline char *softattn_query_address(const struct softattn_fused_block *block, const struct softattn_view *view,
-                                           int64_t head, int64_t query, int64_t element_bytes) {
+static inline char *softattn_query_address(const struct softattn_fused_block *block,
+                                           const struct softattn_view *view, int64_t head, int64_t query,
+                                           int64_t element_bytes) {
     return view->data + (block->sequence.batch * view->batch + head * view->head +
-                         (block->sequence.query_base + query) * view->row) * element_bytes;
+                         (block->sequence.query_base + query) * view->row) *
+                            element_bytes;
 }
-static inline char *softattn_key_address(const struct softattn_fused_block *block, const struct softattn_view *view,
-                                         int64_t key) {
+static inline char *softattn_key_address(const struct softattn_fused_block *block,
+                                         const struct softattn_view *view, int64_t key) {
     return view->data + (block->sequence.batch * view->batch + block->head_kv * view->head +
-                         (block->sequence.key_base + key) * view->row) * block->real_bytes;
+                         (block->sequence.key_base + key) * view->row) *
+                            block->real_bytes;
 }
 
 /* Bytes of scratch for one worker whose blocks have at most `rows` rows (lanes layout: a multiple of the lanes). */
-uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows);
+uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows,
+                                      bool in_rows);
 void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
                                 char *memory, struct softattn_fused_scratch *scratch);
 
@@ -85,7 +90,8 @@ struct softattn_partial softattn_partial_cut(const struct softattn_attention_pro
                                              char *memory);
 
 /* The keys of one chunk, into partial. */
-void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk, const struct softattn_partial *partial);
+void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
+                          const struct softattn_partial *partial);
 
 /* Folds chunk into total; writes the total's rows to the problem's outputs. */
 void softattn_block_merge(const struct softattn_fused_block *block, const struct softattn_partial *total,
@@ -96,12 +102,12 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
 void softattn_block_write_empty(struct softattn_fused_block *block);
 
 /* Rows first … first + count - 1 of a partial (lanes layout: a whole sub-block) as after no key at all. */
-void softattn_block_clear_rows(const struct softattn_fused_block *block, const struct softattn_partial *partial,
-                               int64_t first, int64_t count);
+void softattn_block_clear_rows(const struct softattn_fused_block *block,
+                               const struct softattn_partial *partial, int64_t first, int64_t count);
 
 /* Keys key … of k or v as rows of unit column stride: in place, or copied where the columns are strided. */
-const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t dim,
-                               int64_t key, int64_t keys, char *copy, int64_t *stride);
+const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
+                               int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride);
 
 /* The two layouts' parts of the above. */
 void softattn_lanes_pack(struct softattn_fused_block *block);
@@ -119,20 +125,22 @@ struct softattn_tile_layout {
 };
 
 struct softattn_tile_masks {
-    bool skip;               /* no row sees any key of the tile */
-    int64_t first, last;     /* keys of the tile that some row may see */
-    bool masked;             /* low and high are needed … */
-    int64_t mask_first;      /* … from this key of the tile on, a multiple of 8 */
+    bool skip;                 /* no row sees any key of the tile */
+    int64_t first, last;       /* keys of the tile that some row may see */
+    bool masked;               /* low and high are needed … */
+    int64_t mask_first;        /* … from this key of the tile on, a multiple of 8 */
     const void *addend, *drop; /* or NULL */
 };
 
 /* rows: first_row … of the block, count of them, padded to `padded` by copies of the last; tile starts at key. Fills the
  * scratch arrays low, high, position, addend, drop for what the tile needs. */
 struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block,
-                                                    const struct softattn_hull *hull, int64_t first_row, int64_t count,
-                                                    int64_t padded, int64_t key, struct softattn_tile_layout layout);
+                                                    const struct softattn_hull *hull, int64_t first_row,
+                                                    int64_t count, int64_t padded, int64_t key,
+                                                    struct softattn_tile_layout layout);
 
 /* Slopes of the rows, times log2(e), into scratch. */
-void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded);
+void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                          int64_t padded);
 
 #endif

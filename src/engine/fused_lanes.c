@@ -29,16 +29,17 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
             const int64_t query = softattn_row_query(block, row);
             int64_t run = block->sequence.queries - query;
             run = run < count - r ? run : count - r;
-            const char *from = softattn_query_address(block, &problem->q, softattn_row_head(block, row), query, bytes);
+            const char *from =
+                softattn_query_address(block, &problem->q, softattn_row_head(block, row), query, bytes);
             if (problem->q.col == 1) {
-                problem->kernels->transpose(run, problem->dim_qk, problem->scale * SOFTATTN_LOG2_E, from, problem->q.row,
-                                            to + r * bytes, width);
+                problem->kernels->transpose(run, problem->dim_qk, problem->scale * SOFTATTN_LOG2_E, from,
+                                            problem->q.row, to + r * bytes, width);
             } else {
                 for (int64_t d = 0; d < problem->dim_qk; d++) {
                     for (int64_t i = 0; i < run; i++) {
                         problem->kernels->transpose(1, 1, problem->scale * SOFTATTN_LOG2_E,
-                                                    from + (i * problem->q.row + d * problem->q.col) * bytes, 1,
-                                                    to + (d * width + r + i) * bytes, 1);
+                                                    from + (i * problem->q.row + d * problem->q.col) * bytes,
+                                                    1, to + (d * width + r + i) * bytes, 1);
                     }
                 }
             }
@@ -59,15 +60,18 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t keys = block->last_key - key < SOFTATTN_KEY_TILE ? block->last_key - key : SOFTATTN_KEY_TILE;
-        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy, &tile.k_stride);
-        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy, &tile.v_stride);
+        const int64_t keys =
+            block->last_key - key < SOFTATTN_KEY_TILE ? block->last_key - key : SOFTATTN_KEY_TILE;
+        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy,
+                                    &tile.k_stride);
+        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy,
+                                    &tile.v_stride);
         for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
             const int64_t first_row = block->first_row + block->sub_row[sub];
             const int64_t width = sub_width(block, sub), start = block->sub_row[sub] * bytes;
             const struct softattn_tile_layout layout = {1, width};
-            const struct softattn_tile_masks masks =
-                softattn_tile_masks_make(block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
+            const struct softattn_tile_masks masks = softattn_tile_masks_make(
+                block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
             if (masks.skip) {
                 continue;
             }

@@ -13,8 +13,9 @@ void softattn_rows_pack(struct softattn_fused_block *block) {
         const char *from = softattn_query_address(block, &problem->q, softattn_row_head(block, row),
                                                   softattn_row_query(block, row), bytes);
         /* dim_qk rows of one element, dim_qk apart by the column stride, become one row */
-        problem->kernels->transpose(problem->dim_qk, 1, problem->scale * SOFTATTN_LOG2_E, from, problem->q.col,
-                                    block->scratch->q + r * problem->dim_qk * bytes, problem->dim_qk);
+        problem->kernels->transpose(problem->dim_qk, 1, problem->scale * SOFTATTN_LOG2_E, from,
+                                    problem->q.col, block->scratch->q + r * problem->dim_qk * bytes,
+                                    problem->dim_qk);
     }
 }
 
@@ -22,7 +23,8 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
                          const struct softattn_partial *partial) {
     const struct softattn_attention_problem *problem = block->problem;
     const struct softattn_tile_layout layout = {SOFTATTN_KEY_TILE, 1};
-    struct softattn_decode_tile tile = {.rows = block->rows, .dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
+    struct softattn_decode_tile tile = {
+        .rows = block->rows, .dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     tile.q = block->scratch->q;
     tile.keys = block->scratch->keys;
@@ -39,15 +41,15 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
         const int64_t following = block->last_key - key - SOFTATTN_KEY_TILE;
-        const struct softattn_tile_masks masks =
-            softattn_tile_masks_make(block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
+        const struct softattn_tile_masks masks = softattn_tile_masks_make(
+            block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
         if (masks.skip) {
             continue;
         }
-        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, masks.last, block->scratch->k_copy,
-                                    &tile.k_stride);
-        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, masks.last, block->scratch->v_copy,
-                                    &tile.v_stride);
+        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, masks.last,
+                                    block->scratch->k_copy, &tile.k_stride);
+        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, masks.last,
+                                    block->scratch->v_copy, &tile.v_stride);
         tile.first = masks.first;
         tile.last = masks.last;
         tile.masked = masks.masked;
@@ -55,9 +57,9 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.high = block->scratch->high;
         tile.addend = masks.addend;
         tile.drop = masks.drop;
-        tile.prefetch_keys = following < 0 || problem->k.col != 1     ? 0
-                             : following < SOFTATTN_KEY_TILE          ? following
-                                                                      : SOFTATTN_KEY_TILE;
+        tile.prefetch_keys = following < 0 || problem->k.col != 1 ? 0
+                             : following < SOFTATTN_KEY_TILE      ? following
+                                                                  : SOFTATTN_KEY_TILE;
         problem->kernels->decode_tile(&tile);
         tile.fresh = false;
     }

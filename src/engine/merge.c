@@ -22,8 +22,8 @@ struct run {
     atomic_llong next;
 };
 
-static char *row_of(const struct softattn_merge_problem *problem, const struct softattn_view *view, int64_t row,
-                    int64_t bytes) {
+static char *row_of(const struct softattn_merge_problem *problem, const struct softattn_view *view,
+                    int64_t row, int64_t bytes) {
     const int64_t position = row % problem->seq;
     const int64_t head = row / problem->seq % problem->heads;
     const int64_t batch = row / problem->seq / problem->heads;
@@ -53,14 +53,16 @@ static void merge_row(const struct run *run, int64_t row, char *total, char *par
     set(&all, -(double)INFINITY, 0, run->bytes);
     memset(total, 0, (size_t)(problem->dim * run->bytes));
     for (int64_t p = 0; p < problem->parts; p++) {
-        const double part_lse = softattn_get_real(row_of(problem, &problem->lses[p], row, run->bytes), 0, run->bytes);
+        const double part_lse =
+            softattn_get_real(row_of(problem, &problem->lses[p], row, run->bytes), 0, run->bytes);
         if (part_lse == -(double)INFINITY) {
             continue;
         }
-        gather(row_of(problem, &problem->outs[p], row, run->bytes), problem->outs[p].col, problem->dim, run->bytes, part);
+        gather(row_of(problem, &problem->outs[p], row, run->bytes), problem->outs[p].col, problem->dim,
+               run->bytes, part);
         set(&one, part_lse * SOFTATTN_LOG2_E, 1, run->bytes);
-        problem->kernels->merge_rows(1, problem->dim, total, problem->dim, &all.max, &all.sum, part, problem->dim,
-                                     &one.max, &one.sum);
+        problem->kernels->merge_rows(1, problem->dim, total, problem->dim, &all.max, &all.sum, part,
+                                     problem->dim, &one.max, &one.sum);
     }
     problem->kernels->finish(1, 1, NULL, &all.max, &all.sum, &factor, &lse);
     problem->kernels->store_rows(1, problem->dim, total, problem->dim, &factor, part, problem->dim);
@@ -88,7 +90,8 @@ static void worker(void *context, int64_t index) {
     }
 }
 
-bool softattn_merge_execute(const struct softattn_merge_problem *problem, const struct softattn_runtime *runtime) {
+bool softattn_merge_execute(const struct softattn_merge_problem *problem,
+                            const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem, .rows = problem->batch * problem->heads * problem->seq};
     run.bytes = problem->kernels->real_bytes;
     if (run.rows == 0) {
@@ -96,7 +99,8 @@ bool softattn_merge_execute(const struct softattn_merge_problem *problem, const 
     }
     const int64_t grabs = (run.rows + ROWS_PER_GRAB - 1) / ROWS_PER_GRAB;
     const int64_t workers = grabs < runtime->threads ? grabs : runtime->threads;
-    run.worker_bytes = 2 * (((uint64_t)(problem->dim * run.bytes) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT);
+    run.worker_bytes =
+        2 * (((uint64_t)(problem->dim * run.bytes) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT);
     run.scratch = softattn_memory_acquire(runtime->memory, run.worker_bytes * (uint64_t)workers);
     if (run.scratch == NULL) {
         return false;

@@ -15,6 +15,7 @@ struct softattn_merge_problem {
 };
 
 /* False when scratch memory could not be had; nothing was written then. */
-bool softattn_merge_execute(const struct softattn_merge_problem *problem, const struct softattn_runtime *runtime);
+bool softattn_merge_execute(const struct softattn_merge_problem *problem,
+                            const struct softattn_runtime *runtime);
 
 #endif

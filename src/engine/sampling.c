@@ -155,23 +155,28 @@ static int64_t pass_row(struct row *row, double factor, double low, double high,
 }
 
 /* Without a factor masses count tokens. */
+static void keep_k_of_list(struct row *row, int64_t k) {
+    const struct softattn_bracket *bracket = &row->bracket;
+    const int32_t bytes = row->logits.kernels->real_bytes;
+    if (k >= bracket->count) {
+        row->limit.value = bracket->low;
+    } else if (bracket->count <= SHORT_LIST) {
+        double *heap = (double *)(void *)row->scratch.above;
+        const double value = kth_largest(bracket->list, bracket->count, k, bytes, heap);
+        row->limit = limit_at(bracket->list, bracket->count, value, k, bytes);
+    } else {
+        row->limit = softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
+    }
+}
+
 static void keep_k(struct row *row) {
     const int64_t k = row->problem->top_k;
-    const int32_t bytes = row->logits.kernels->real_bytes;
     const double none = -(double)INFINITY;
     const bool few = k <= row->logits.blocks;
     int64_t unused;
     if (few || row->logits.cols <= SHORT_ROW) {
         list_largest(row, few ? k : 0);
-        const struct softattn_bracket *bracket = &row->bracket;
-        if (k < bracket->count && bracket->count <= SHORT_LIST) {
-            double *heap = (double *)(void *)row->scratch.above;
-            const double value = kth_largest(bracket->list, bracket->count, k, bytes, heap);
-            row->limit = limit_at(bracket->list, bracket->count, value, k, bytes);
-        } else if (k < bracket->count) {
-            row->limit =
-                softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
-        }
+        keep_k_of_list(row, k);
         return;
     }
     const int64_t all = pass_row(row, 0, none, none, 0, &unused) / SOFTATTN_WHOLE_MASS;

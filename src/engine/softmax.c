@@ -72,7 +72,8 @@ static bool worth_streaming(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
     const double elements = (double)softattn_rows_count(&run->rows) * (double)problem->cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
-           problem->output == SOFTATTN_ROW_PROBABILITIES && softattn_row_is_contiguous(&run->rows, &problem->y) &&
+           problem->output == SOFTATTN_ROW_PROBABILITIES &&
+           softattn_row_is_contiguous(&run->rows, &problem->y) &&
            softattn_rows_exceed_cache(2 * elements * problem->kernels->real_bytes);
 }
 
@@ -82,7 +83,8 @@ static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
            problem->lse.data == NULL && problem->row_max.data == NULL && !problem->causal;
 }
 
-bool softattn_softmax_execute(const struct softattn_softmax_problem *problem, const struct softattn_runtime *runtime) {
+bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
+                              const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem};
     struct softattn_row_walk walk = {.kernels = problem->kernels, .visit = visit, .user = &run};
     run.rows.rank = problem->rank;

@@ -36,7 +36,8 @@ static enum map_state map_state_of(const struct softattn_fused_block *block, int
         return MAP_ALL;
     }
     for (int64_t r = 0; r < count; r++) {
-        for (int64_t j = key; j < key + keys; j = (j / block->problem->block_k + 1) * block->problem->block_k) {
+        for (int64_t j = key; j < key + keys;
+             j = (j / block->problem->block_k + 1) * block->problem->block_k) {
             const bool keeps = map_keeps(block, first_row + r, j);
             any = any || keeps;
             all = all && keeps;
@@ -59,8 +60,8 @@ static void apply_map(const struct softattn_fused_block *block, int64_t first_ro
 
 /* ---- Bias, keep mask, dropout ---- */
 
-static void pack_addend(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
-                        int64_t keys, struct softattn_tile_layout layout) {
+static void pack_addend(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                        int64_t key, int64_t keys, struct softattn_tile_layout layout) {
     const struct softattn_attention_problem *problem = block->problem;
     const int64_t end = first_row + count;
     for (int64_t row = first_row; row < end;) {
@@ -77,10 +78,10 @@ static void pack_addend(const struct softattn_fused_block *block, int64_t first_
             keep = softattn_query_address(block, &problem->keep, head, query, 1) +
                    (block->sequence.key_base + key) * problem->keep.col;
         }
-        problem->kernels->pack_addend(run, keys, bias, problem->bias.row, problem->bias.col, (const uint8_t *)keep,
-                                      problem->keep.row, problem->keep.col,
-                                      block->scratch->addend + (row - first_row) * layout.row * block->real_bytes,
-                                      layout.row, layout.key);
+        problem->kernels->pack_addend(
+            run, keys, bias, problem->bias.row, problem->bias.col, (const uint8_t *)keep, problem->keep.row,
+            problem->keep.col, block->scratch->addend + (row - first_row) * layout.row * block->real_bytes,
+            layout.row, layout.key);
         row += run;
     }
 }
@@ -90,17 +91,19 @@ static void pack_drop(const struct softattn_fused_block *block, int64_t first_ro
     for (int64_t r = 0; r < count; r++) {
         uint8_t keep[SOFTATTN_KEY_TILE];
         const int64_t row = first_row + r;
-        const int64_t head_index = block->sequence_index * block->problem->heads_q + softattn_row_head(block, row);
+        const int64_t head_index =
+            block->sequence_index * block->problem->heads_q + softattn_row_head(block, row);
         softattn_dropout_keep(&block->dropout, head_index, softattn_row_query(block, row), key, keys, keep);
         for (int64_t j = 0; j < keys; j++) {
-            softattn_put_real(block->scratch->drop, r * layout.row + j * layout.key, keep[j], block->real_bytes);
+            softattn_put_real(block->scratch->drop, r * layout.row + j * layout.key, keep[j],
+                              block->real_bytes);
         }
     }
 }
 
 /* Lanes that stand for no row copy the last row's values, so that they bring no surprises. */
-static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys, struct softattn_tile_layout layout,
-                      int64_t real_bytes) {
+static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys,
+                      struct softattn_tile_layout layout, int64_t real_bytes) {
     for (int64_t r = count; r < padded; r++) {
         for (int64_t j = 0; j < keys; j++) {
             memcpy(array + (r * layout.row + j * layout.key) * real_bytes,
@@ -111,8 +114,8 @@ static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys, 
 
 /* ---- Intervals and positions ---- */
 
-static void put_interval(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded,
-                         int64_t key) {
+static void put_interval(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                         int64_t padded, int64_t key) {
     for (int64_t r = 0; r < padded; r++) {
         const int64_t own = first_row - block->first_row + (r < count ? r : count - 1);
         const struct softattn_interval visible = block->scratch->visible[own];
@@ -123,8 +126,8 @@ static void put_interval(const struct softattn_fused_block *block, int64_t first
     }
 }
 
-static void put_positions(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded,
-                          int64_t key) {
+static void put_positions(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                          int64_t padded, int64_t key) {
     for (int64_t r = 0; r < padded; r++) {
         const int64_t row = first_row + (r < count ? r : count - 1);
         const int64_t position = softattn_row_query(block, row) + block->sequence.offset - key;
@@ -132,7 +135,8 @@ static void put_positions(const struct softattn_fused_block *block, int64_t firs
     }
 }
 
-void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t padded) {
+void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                          int64_t padded) {
     const struct softattn_view *alibi = &block->problem->alibi;
     for (int64_t r = 0; r < padded; r++) {
         const int64_t head = softattn_row_head(block, first_row + (r < count ? r : count - 1));
@@ -143,8 +147,9 @@ void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row,
 }
 
 struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block *block,
-                                                    const struct softattn_hull *hull, int64_t first_row, int64_t count,
-                                                    int64_t padded, int64_t key, struct softattn_tile_layout layout) {
+                                                    const struct softattn_hull *hull, int64_t first_row,
+                                                    int64_t count, int64_t padded, int64_t key,
+                                                    struct softattn_tile_layout layout) {
     const struct softattn_attention_problem *problem = block->problem;
     struct softattn_tile_masks masks = {.skip = true};
     /* whole groups of eight keys, so that the partial sums keep their keys */
@@ -159,8 +164,9 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     }
     masks.skip = false;
     masks.masked = hull->highest_low > key + masks.first || hull->lowest_high < key + masks.last;
-    masks.mask_first =
-        hull->highest_low > key + masks.first ? masks.first : clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
+    masks.mask_first = hull->highest_low > key + masks.first
+                           ? masks.first
+                           : clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
     if (masks.masked) {
         put_interval(block, first_row, count, padded, key);
     }

@@ -8,20 +8,19 @@ static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static int64_t clamp_length(int64_t length, int64_t most) { return max_i64(0, min_i64(length, most)); }
 
-static int64_t alignment_offset(const struct softattn_attention_problem *problem, int64_t queries, int64_t keys) {
+static int64_t alignment_offset(const struct softattn_attention_problem *problem, int64_t queries,
+                                int64_t keys) {
     switch (problem->causal != SOFTATTN_ALIGN_NONE ? problem->causal : problem->align) {
-    case SOFTATTN_ALIGN_BOTTOM_RIGHT:
-        return keys - queries;
-    case SOFTATTN_ALIGN_OFFSET:
-        return problem->causal_offset;
+    case SOFTATTN_ALIGN_BOTTOM_RIGHT: return keys - queries;
+    case SOFTATTN_ALIGN_OFFSET: return problem->causal_offset;
     case SOFTATTN_ALIGN_NONE:
-    case SOFTATTN_ALIGN_TOP_LEFT:
-        break;
+    case SOFTATTN_ALIGN_TOP_LEFT: break;
     }
     return 0;
 }
 
-struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem, int64_t index) {
+struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem,
+                                              int64_t index) {
     struct softattn_sequence sequence = {.batch = index, .queries = problem->seq_q, .keys = problem->seq_kv};
     if (problem->query_offsets != NULL) {
         sequence.batch = 0;

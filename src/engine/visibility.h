@@ -9,11 +9,11 @@
 
 /* One sequence of the batch: its part of the tensors, and how positions of queries and keys correspond. */
 struct softattn_sequence {
-    int64_t batch;                 /* index into the tensors' batch axis */
-    int64_t query_base, key_base;  /* its first query and key in the seq axes */
-    int64_t queries, keys;         /* its lengths */
-    int64_t key_start;             /* keys before it are padding */
-    int64_t offset;                /* query i stands at position i + offset */
+    int64_t batch;                /* index into the tensors' batch axis */
+    int64_t query_base, key_base; /* its first query and key in the seq axes */
+    int64_t queries, keys;        /* its lengths */
+    int64_t key_start;            /* keys before it are padding */
+    int64_t offset;               /* query i stands at position i + offset */
 };
 
 struct softattn_interval {
@@ -21,7 +21,8 @@ struct softattn_interval {
 };
 
 /* index: 0 … batch - 1 (with packed sequences, their number). */
-struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem, int64_t index);
+struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem,
+                                              int64_t index);
 
 /* Within 0 … sequence->keys. */
 struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,

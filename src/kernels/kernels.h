@@ -37,19 +37,20 @@ struct softattn_row {
     int64_t x_step, y_step; /* reals from one of these rows to the next */
     int64_t cols;
     const void *x;
-    void *y;                /* NULL: only the statistics; may be x */
-    const void *bias;       /* NULL: none */
+    void *y;          /* NULL: only the statistics; may be x */
+    const void *bias; /* NULL: none */
     int64_t bias_stride;
-    const uint8_t *keep;    /* NULL: all */
+    const uint8_t *keep; /* NULL: all */
     int64_t keep_stride;
-    int64_t first, last;    /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
+    int64_t first, last; /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
     double scale;
-    int32_t output;         /* SOFTATTN_ROW_* */
-    int32_t empty_is_zero;  /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
-    int32_t stream;         /* 1: y is not read soon and lies out of cache: store around the caches */
-    const void *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
+    int32_t output;        /* SOFTATTN_ROW_* */
+    int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
+    int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
+    const void
+        *prefetch; /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
     void *scratch;
-    void *lse, *max;        /* one real each; NULL: not wanted */
+    void *lse, *max; /* one real each; NULL: not wanted */
 };
 
 /* ---- Gradients of row-wise softmax ---- */
@@ -66,11 +67,11 @@ struct softattn_row_backward {
     int64_t cols;
     const void *y;
     const void *v;
-    void *out;             /* may be v */
+    void *out; /* may be v */
     double scale;
-    int32_t output;        /* SOFTATTN_ROW_*: what y is */
-    int32_t transposed;    /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
-    int32_t stream;        /* 1: store around the caches */
+    int32_t output;                      /* SOFTATTN_ROW_*: what y is */
+    int32_t transposed;                  /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
+    int32_t stream;                      /* 1: store around the caches */
     const void *prefetch_y, *prefetch_v; /* the next row's; NULL: none */
 };
 
@@ -95,11 +96,11 @@ struct softattn_row_cross_entropy {
     const void *probabilities; /* NULL: target counts; else target means nothing */
     const void *weights;       /* of the classes, w; NULL: 1 */
     double scale, smoothing, z_loss;
-    double factor;             /* of the gradient */
-    int32_t stream;            /* 1: store the gradient around the caches */
+    double factor;                                   /* of the gradient */
+    int32_t stream;                                  /* 1: store the gradient around the caches */
     const void *prefetch_x, *prefetch_probabilities; /* the next row's; NULL: none */
-    void *scratch;             /* cols reals, with stream */
-    void *loss, *lse;          /* one real each; NULL: not wanted */
+    void *scratch;                                   /* cols reals, with stream */
+    void *loss, *lse;                                /* one real each; NULL: not wanted */
 };
 
 /* ---- Attention tiles ---- */
@@ -109,11 +110,12 @@ struct softattn_row_cross_entropy {
  * Arrays marked [n][block] have `block` reals per row, block = vectors * lanes; each lane is one query.
  */
 struct softattn_tile {
-    int64_t vectors;        /* 1 … query_vectors: width of the block in vectors */
-    int64_t first, last;    /* keys of the tile to compute, 0 <= first < last <= SOFTATTN_KEY_TILE; first % 8 == 0 */
+    int64_t vectors; /* 1 … query_vectors: width of the block in vectors */
+    int64_t first,
+        last; /* keys of the tile to compute, 0 <= first < last <= SOFTATTN_KEY_TILE; first % 8 == 0 */
     int64_t dim_qk, dim_v;
-    const void *q;          /* [dim_qk][block], scaled by scale * log2(e) */
-    const void *k;          /* key 0 of the tile */
+    const void *q; /* [dim_qk][block], scaled by scale * log2(e) */
+    const void *k; /* key 0 of the tile */
     int64_t k_stride;
     const void *v;
     int64_t v_stride;
@@ -139,24 +141,24 @@ struct softattn_decode_tile {
     int64_t rows;
     int64_t first, last;
     int64_t dim_qk, dim_v;
-    const void *q;          /* [rows][dim_qk], scaled by scale * log2(e) */
+    const void *q; /* [rows][dim_qk], scaled by scale * log2(e) */
     const void *k;
     int64_t k_stride;
     const void *v;
     int64_t v_stride;
-    int64_t prefetch_keys;  /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    void *keys;             /* [dim_qk][lanes] scratch: a vector of keys transposed */
-    void *scores;           /* [rows][SOFTATTN_KEY_TILE] scratch */
-    void *out;              /* [rows][dim_v] */
-    void *max, *sum;        /* [rows] */
+    int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
+    void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
+    void *scores;          /* [rows][SOFTATTN_KEY_TILE] scratch */
+    void *out;             /* [rows][dim_v] */
+    void *max, *sum;       /* [rows] */
     int32_t fresh;
     int32_t masked;
     const void *low, *high; /* [rows] */
     double softcap;
-    const void *addend;     /* [rows][SOFTATTN_KEY_TILE] */
-    const void *slope;      /* [rows] */
-    const void *position;   /* [rows] */
-    const void *drop;       /* [rows][SOFTATTN_KEY_TILE] */
+    const void *addend;   /* [rows][SOFTATTN_KEY_TILE] */
+    const void *slope;    /* [rows] */
+    const void *position; /* [rows] */
+    const void *drop;     /* [rows][SOFTATTN_KEY_TILE] */
 };
 
 /* ---- Tokens ---- */
@@ -179,36 +181,37 @@ struct softattn_token_range {
 struct softattn_token_pass {
     int64_t cols;
     const void *x;
-    const void *maxima;          /* as above */
-    double max;                  /* at least every x; finite */
-    double factor;               /* log2(e) / temperature; 0: all tokens have mass 2^36 */
-    double low, high;            /* low <= high */
-    double least_weight;         /* 0: none */
-    int64_t *above;              /* out, per block: mass of the tokens with x > high and w >= least_weight */
-    int64_t total;               /* out: mass of all tokens; not with factor 0 */
-    void *candidate_values;      /* out: the x with low < x <= high, in order; room for cols + 64. May be x */
-    int64_t *block_candidates;   /* out: how many of them each block has; NULL: not wanted */
-    int64_t candidates;          /* out: their number */
+    const void *maxima;        /* as above */
+    double max;                /* at least every x; finite */
+    double factor;             /* log2(e) / temperature; 0: all tokens have mass 2^36 */
+    double low, high;          /* low <= high */
+    double least_weight;       /* 0: none */
+    int64_t *above;            /* out, per block: mass of the tokens with x > high and w >= least_weight */
+    int64_t total;             /* out: mass of all tokens; not with factor 0 */
+    void *candidate_values;    /* out: the x with low < x <= high, in order; room for cols + 64. May be x */
+    int64_t *block_candidates; /* out: how many of them each block has; NULL: not wanted */
+    int64_t candidates;        /* out: their number */
 };
 
 /* The tokens that filters have kept: x > value, or x == value in a column before split; and w >= least_weight. */
 struct softattn_token_choice {
     int64_t cols;
     const void *x;
-    double max, factor;          /* as above */
-    double value, below_value;   /* below_value: the next real below value */
+    double max, factor;        /* as above */
+    double value, below_value; /* below_value: the next real below value */
     int64_t split;
     double least_weight;
-    void *probabilities;         /* out: w / sum of the kept w, summed as in softmax; 0 for the others; NULL: not wanted */
-    uint8_t *keep;               /* out: 1 for kept tokens, else 0; NULL: not wanted */
+    void *
+        probabilities; /* out: w / sum of the kept w, summed as in softmax; 0 for the others; NULL: not wanted */
+    uint8_t *keep;     /* out: 1 for kept tokens, else 0; NULL: not wanted */
     int64_t keep_stride;
 };
 
 struct softattn_kernels {
     const char *isa;
-    int32_t real_bytes;     /* 4 or 8 */
-    int32_t query_vectors;  /* vectors per query block */
-    int32_t decode_rows;    /* up to this many rows the decode layout is the faster one */
+    int32_t real_bytes;    /* 4 or 8 */
+    int32_t query_vectors; /* vectors per query block */
+    int32_t decode_rows;   /* up to this many rows the decode layout is the faster one */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
@@ -243,8 +246,8 @@ struct softattn_kernels {
     /*
      * to[c * to_stride + r] = factor * from[r * from_stride + c], for r < rows, c < cols; factor 1 copies exactly.
      */
-    void (*transpose)(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride, void *to,
-                      int64_t to_stride);
+    void (*transpose)(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride,
+                      void *to, int64_t to_stride);
 
     /* Whether every element of a rows x cols matrix is neither infinite nor NaN. */
     int32_t (*all_finite)(int64_t rows, int64_t cols, const void *matrix, int64_t stride);
@@ -277,8 +280,8 @@ struct softattn_kernels {
      * Joins a sink logit if there is one, then factor[i] = keep_scale / sum (0 for an empty row) and
      * lse[i] = ln(2) * max + ln(sum), for n rows or lanes. sink: base-2 logits, or NULL. lse may be NULL.
      */
-    void (*finish)(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum, void *factor,
-                   void *lse);
+    void (*finish)(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum,
+                   void *factor, void *lse);
 
     /*
      * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), or 0 where the factor is 0; c < dim, r < rows: the
@@ -288,15 +291,15 @@ struct softattn_kernels {
     void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, void *from, const void *factor, void *to,
                         int64_t to_stride);
     /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0), or 0 where the factor is 0. */
-    void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor, void *to,
-                       int64_t to_stride);
+    void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor,
+                       void *to, int64_t to_stride);
 
     /*
      * c[i * c_stride + j] = sum over p ascending of a[i * a_row + p * a_col] * b[p * b_stride + j], one fma chain from
      * 0 for each element: i < m, j < n, p < k.
      */
-    void (*multiply)(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col, const void *b,
-                     int64_t b_stride, void *c, int64_t c_stride);
+    void (*multiply)(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                     const void *b, int64_t b_stride, void *c, int64_t c_stride);
 };
 
 /* One row per instruction set of this build that this CPU runs. */

@@ -5,7 +5,7 @@
 #include "kernels/kernels.h"
 #include "platform/cpu.h"
 
-#define DECLARE(isa) \
+#define DECLARE(isa)                                                                                         \
     extern const struct softattn_kernels softattn_kernels_##isa##_f32, softattn_kernels_##isa##_f64;
 #define ROW(isa, needs) {{#isa, &softattn_kernels_##isa##_f32, &softattn_kernels_##isa##_f64}, needs},
 
@@ -37,26 +37,27 @@ static const struct {
     ROW(avx512, SOFTATTN_CPU_AVX512)
 #endif
 #ifdef SOFTATTN_HAVE_AVX2
-    ROW(avx2, SOFTATTN_CPU_AVX2)
+        ROW(avx2, SOFTATTN_CPU_AVX2)
 #endif
 #ifdef SOFTATTN_HAVE_SSE2
-    ROW(sse2, SOFTATTN_CPU_SSE2)
+            ROW(sse2, SOFTATTN_CPU_SSE2)
 #endif
 #ifdef SOFTATTN_HAVE_SVE
-    ROW(sve, SOFTATTN_CPU_SVE)
+                ROW(sve, SOFTATTN_CPU_SVE)
 #endif
 #ifdef SOFTATTN_HAVE_NEON
-    ROW(neon, SOFTATTN_CPU_NEON)
+                    ROW(neon, SOFTATTN_CPU_NEON)
 #endif
 #ifdef SOFTATTN_HAVE_RVV
-    ROW(rvv, SOFTATTN_CPU_RVV)
+                        ROW(rvv, SOFTATTN_CPU_RVV)
 #endif
-    ROW(generic, 0)
-};
+                            ROW(generic, 0)};
 
 static const int32_t table_size = (int32_t)(sizeof table / sizeof table[0]);
 
-static int usable(int32_t row, uint32_t features) { return (table[row].needs & features) == table[row].needs; }
+static int usable(int32_t row, uint32_t features) {
+    return (table[row].needs & features) == table[row].needs;
+}
 
 int32_t softattn_isas_usable(void) {
     const uint32_t features = softattn_cpu_features();

@@ -30,8 +30,7 @@ backward_options backward_options_random(random_source *random, int64_t elements
     o.output_layout = (array_layout)random_below(random, ARRAY_BACKWARDS);
     o.side = random_below(random, 2) ? GUARD_BEFORE : GUARD_AFTER;
     o.scale = scales[random_below(random, 5)];
-    o.output =
-        random_below(random, 2) ? SOFTATTN_OUTPUT_LOG_PROBABILITIES : SOFTATTN_OUTPUT_PROBABILITIES;
+    o.output = random_below(random, 2) ? SOFTATTN_OUTPUT_LOG_PROBABILITIES : SOFTATTN_OUTPUT_PROBABILITIES;
     o.is_jvp = random_below(random, 2) == 1;
     o.masked = random_below(random, 2) ? 0.3 : 0.0;
     return o;

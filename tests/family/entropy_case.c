@@ -168,7 +168,8 @@ static int64_t compare_results(entropy_case *c, const oracle_entropy_results *ex
         differences += compare_with_oracle("total", &c->total, &expected->total);
     }
     if (array_get(&c->counted, 0) != (double)expected->counted) {
-        fprintf(stderr, "counted is %g, should be %" PRId64 "\n", array_get(&c->counted, 0), expected->counted);
+        fprintf(stderr, "counted is %g, should be %" PRId64 "\n", array_get(&c->counted, 0),
+                expected->counted);
         differences++;
     }
     differences += !array_gaps_untouched(&c->losses) + !array_gaps_untouched(entropy_case_gradient(c)) +
@@ -192,13 +193,16 @@ int64_t entropy_case_differences(entropy_case *c, const softattn_context *contex
 const char *entropy_case_text(const entropy_case *c) {
     static char text[320];
     const entropy_options *const o = &c->options;
-    snprintf(text, sizeof text,
-             "%s rank %d, %" PRId64 " rows of %" PRId64 " classes, %s to %s%s, %s, weights %d, ignore_index %" PRId64
-             ", smoothing %g, z-loss %g, scale %g, deviation %g, reduction %d",
-             o->type == ARRAY_F32 ? "f32" : "f64", (int)o->rank, array_count(&c->losses), classes_of(o),
-             array_layout_name(o->layout), array_layout_name(o->output_layout), o->in_place ? " in place" : "",
-             o->has_probabilities ? "probabilities" : o->target_type == ARRAY_I32 ? "int32" : "int64",
-             o->has_weights, o->ignore_index, o->smoothing, o->z_loss, o->scale, o->deviation,
-             (int)o->reduction);
+    snprintf(
+        text, sizeof text,
+        "%s rank %d, %" PRId64 " rows of %" PRId64
+        " classes, %s to %s%s, %s, weights %d, ignore_index %" PRId64
+        ", smoothing %g, z-loss %g, scale %g, deviation %g, reduction %d",
+        o->type == ARRAY_F32 ? "f32" : "f64", (int)o->rank, array_count(&c->losses), classes_of(o),
+        array_layout_name(o->layout), array_layout_name(o->output_layout), o->in_place ? " in place" : "",
+        o->has_probabilities          ? "probabilities"
+        : o->target_type == ARRAY_I32 ? "int32"
+                                      : "int64",
+        o->has_weights, o->ignore_index, o->smoothing, o->z_loss, o->scale, o->deviation, (int)o->reduction);
     return text;
 }

@@ -53,7 +53,8 @@ static void backward_row(const oracle_backward *p, const double *y, const double
             const oracle_real weight = plain_sum ? 1 : probability(p, y[j]);
             const oracle_real error = plain_sum ? 0 : exp_error(p, y[j]);
             sum += weight * (oracle_real)v[j];
-            sum_error += fabsl(weight * (oracle_real)v[j]) * (u * roundings + error) + smallest * fabsl((oracle_real)v[j]);
+            sum_error += fabsl(weight * (oracle_real)v[j]) * (u * roundings + error) +
+                         smallest * fabsl((oracle_real)v[j]);
         }
     }
     for (int64_t j = 0; j < p->cols; j++) {
@@ -131,7 +132,8 @@ static bool is_ignored(const oracle_entropy *p, int64_t row) {
 
 /* a of a class, and its magnitude. */
 static oracle_real target_weight(const oracle_entropy *p, int64_t row, int64_t c, oracle_real *magnitude) {
-    const oracle_real q = p->targets ? p->targets[row] == c : (oracle_real)p->probabilities[row * p->classes + c];
+    const oracle_real q =
+        p->targets ? p->targets[row] == c : (oracle_real)p->probabilities[row * p->classes + c];
     const oracle_real w = p->weights ? (oracle_real)p->weights[c] : 1;
     const oracle_real keep = 1 - (oracle_real)p->smoothing;
     const oracle_real spread = (oracle_real)p->smoothing / (oracle_real)p->classes;
@@ -182,8 +184,8 @@ static void entropy_loss(const oracle_entropy *p, int64_t row, entropy_row *r, o
     }
     r->targets_error = u * (roundings + 5) * magnitudes;
     *loss = r->targets * log_sum + distance + z_term;
-    *bound = r->targets_error * log_sum + fabsl(r->targets) * (r->sum_error + 4 * u * log_sum) + distance_error +
-             2 * (oracle_real)p->z_loss * fabsl(r->lse) * r->lse_error +
+    *bound = r->targets_error * log_sum + fabsl(r->targets) * (r->sum_error + 4 * u * log_sum) +
+             distance_error + 2 * (oracle_real)p->z_loss * fabsl(r->lse) * r->lse_error +
              4 * u * (fabsl(r->targets * log_sum) + fabsl(distance) + z_term);
 }
 
@@ -211,8 +213,8 @@ static oracle_real divisor(const oracle_entropy *p, int64_t *counted) {
     oracle_real sum = 0;
     *counted = 0;
     for (int64_t row = 0; row < p->rows; row++) {
-        const oracle_real w = p->targets && p->weights && !is_ignored(p, row) ? (oracle_real)p->weights[p->targets[row]]
-                                                                             : 1;
+        const oracle_real w =
+            p->targets && p->weights && !is_ignored(p, row) ? (oracle_real)p->weights[p->targets[row]] : 1;
         if (!is_ignored(p, row)) {
             sum += w;
             *counted += w != 0;
@@ -230,7 +232,8 @@ static void fill(oracle_real *values, int64_t count, oracle_real value) {
 static void entropy_row_results(const oracle_entropy *p, int64_t row, oracle_real factor,
                                 oracle_entropy_results *results) {
     entropy_row r = logit_statistics(p, row);
-    oracle_real *const loss = &results->losses.value[row], *const gradient = results->gradient.value + row * p->classes;
+    oracle_real *const loss = &results->losses.value[row], *const gradient =
+                                                               results->gradient.value + row * p->classes;
     results->lse.value[row] = r.lse;
     results->lse.bound[row] = r.lse_error;
     if (is_ignored(p, row)) {

@@ -1,58 +1,15 @@
 /*
- * Attention problems for tests.
+ * Attention problems for tests: their arrays, and running them.
  */
 #include "attention_case.h"
 
-#include "compare.h"
 #include "contexts.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-attention_options attention_options_plain(array_type type, int64_t heads, int64_t seq, int64_t dim) {
-    return (attention_options){.type = type,
-                               .batch = 1,
-                               .heads_q = heads,
-                               .heads_kv = heads,
-                               .seq_q = seq,
-                               .seq_kv = seq,
-                               .dim_qk = dim,
-                               .dim_v = dim,
-                               .keep_probability = 0.7,
-                               .deviation = 1.0};
-}
-
-attention_options attention_options_random(random_source *random) {
-    static const double scales[] = {0.0, -0.5, 0.125, 1.0};
-    attention_options o = {.type = random_below(random, 2) ? ARRAY_F32 : ARRAY_F64,
-                           .batch = random_between(random, 1, 2),
-                           .heads_kv = random_between(random, 1, 3),
-                           .seq_q = random_between(random, 1, 40),
-                           .seq_kv = random_between(random, 1, 150),
-                           .dim_qk = random_between(random, 1, 70),
-                           .dim_v = random_between(random, 1, 70),
-                           .layout = (attention_layout)random_below(random, ATTENTION_LAYOUTS),
-                           .side = random_below(random, 2) ? GUARD_AFTER : GUARD_BEFORE,
-                           .has_scale = random_below(random, 2) == 0,
-                           .scale = scales[random_below(random, sizeof scales / sizeof *scales)],
-                           .causal = (int32_t)random_below(random, 4),
-                           .offset = random_between(random, -5, 120),
-                           .has_bias = random_below(random, 2) == 0,
-                           .has_keep = random_below(random, 2) == 0,
-                           .single_axes = (uint32_t)random_below(random, 16),
-                           .keep_probability = random_below(random, 3) == 0 ? 0.05 : 0.7,
-                           .wants_weights = random_below(random, 2) == 0,
-                           .deviation = random_below(random, 4) == 0 ? 3.0 : 1.0};
-    o.heads_q = o.heads_kv * random_between(random, 1, 4);
-    if (o.layout == ATTENTION_PACKED) {
-        o.seq_kv = o.seq_q;
-        o.dim_v = o.dim_qk;
-    }
-    return o;
-}
+/* ---- Queries, keys, values ----------------------------------------------------------------------------- */
 
 /* One of q, k, v and out, in the case's layout. */
 static void create_sequences(attention_case *c, test_array *array, int64_t heads, int64_t seq, int64_t dim,
@@ -98,32 +55,153 @@ static void create_inputs(attention_case *c, random_source *random) {
     array_fill_normal(&c->q, random, o->deviation);
     array_fill_normal(&c->k, random, o->deviation);
     array_fill_normal(&c->v, random, o->deviation);
+    c->args.q = &c->q.tensor;
+    c->args.k = &c->k.tensor;
+    c->args.v = &c->v.tensor;
 }
+
+/* ---- Masks and what changes scores --------------------------------------------------------------------- */
+
+/* An operand that broadcasts to `shape`: its single axes have size 1, and half of the time leading axes of
+ * size 1 are left out. */
+static void create_broadcast(attention_case *c, test_array *array, array_type type, int32_t rank,
+                             const int64_t *shape, random_source *random) {
+    int64_t sizes[4];
+    int32_t left_out = 0;
+    for (int32_t axis = 0; axis < rank; axis++) {
+        sizes[axis] = c->options.single_axes >> axis & 1 ? 1 : shape[axis];
+    }
+    while (left_out < rank - 1 && sizes[left_out] == 1 && random_below(random, 2) == 0) {
+        left_out++;
+    }
+    array_create(array, type, rank - left_out, sizes + left_out,
+                 random_below(random, 2) ? ARRAY_COMPACT : ARRAY_TRANSPOSED, c->options.side);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static void create_masks(attention_case *c, random_source *random) {
     const attention_options *const o = &c->options;
-    int64_t shape[4] = {o->batch, o->heads_q, o->seq_q, o->seq_kv};
-    for (int axis = 0; axis < 4; axis++) {
-        shape[axis] = o->single_axes >> axis & 1 ? 1 : shape[axis];
-    }
-    /* Leading axes of size 1 may be left out: half of the time they are. */
-    int32_t left_out = 0;
-    while (left_out < 3 && shape[left_out] == 1 && random_below(random, 2) == 0) {
-        left_out++;
-    }
-    const array_layout layout = random_below(random, 2) ? ARRAY_COMPACT : ARRAY_TRANSPOSED;
+    const int64_t shape[4] = {o->batch, o->heads_q, o->seq_q, o->seq_kv};
+    const array_type bytes = random_below(random, 2) ? ARRAY_U8 : ARRAY_BOOL;
     if (o->has_bias) {
-        array_create(&c->bias, o->type, 4 - left_out, shape + left_out, layout, o->side);
+        create_broadcast(c, &c->bias, o->type, 4, shape, random);
         array_fill_normal(&c->bias, random, 1.0);
         c->args.bias = &c->bias.tensor;
     }
     if (o->has_keep) {
-        array_create(&c->keep, random_below(random, 2) ? ARRAY_U8 : ARRAY_BOOL, 4 - left_out,
-                     shape + left_out, layout, o->side);
+        create_broadcast(c, &c->keep, bytes, 4, shape, random);
         array_fill_keep(&c->keep, random, o->keep_probability);
         c->args.keep_mask = &c->keep.tensor;
     }
+    if (o->block_k > 0) {
+        const int64_t blocks[4] = {o->batch, o->heads_q, ceil_div(o->seq_q, o->block_q),
+                                   ceil_div(o->seq_kv, o->block_k)};
+        create_broadcast(c, &c->block_mask, bytes, 4, blocks, random);
+        array_fill_keep(&c->block_mask, random, o->keep_probability);
+        c->args.block_mask = &c->block_mask.tensor;
+    }
 }
+
+static void create_slopes_and_sinks(attention_case *c, random_source *random) {
+    const attention_options *const o = &c->options;
+    const int64_t heads[2] = {attention_case_sequences(c), o->heads_q};
+    if (o->has_alibi) {
+        create_broadcast(c, &c->alibi, o->type, 2, heads, random);
+        array_fill_uniform(&c->alibi, random, -0.1, 0.5);
+        c->args.alibi_slopes = &c->alibi.tensor;
+    }
+    if (o->has_sink) {
+        array_create(&c->sink, o->type, 1, &heads[1], ARRAY_PADDED, o->side);
+        array_fill_normal(&c->sink, random, 2.0);
+        c->args.sink = &c->sink.tensor;
+    }
+}
+
+/* ---- Sequences ----------------------------------------------------------------------------------------- */
+
+/* A third of the time one of the ends. */
+static int64_t random_length(int64_t most, random_source *random) {
+    const int64_t choice = random_below(random, 6);
+    return choice == 0 ? 0 : choice == 1 ? most : random_between(random, 0, most);
+}
+
+static const softattn_tensor *create_list(attention_case *c, test_array *array, int64_t count, int64_t most,
+                                          random_source *random) {
+    array_create(array, ARRAY_I32, 1, &count, ARRAY_COMPACT, c->options.side);
+    for (int64_t i = 0; i < count; i++) {
+        array_set(array, i, (double)random_length(most, random));
+    }
+    return &array->tensor;
+}
+
+/* Ascending, as offsets must be. */
+static void sort_list(test_array *array) {
+    for (int64_t i = 1; i < array_count(array); i++) {
+        for (int64_t j = i; j > 0 && array_get(array, j - 1) > array_get(array, j); j--) {
+            const double larger = array_get(array, j - 1);
+            array_set(array, j - 1, array_get(array, j));
+            array_set(array, j, larger);
+        }
+    }
+}
+
+static void create_lists(attention_case *c, random_source *random) {
+    const attention_options *const o = &c->options;
+    const int64_t sequences = attention_case_sequences(c);
+    if (o->has_query_lengths) {
+        c->args.query_lengths = create_list(c, &c->query_lengths, sequences, o->seq_q, random);
+    }
+    if (o->has_key_lengths) {
+        c->args.key_lengths = create_list(c, &c->key_lengths, sequences, o->seq_kv, random);
+    }
+    if (o->has_key_starts) {
+        c->args.key_starts = create_list(c, &c->key_starts, sequences, o->seq_kv, random);
+    }
+    if (o->sequences > 0) {
+        c->args.query_offsets = create_list(c, &c->query_offsets, sequences + 1, o->seq_q, random);
+        c->args.key_offsets = create_list(c, &c->key_offsets, sequences + 1, o->seq_kv, random);
+        sort_list(&c->query_offsets);
+        sort_list(&c->key_offsets);
+    }
+}
+
+int64_t attention_case_sequences(const attention_case *c) {
+    return c->options.sequences > 0 ? c->options.sequences : c->options.batch;
+}
+
+attention_sequence attention_case_sequence(const attention_case *c, int64_t index) {
+    const attention_options *const o = &c->options;
+    if (o->sequences == 0) {
+        return (attention_sequence){.index = index, .batch = index, .rows = o->seq_q, .keys = o->seq_kv};
+    }
+    const int64_t query = (int64_t)array_get(&c->query_offsets, index);
+    const int64_t key = (int64_t)array_get(&c->key_offsets, index);
+    return (attention_sequence){.index = index,
+                                .first_query = query,
+                                .first_key = key,
+                                .rows = (int64_t)array_get(&c->query_offsets, index + 1) - query,
+                                .keys = (int64_t)array_get(&c->key_offsets, index + 1) - key};
+}
+
+/* What the list, if given, leaves of `most`. */
+static int64_t length_of(const softattn_tensor *given, const test_array *list, int64_t index, int64_t most) {
+    const int64_t length = given ? (int64_t)array_get(list, index) : most;
+    return length < most ? length : most;
+}
+
+int64_t attention_case_offset(const attention_case *c, const attention_sequence *sequence) {
+    const attention_options *const o = &c->options;
+    switch (o->causal != SOFTATTN_CAUSAL_NONE ? o->causal : o->alignment) {
+    case SOFTATTN_CAUSAL_OFFSET: return o->offset;
+    case SOFTATTN_CAUSAL_BOTTOM_RIGHT:
+        return length_of(c->args.key_lengths, &c->key_lengths, sequence->index, sequence->keys) -
+               length_of(c->args.query_lengths, &c->query_lengths, sequence->index, sequence->rows);
+    default: return 0;
+    }
+}
+
+/* ---- The whole ----------------------------------------------------------------------------------------- */
 
 static void create_outputs(attention_case *c) {
     const attention_options *const o = &c->options;
@@ -143,17 +221,33 @@ void attention_case_create(attention_case *c, const attention_options *options, 
     memset(c, 0, sizeof *c);
     c->options = *options;
     c->args.struct_size = sizeof c->args;
+    c->args.dropout_seed = options->dropout_seed;
+    c->args.dropout_offset = options->dropout_offset;
     create_inputs(c, random);
-    c->args.q = &c->q.tensor;
-    c->args.k = &c->k.tensor;
-    c->args.v = &c->v.tensor;
     create_masks(c, random);
+    create_slopes_and_sinks(c, random);
+    create_lists(c, random);
     create_outputs(c);
 }
 
 void attention_case_destroy(attention_case *c) {
-    test_array *const arrays[] = {&c->q,    &c->k,    &c->v,   &c->packed, &c->out,
-                                  &c->bias, &c->keep, &c->lse, &c->weights};
+    test_array *const arrays[] = {&c->q,
+                                  &c->k,
+                                  &c->v,
+                                  &c->packed,
+                                  &c->out,
+                                  &c->bias,
+                                  &c->keep,
+                                  &c->lse,
+                                  &c->weights,
+                                  &c->alibi,
+                                  &c->sink,
+                                  &c->block_mask,
+                                  &c->query_lengths,
+                                  &c->key_lengths,
+                                  &c->key_starts,
+                                  &c->query_offsets,
+                                  &c->key_offsets};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         array_destroy(arrays[i]);
     }
@@ -165,13 +259,26 @@ void attention_case_forget_outputs(attention_case *c) {
     array_forget(&c->weights);
 }
 
+const char *attention_case_text(const attention_case *c) { return attention_options_text(&c->options); }
+
+/* ---- Running ------------------------------------------------------------------------------------------- */
+
+static bool set_up(softattn_attention *attention, const attention_options *o) {
+    return (!o->has_scale || softattn_attention_set_scale(attention, o->scale) == SOFTATTN_OK) &&
+           softattn_attention_set_causal(attention, o->causal, o->offset) == SOFTATTN_OK &&
+           softattn_attention_set_alignment(attention, o->alignment, o->offset) == SOFTATTN_OK &&
+           (!o->has_window ||
+            softattn_attention_set_window(attention, o->window_left, o->window_right) == SOFTATTN_OK) &&
+           softattn_attention_set_softcap(attention, o->softcap) == SOFTATTN_OK &&
+           softattn_attention_set_dropout(attention, o->dropout) == SOFTATTN_OK &&
+           (o->block_k == 0 ||
+            softattn_attention_set_block_size(attention, o->block_q, o->block_k) == SOFTATTN_OK) &&
+           softattn_attention_set_engine(attention, o->engine) == SOFTATTN_OK;
+}
+
 softattn_attention *attention_case_handle(const attention_case *c, const softattn_context *context) {
-    const attention_options *const o = &c->options;
     softattn_attention *attention = NULL;
-    if (softattn_attention_create(context, &attention) != SOFTATTN_OK ||
-        (o->has_scale && softattn_attention_set_scale(attention, o->scale) != SOFTATTN_OK) ||
-        softattn_attention_set_causal(attention, o->causal, o->offset) != SOFTATTN_OK ||
-        softattn_attention_set_engine(attention, o->engine) != SOFTATTN_OK) {
+    if (softattn_attention_create(context, &attention) != SOFTATTN_OK || !set_up(attention, &c->options)) {
         fprintf(stderr, "cannot set up %s: %s\n", attention_case_text(c), last_error());
         exit(EXIT_FAILURE);
     }
@@ -191,78 +298,4 @@ int32_t attention_case_run(attention_case *c, const softattn_context *context) {
     const int32_t status = softattn_attention_run(attention, &c->args);
     softattn_attention_destroy(attention);
     return status;
-}
-
-oracle_attention_results attention_case_expected(const attention_case *c) {
-    const attention_options *const o = &c->options;
-    const int64_t scores[4] = {o->batch, o->heads_q, o->seq_q, o->seq_kv};
-    double *const q = array_read(&c->q, 4, c->q.shape);
-    double *const k = array_read(&c->k, 4, c->k.shape);
-    double *const v = array_read(&c->v, 4, c->v.shape);
-    double *const bias = o->has_bias ? array_read(&c->bias, 4, scores) : NULL;
-    double *const keep = o->has_keep ? array_read(&c->keep, 4, scores) : NULL;
-    const oracle_attention problem = {
-        .batch = o->batch,
-        .heads_q = o->heads_q,
-        .heads_kv = o->heads_kv,
-        .seq_q = o->seq_q,
-        .seq_kv = o->seq_kv,
-        .dim_qk = o->dim_qk,
-        .dim_v = o->dim_v,
-        .q = q,
-        .k = k,
-        .v = v,
-        .scale = o->has_scale ? o->scale : 1.0 / sqrt((double)o->dim_qk),
-        .bias = bias,
-        .keep = keep,
-        .causal = (oracle_causal)o->causal,
-        .offset = o->offset,
-        .precision = o->type == ARRAY_F32 ? oracle_f32 : oracle_f64,
-    };
-    const oracle_attention_results results = oracle_attention_compute(&problem);
-    free(q);
-    free(k);
-    free(v);
-    free(bias);
-    free(keep);
-    return results;
-}
-
-int64_t attention_case_differences_from(attention_case *c, const softattn_context *context,
-                                        const oracle_attention_results *expected) {
-    if (attention_case_run(c, context) != SOFTATTN_OK) {
-        fprintf(stderr, "run failed: %s\n", last_error());
-        return 1;
-    }
-    int64_t differences = compare_with_oracle("out", &c->out, &expected->out) +
-                          compare_with_oracle("lse", &c->lse, &expected->lse) +
-                          !array_gaps_untouched(&c->out) + !array_gaps_untouched(&c->lse);
-    if (c->options.wants_weights) {
-        differences += compare_with_oracle("weights", &c->weights, &expected->weights);
-        differences += !array_gaps_untouched(&c->weights);
-    }
-    return differences;
-}
-
-int64_t attention_case_differences(attention_case *c, const softattn_context *context) {
-    oracle_attention_results expected = attention_case_expected(c);
-    const int64_t differences = attention_case_differences_from(c, context, &expected);
-    oracle_attention_results_destroy(&expected);
-    return differences;
-}
-
-const char *attention_case_text(const attention_case *c) {
-    static const char *const layouts[ATTENTION_LAYOUTS] = {"compact", "seq first",  "packed",
-                                                           "padded",  "transposed", "backwards"};
-    static char text[320];
-    const attention_options *const o = &c->options;
-    snprintf(text, sizeof text,
-             "%s batch %" PRId64 " heads %" PRId64 "/%" PRId64 " seq %" PRId64 " x %" PRId64 " dim %" PRId64
-             "/%" PRId64 " %s, engine %d, scale %g (%s), causal %d %+" PRId64
-             ", bias %d, keep %d, single axes %x, weights %d",
-             o->type == ARRAY_F32 ? "f32" : "f64", o->batch, o->heads_q, o->heads_kv, o->seq_q, o->seq_kv,
-             o->dim_qk, o->dim_v, layouts[o->layout], (int)o->engine, o->scale,
-             o->has_scale ? "set" : "default", (int)o->causal, o->offset, o->has_bias, o->has_keep,
-             (unsigned)o->single_axes, o->wants_weights);
-    return text;
 }

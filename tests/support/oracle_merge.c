@@ -31,8 +31,7 @@ static oracle_real weight_error(const oracle_merge *p, const row_scale *scale, i
     const oracle_real u = (oracle_real)p->precision.unit_roundoff;
     const oracle_real lse = lse_of(p, part, scale->row);
     return p->lses[part].bound[scale->row] +
-           u * (fabsl(lse) + fabsl(scale->maximum) + fabsl(lse - scale->maximum) +
-                8 * (oracle_real)p->parts);
+           u * (fabsl(lse) + fabsl(scale->maximum) + fabsl(lse - scale->maximum) + 8 * (oracle_real)p->parts);
 }
 
 static row_scale compute_scale(const oracle_merge *p, int64_t row) {

@@ -22,7 +22,8 @@ philox_block philox4x32_10(philox_block counter, uint32_t key_low, uint32_t key_
 
 uint32_t dropout_mask_word(const dropout_mask *mask, int64_t head, int64_t query, int64_t key) {
     const philox_block counter = {{(uint32_t)(key / 4), (uint32_t)query,
-                                   (uint32_t)((uint64_t)head + (mask->offset >> 32)), (uint32_t)mask->offset}};
+                                   (uint32_t)((uint64_t)head + (mask->offset >> 32)),
+                                   (uint32_t)mask->offset}};
     return philox4x32_10(counter, (uint32_t)mask->seed, (uint32_t)(mask->seed >> 32)).word[key % 4];
 }
 

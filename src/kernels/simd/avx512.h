@@ -6,11 +6,11 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS 8
-#define TILE_VECTORS 3
-#define DECODE_TILE_ROWS 4
-#define DECODE_VECTORS 4
-#define DECODE_ROWS 8
+#define TILE_ROWS         8
+#define TILE_VECTORS      3
+#define DECODE_TILE_ROWS  4
+#define DECODE_VECTORS    4
+#define DECODE_ROWS       8
 #define TRANSPOSE_COLUMNS 8
 
 #if SOFTATTN_REAL_BITS == 32
@@ -36,10 +36,10 @@ ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm512_abs_ps(a); }
-ALWAYS_INLINE vec v_copysign(vec a, vec s) {
-    return _mm512_or_ps(v_abs(a), _mm512_and_ps(s, v_set(-0.0f)));
+ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm512_or_ps(v_abs(a), _mm512_and_ps(s, v_set(-0.0f))); }
+ALWAYS_INLINE vec v_round(vec x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-ALWAYS_INLINE vec v_round(vec x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return _mm512_maskz_scalef_ps(m, p, n); }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
@@ -86,7 +86,8 @@ ALWAYS_INLINE vec v_parts_odd(vec a, vec b) {
     return _mm512_castpd_ps(_mm512_permutex2var_pd(_mm512_castps_pd(a), order, _mm512_castps_pd(b)));
 }
 /* Eight columns at a time: an 8 x 8 transpose in each half of the registers. */
-ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     const real *lower = from + 4 * stride;
     const vec r0 = v_row_pair(from, stride), r1 = v_row_pair(from + stride, stride);
     const vec r2 = v_row_pair(from + 2 * stride, stride), r3 = v_row_pair(from + 3 * stride, stride);
@@ -97,8 +98,10 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
     const vec a4 = _mm512_unpacklo_ps(r4, r5), a5 = _mm512_unpackhi_ps(r4, r5);
     const vec a6 = _mm512_unpacklo_ps(r6, r7), a7 = _mm512_unpackhi_ps(r6, r7);
     /* columns c and c + 4 of rows 0 … 3 and of rows 4 … 7 */
-    const vec b0 = v_pairs_low(a0, a2), b1 = v_pairs_high(a0, a2), b2 = v_pairs_low(a1, a3), b3 = v_pairs_high(a1, a3);
-    const vec b4 = v_pairs_low(a4, a6), b5 = v_pairs_high(a4, a6), b6 = v_pairs_low(a5, a7), b7 = v_pairs_high(a5, a7);
+    const vec b0 = v_pairs_low(a0, a2), b1 = v_pairs_high(a0, a2), b2 = v_pairs_low(a1, a3),
+              b3 = v_pairs_high(a1, a3);
+    const vec b4 = v_pairs_low(a4, a6), b5 = v_pairs_high(a4, a6), b6 = v_pairs_low(a5, a7),
+              b7 = v_pairs_high(a5, a7);
     v_store(to, v_mul(v_set(factor), v_parts_even(b0, b4)));
     v_store(to + to_stride, v_mul(v_set(factor), v_parts_even(b1, b5)));
     v_store(to + 2 * to_stride, v_mul(v_set(factor), v_parts_even(b2, b6)));
@@ -133,7 +136,9 @@ ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); 
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm512_max_pd(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm512_abs_pd(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm512_or_pd(v_abs(a), _mm512_and_pd(s, v_set(-0.0))); }
-ALWAYS_INLINE vec v_round(vec x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+ALWAYS_INLINE vec v_round(vec x) {
+    return _mm512_roundscale_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return _mm512_maskz_scalef_pd(m, p, n); }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_NLT_UQ); }
@@ -165,7 +170,8 @@ ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
     v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 4 * stride), 2);
     return _mm512_insertf64x2(v, _mm_loadu_pd(p + 6 * stride), 3);
 }
-ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     for (int64_t c = 0; c < 8; c += 2) {
         const vec even = v_gather_parts(from + c, stride);
         const vec odd = v_gather_parts(from + c + stride, stride);
@@ -180,7 +186,7 @@ ALWAYS_INLINE mask v_and(mask m, mask n) { return m & n; }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return m | n; }
 ALWAYS_INLINE int v_any(mask m) { return m != 0; }
 
-#define V_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#define V_PREFETCH_FAR(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
-#define V_FENCE() _mm_sfence()
+#define V_FENCE()           _mm_sfence()

@@ -6,13 +6,13 @@
 typedef real vec;
 typedef int mask;
 
-#define LANES 1
-#define TILE_ROWS 4
-#define TILE_VECTORS 4
-#define DECODE_TILE_ROWS 4
-#define DECODE_VECTORS 4
+#define LANES             1
+#define TILE_ROWS         4
+#define TILE_VECTORS      4
+#define DECODE_TILE_ROWS  4
+#define DECODE_VECTORS    4
 #define TRANSPOSE_COLUMNS 1
-#define DECODE_ROWS 4
+#define DECODE_ROWS       4
 
 ALWAYS_INLINE vec v_set(real x) { return x; }
 ALWAYS_INLINE vec v_zero(void) { return 0; }
@@ -92,12 +92,13 @@ ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
     return p * power.value;
 }
 
-ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride, real factor) {
+ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
+                                       real factor) {
     (void)stride, (void)to_stride;
     *to = factor * *from;
 }
 
-#define V_PREFETCH(p) ((void)(p))
-#define V_PREFETCH_FAR(p) ((void)(p))
+#define V_PREFETCH(p)       ((void)(p))
+#define V_PREFETCH_FAR(p)   ((void)(p))
 #define V_PREFETCH_WRITE(p) ((void)(p))
-#define V_FENCE() ((void)0)
+#define V_FENCE()           ((void)0)

@@ -51,7 +51,7 @@ typedef double real;
 #error SOFTATTN_REAL_BITS must be 32 or 64
 #endif
 
-#define STRIPES (128 / REAL_BYTES)
+#define STRIPES       (128 / REAL_BYTES)
 #define REAL_INFINITY ((real)__builtin_inff())
 
 /* v_fma for one element. */
@@ -64,6 +64,6 @@ typedef double real;
 #endif
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-#define NEVER_INLINE static __attribute__((noinline))
+#define NEVER_INLINE  static __attribute__((noinline))
 
 #endif

@@ -16,39 +16,42 @@
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
 
-#define HALF_ROWS_8 4
-#define HALF_ROWS_4 2
+#define HALF_ROWS_8      4
+#define HALF_ROWS_4      2
 #define HALF_ROWS_(rows) HALF_ROWS_##rows
-#define HALF_ROWS(rows) HALF_ROWS_(rows)
+#define HALF_ROWS(rows)  HALF_ROWS_(rows)
 
 /*
  * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register tiles of
  * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1. Not inlined: beside
  * other code the compiler runs out of registers and spills in the innermost loop.
  */
-#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END)                                                       \
-    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                                     \
-    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)                          \
-    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                              \
-    NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b, int64_t steps,  \
-                                       real *c, real *extra) {                                                     \
-        const int64_t block = (vectors)*LANES;                                                                     \
-        int64_t r = 0;                                                                                             \
-        for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {                                                            \
-            kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);   \
-        }                                                                                                          \
-        for (; r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                                    \
-            kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);   \
-        }                                                                                                          \
-        for (; r < rows; r++) {                                                                                    \
-            kind##_one_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, 0);    \
-        }                                                                                                          \
+#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END)                                                 \
+    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                        \
+    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)             \
+    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                 \
+    NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b,           \
+                                       int64_t steps, real *c, real *extra) {                                \
+        const int64_t block = (vectors)*LANES;                                                               \
+        int64_t r = 0;                                                                                       \
+        for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {                                                      \
+            kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
+                                  0);                                                                        \
+        }                                                                                                    \
+        for (; r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                              \
+            kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
+                                  0);                                                                        \
+        }                                                                                                    \
+        for (; r < rows; r++) {                                                                              \
+            kind##_one_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra,  \
+                                 0);                                                                         \
+        }                                                                                                    \
     }
 
-#define DEFINE_WIDTH(vectors)                                                                                      \
-    DEFINE_ROWS(scores, vectors, stride, 1, START_ZERO, END_STORE_AND_MAX)                                         \
-    DEFINE_ROWS(values_fresh, vectors, 1, stride, START_ZERO, END_STORE)                                           \
-    DEFINE_ROWS(values_on, vectors, 1, stride, START_C, END_STORE)                                                 \
+#define DEFINE_WIDTH(vectors)                                                                                \
+    DEFINE_ROWS(scores, vectors, stride, 1, START_ZERO, END_STORE_AND_MAX)                                   \
+    DEFINE_ROWS(values_fresh, vectors, 1, stride, START_ZERO, END_STORE)                                     \
+    DEFINE_ROWS(values_on, vectors, 1, stride, START_C, END_STORE)                                           \
     DEFINE_ROWS(values_scaled, vectors, 1, stride, START_SCALED_LANES, END_STORE)
 
 DEFINE_WIDTH(1)
@@ -60,31 +63,34 @@ DEFINE_WIDTH(4)
 
 /* Chooses by the width of the block; the widths are constants inside each case. */
 #if TILE_VECTORS == 4
-#define BY_VECTORS(kind, vectors, ...)                                                                             \
-    switch (vectors) {                                                                                             \
-    case 1: kind##_1(__VA_ARGS__); break;                                                                          \
-    case 2: kind##_2(__VA_ARGS__); break;                                                                          \
-    case 3: kind##_3(__VA_ARGS__); break;                                                                          \
-    default: kind##_4(__VA_ARGS__); break;                                                                         \
+#define BY_VECTORS(kind, vectors, ...)                                                                       \
+    switch (vectors) {                                                                                       \
+    case 1: kind##_1(__VA_ARGS__); break;                                                                    \
+    case 2: kind##_2(__VA_ARGS__); break;                                                                    \
+    case 3: kind##_3(__VA_ARGS__); break;                                                                    \
+    default: kind##_4(__VA_ARGS__); break;                                                                   \
     }
 #else
-#define BY_VECTORS(kind, vectors, ...)                                                                             \
-    switch (vectors) {                                                                                             \
-    case 1: kind##_1(__VA_ARGS__); break;                                                                          \
-    case 2: kind##_2(__VA_ARGS__); break;                                                                          \
-    default: kind##_3(__VA_ARGS__); break;                                                                         \
+#define BY_VECTORS(kind, vectors, ...)                                                                       \
+    switch (vectors) {                                                                                       \
+    case 1: kind##_1(__VA_ARGS__); break;                                                                    \
+    case 2: kind##_2(__VA_ARGS__); break;                                                                    \
+    default: kind##_3(__VA_ARGS__); break;                                                                   \
     }
 #endif
 
 /* Scores of keys first … last - 1, and the maximum of them and of what tile_max holds. */
-static void tile_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last, real *tile_max) {
+static void tile_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
+                        real *tile_max) {
     const real *k = (const real *)tile->k + first * tile->k_stride;
     real *scores = (real *)tile->scores + first * block;
-    BY_VECTORS(scores, tile->vectors, last - first, k, tile->k_stride, tile->q, tile->dim_qk, scores, tile_max)
+    BY_VECTORS(scores, tile->vectors, last - first, k, tile->k_stride, tile->q, tile->dim_qk, scores,
+               tile_max)
 }
 
 /* Soft-cap, addend, ALiBi and mask on the scores of keys first … last - 1; their maximum joins tile_max. */
-static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last, real *tile_max) {
+static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
+                        real *tile_max) {
     const vec cap = v_set((real)tile->softcap);
     const vec cap_inverse = v_set(tile->softcap > 0 ? (real)(1 / tile->softcap) : 0);
     for (int64_t c = 0; c < block; c += LANES) {
@@ -133,8 +139,8 @@ static void tile_final_scores(const struct softattn_tile *tile, int64_t block, r
 }
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
-ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha,
-                              int clamp) {
+ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
+                              real *alpha, int clamp) {
     for (int64_t c = 0; c < block; c += LANES) {
         real *max = (real *)tile->max + c;
         real *sum = (real *)tile->sum + c;
@@ -175,10 +181,12 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
 }
 
 /* Only masked scores are -infinity, so only they need the clamp of v_exp2. */
-NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
+                                    real *alpha) {
     weigh_tile(tile, block, tile_max, alpha, 1);
 }
-NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
+NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
+                                  real *alpha) {
     weigh_tile(tile, block, tile_max, alpha, 0);
 }
 
@@ -200,7 +208,8 @@ static void tile_drop(const struct softattn_tile *tile, int64_t block) {
 ALWAYS_INLINE mask tile_visible(const struct softattn_tile *tile, int64_t block, int64_t j, int64_t c) {
     mask visible = v_equal(v_zero(), v_zero());
     if (tile->masked) {
-        visible = visible_keys(v_set((real)j), v_load((const real *)tile->low + c), v_load((const real *)tile->high + c));
+        visible = visible_keys(v_set((real)j), v_load((const real *)tile->low + c),
+                               v_load((const real *)tile->high + c));
     }
     if (tile->addend) {
         const vec addend = v_load((const real *)tile->addend + j * block + c);

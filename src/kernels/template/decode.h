@@ -16,55 +16,58 @@
  * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x DECODE_VECTORS, or one row x
  * ROW_VECTORS.
  */
-#define DEFINE_ROWS_AND_COLUMNS(kind, row_vectors, START, START_PART, LOAD)                                                           \
-    DEFINE_PRODUCT(kind##_rows_wide, DECODE_TILE_ROWS, DECODE_VECTORS, START, LOAD, END_STORE)                            \
-    DEFINE_PRODUCT(kind##_row_wide, 1, row_vectors, START, LOAD, END_STORE)                                            \
-    DEFINE_PRODUCT(kind##_rows_narrow, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                                       \
-    DEFINE_PRODUCT(kind##_row_narrow, 1, 1, START, LOAD, END_STORE)                                                       \
-    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, START_PART, LOAD_PART, END_STORE_PART)                                     \
-    DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                                                     \
-    DEFINE_COLUMNS(kind, rows, DECODE_VECTORS)                                                                     \
-    DEFINE_COLUMNS(kind, row, row_vectors)                                                                         \
-    static void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,    \
-                     int64_t b_stride, int64_t steps, real *c, int64_t c_stride, real *extra) {                    \
-        int64_t r = 0;                                                                                             \
-        for (; r + DECODE_TILE_ROWS <= rows; r += DECODE_TILE_ROWS) {                                              \
-            kind##_rows(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride, c_stride,      \
-                        extra + r);                                                                                \
-        }                                                                                                          \
-        for (; r < rows; r++) {                                                                                    \
-            kind##_row(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride, c_stride,       \
-                       extra + r);                                                                                 \
-        }                                                                                                          \
+#define DEFINE_ROWS_AND_COLUMNS(kind, row_vectors, START, START_PART, LOAD)                                  \
+    DEFINE_PRODUCT(kind##_rows_wide, DECODE_TILE_ROWS, DECODE_VECTORS, START, LOAD, END_STORE)               \
+    DEFINE_PRODUCT(kind##_row_wide, 1, row_vectors, START, LOAD, END_STORE)                                  \
+    DEFINE_PRODUCT(kind##_rows_narrow, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                          \
+    DEFINE_PRODUCT(kind##_row_narrow, 1, 1, START, LOAD, END_STORE)                                          \
+    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, START_PART, LOAD_PART, END_STORE_PART)             \
+    DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                             \
+    DEFINE_COLUMNS(kind, rows, DECODE_VECTORS)                                                               \
+    DEFINE_COLUMNS(kind, row, row_vectors)                                                                   \
+    static void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,             \
+                     const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,              \
+                     real *extra) {                                                                          \
+        int64_t r = 0;                                                                                       \
+        for (; r + DECODE_TILE_ROWS <= rows; r += DECODE_TILE_ROWS) {                                        \
+            kind##_rows(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride,          \
+                        c_stride, extra + r);                                                                \
+        }                                                                                                    \
+        for (; r < rows; r++) {                                                                              \
+            kind##_row(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride, c_stride, \
+                       extra + r);                                                                           \
+        }                                                                                                    \
     }
 
-#define DEFINE_COLUMNS(kind, height, vectors)                                                                      \
-    ALWAYS_INLINE void kind##_##height(int64_t columns, const real *a, int64_t a_row, int64_t a_col,               \
-                                       const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,  \
-                                       real *extra) {                                                              \
-        int64_t j = 0;                                                                                             \
-        for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                             \
-            kind##_##height##_wide(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);            \
-        }                                                                                                          \
-        for (; j + LANES <= columns; j += LANES) {                                                                 \
-            kind##_##height##_narrow(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);          \
-        }                                                                                                          \
-        if (j < columns) {                                                                                         \
-            kind##_##height##_part(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, columns - j);  \
-        }                                                                                                          \
+#define DEFINE_COLUMNS(kind, height, vectors)                                                                \
+    ALWAYS_INLINE void kind##_##height(int64_t columns, const real *a, int64_t a_row, int64_t a_col,         \
+                                       const real *b, int64_t b_stride, int64_t steps, real *c,              \
+                                       int64_t c_stride, real *extra) {                                      \
+        int64_t j = 0;                                                                                       \
+        for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                       \
+            kind##_##height##_wide(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);      \
+        }                                                                                                    \
+        for (; j + LANES <= columns; j += LANES) {                                                           \
+            kind##_##height##_narrow(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);    \
+        }                                                                                                    \
+        if (j < columns) {                                                                                   \
+            kind##_##height##_part(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra,          \
+                                   columns - j);                                                             \
+        }                                                                                                    \
     }
 
 DEFINE_ROWS_AND_COLUMNS(product_store, DECODE_VECTORS, START_ZERO, START_ZERO, LOAD_WHOLE)
 DEFINE_ROWS_AND_COLUMNS(values_rows_fresh, ROW_VECTORS, START_ZERO, START_ZERO, LOAD_AHEAD)
-DEFINE_ROWS_AND_COLUMNS(values_rows_scaled, ROW_VECTORS, START_SCALED_ROWS, START_SCALED_ROWS_PART, LOAD_AHEAD)
+DEFINE_ROWS_AND_COLUMNS(values_rows_scaled, ROW_VECTORS, START_SCALED_ROWS, START_SCALED_ROWS_PART,
+                        LOAD_AHEAD)
 
-static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col, const void *b,
-                     int64_t b_stride, void *c, int64_t c_stride) {
+static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                     const void *b, int64_t b_stride, void *c, int64_t c_stride) {
     real unused[1] = {0};
     for (int64_t r = 0; r < m; r += DECODE_TILE_ROWS) {
         const int64_t rows = m - r < DECODE_TILE_ROWS ? m - r : DECODE_TILE_ROWS;
-        product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k, (real *)c + r * c_stride,
-                      c_stride, unused);
+        product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k,
+                      (real *)c + r * c_stride, c_stride, unused);
     }
 }
 
@@ -81,36 +84,36 @@ ALWAYS_INLINE void prefetch_row(const real *row, int64_t dim) {
  * keys at a time are turned into lanes and used at once, so they stay in registers; the keys that come next are asked for
  * meanwhile.
  */
-#define LOAD_COLUMN(r, v) const vec b_##v = v_load(columns + i * LANES);
+#define LOAD_COLUMN(r, v)             const vec b_##v = v_load(columns + i * LANES);
 #define DEFINE_KEY_SCORES(name, rows) DEFINE_KEY_SCORES_(name, rows)
-#define DEFINE_KEY_SCORES_(name, rows)                                                                             \
-    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j) {                \
-        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                                    \
-        const real *k = (const real *)tile->k + j * stride;                                                        \
-        const real *q = (const real *)tile->q + first_row * dim;                                                   \
-        real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                        \
-        const int64_t c_stride = SOFTATTN_KEY_TILE;                                                                \
-        int64_t d = 0;                                                                                             \
-        ROWS_##rows(COLUMNS_1, START_ZERO)                                                                         \
-        for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                             \
-            real columns[TRANSPOSE_COLUMNS * LANES];                                                               \
-            prefetch_share(k + LANES * stride, stride, tile->last - j - LANES, d, dim);                            \
-            v_transpose_columns(k + d, stride, columns, LANES, 1);                                                 \
-            for (int64_t i = 0; i < TRANSPOSE_COLUMNS; i++) {                                                      \
-                const real *a_now = q + d + i;                                                                     \
-                COLUMNS_1(LOAD_COLUMN, 0)                                                                          \
-                ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                     \
-            }                                                                                                      \
-        }                                                                                                          \
-        for (; d < dim; d++) {                                                                                     \
-            const real *a_now = q + d;                                                                             \
-            real columns[SOFTATTN_MAX_LANES];                                                                      \
-            const int64_t i = 0;                                                                                   \
-            transpose_elements(LANES, 1, 1, k + d, stride, columns, LANES);                                        \
-            COLUMNS_1(LOAD_COLUMN, 0)                                                                              \
-            ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                         \
-        }                                                                                                          \
-        ROWS_##rows(COLUMNS_1, END_STORE)                                                                          \
+#define DEFINE_KEY_SCORES_(name, rows)                                                                       \
+    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j) {          \
+        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                              \
+        const real *k = (const real *)tile->k + j * stride;                                                  \
+        const real *q = (const real *)tile->q + first_row * dim;                                             \
+        real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
+        const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
+        int64_t d = 0;                                                                                       \
+        ROWS_##rows(COLUMNS_1, START_ZERO);                                                                  \
+        for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                       \
+            real columns[TRANSPOSE_COLUMNS * LANES];                                                         \
+            prefetch_share(k + LANES * stride, stride, tile->last - j - LANES, d, dim);                      \
+            v_transpose_columns(k + d, stride, columns, LANES, 1);                                           \
+            for (int64_t i = 0; i < TRANSPOSE_COLUMNS; i++) {                                                \
+                const real *a_now = q + d + i;                                                               \
+                COLUMNS_1(LOAD_COLUMN, 0)                                                                    \
+                ROWS_##rows(MULTIPLY_ROW_1, ~)                                                               \
+            }                                                                                                \
+        }                                                                                                    \
+        for (; d < dim; d++) {                                                                               \
+            const real *a_now = q + d;                                                                       \
+            real columns[SOFTATTN_MAX_LANES];                                                                \
+            const int64_t i = 0;                                                                             \
+            transpose_elements(LANES, 1, 1, k + d, stride, columns, LANES);                                  \
+            COLUMNS_1(LOAD_COLUMN, 0)                                                                        \
+            ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                   \
+        }                                                                                                    \
+        ROWS_##rows(COLUMNS_1, END_STORE)                                                                    \
     }
 
 /* What columns d … of dim do for the `left` rows that come next: their share of them, in address order. */
@@ -138,8 +141,8 @@ static void decode_scores(const struct softattn_decode_tile *tile) {
     }
     if (j < tile->last) {
         real unused[SOFTATTN_MAX_DECODE_ROWS];
-        transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride, tile->k_stride,
-                         tile->keys, LANES);
+        transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride,
+                         tile->k_stride, tile->keys, LANES);
         product_store(tile->rows, tile->last - j, tile->q, tile->dim_qk, 1, tile->keys, LANES, tile->dim_qk,
                       (real *)tile->scores + j, SOFTATTN_KEY_TILE, unused);
     }
@@ -167,8 +170,9 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
                           v_sub(v_set(((const real *)tile->position)[r]), key));
         }
         if (tile->masked) {
-            s = v_select(visible_keys(key, v_set(((const real *)tile->low)[r]), v_set(((const real *)tile->high)[r])), s,
-                         v_set(-REAL_INFINITY));
+            s = v_select(
+                visible_keys(key, v_set(((const real *)tile->low)[r]), v_set(((const real *)tile->high)[r])),
+                s, v_set(-REAL_INFINITY));
         }
         v_store_part(scores + j, s, part);
     }
@@ -213,7 +217,8 @@ static real decode_softmax(const struct softattn_decode_tile *tile, int64_t r, r
 }
 
 static int decode_visible(const struct softattn_decode_tile *tile, int64_t r, int64_t j) {
-    const int inside = !tile->masked || ((real)j >= ((const real *)tile->low)[r] && (real)j < ((const real *)tile->high)[r]);
+    const int inside =
+        !tile->masked || ((real)j >= ((const real *)tile->low)[r] && (real)j < ((const real *)tile->high)[r]);
     const real *addend = tile->addend;
     return inside && !(addend && addend[r * SOFTATTN_KEY_TILE + j] == -REAL_INFINITY);
 }
@@ -242,11 +247,11 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
     if ((tile->masked || tile->addend) && values_not_finite(v, tile->v_stride, keys, tile->dim_v)) {
         decode_values_masked(tile, alpha);
     } else if (tile->fresh) {
-        values_rows_fresh(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
-                      alpha);
+        values_rows_fresh(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys,
+                          tile->out, tile->dim_v, alpha);
     } else {
-        values_rows_scaled(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out, tile->dim_v,
-                     alpha);
+        values_rows_scaled(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys,
+                           tile->out, tile->dim_v, alpha);
     }
 }
 

@@ -10,16 +10,16 @@
 #define SOFTATTN_KERNELS_TEMPLATE_EXP2_H
 
 #define LOG2_E ((real)1.44269504088896340735992468100189214)
-#define LN_2 ((real)0.693147180559945309417232121458176568)
+#define LN_2   ((real)0.693147180559945309417232121458176568)
 
 #if SOFTATTN_REAL_BITS == 32
 #define LOWEST_EXPONENT (-126.0f)
-#define REAL_LARGEST 0x1.fffffep127f
-#define REAL_SMALLEST 0x1p-126f
+#define REAL_LARGEST    0x1.fffffep127f
+#define REAL_SMALLEST   0x1p-126f
 #else
 #define LOWEST_EXPONENT (-1022.0)
-#define REAL_LARGEST 0x1.fffffffffffffp1023
-#define REAL_SMALLEST 0x1p-1022
+#define REAL_LARGEST    0x1.fffffffffffffp1023
+#define REAL_SMALLEST   0x1p-1022
 #endif
 
 /* (2^f - 1) / f for f in [-1/2, 1/2]. */
@@ -60,13 +60,13 @@ ALWAYS_INLINE vec v_exp2(vec argument) {
  * The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU
  * holds too few of the long dependent chains otherwise. Without clamp the arguments must be finite or NaN.
  */
-#define EXP2_EACH(STEP) STEP(0) STEP(1) STEP(2) STEP(3)
-#define EXP2_CLAMP(i) const vec t_##i = clamp ? v_max(v_set(LOWEST_EXPONENT - 1), *p_##i) : *p_##i;
-#define EXP2_ROUND(i) const vec n_##i = v_round(t_##i);
-#define EXP2_RANGE(i) const mask m_##i = v_not_less(t_##i, v_set(LOWEST_EXPONENT));
+#define EXP2_EACH(STEP)  STEP(0) STEP(1) STEP(2) STEP(3)
+#define EXP2_CLAMP(i)    const vec t_##i = clamp ? v_max(v_set(LOWEST_EXPONENT - 1), *p_##i) : *p_##i;
+#define EXP2_ROUND(i)    const vec n_##i = v_round(t_##i);
+#define EXP2_RANGE(i)    const mask m_##i = v_not_less(t_##i, v_set(LOWEST_EXPONENT));
 #define EXP2_FRACTION(i) const vec f_##i = v_sub(t_##i, n_##i);
 #define EXP2_QUOTIENT(i) const vec q_##i = exp2_quotient(f_##i);
-#define EXP2_SCALE(i) *p_##i = v_scale_where(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+#define EXP2_SCALE(i)    *p_##i = v_scale_where(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
 
 ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, int clamp) {
     EXP2_EACH(EXP2_CLAMP)

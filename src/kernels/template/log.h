@@ -8,18 +8,18 @@
 #define SOFTATTN_KERNELS_TEMPLATE_LOG_H
 
 #if SOFTATTN_REAL_BITS == 32
-#define MANTISSA_BITS 23
-#define EXPONENT_BIAS 127
+#define MANTISSA_BITS  23
+#define EXPONENT_BIAS  127
 #define SQRT_HALF_BITS 0x3f3504f3u
-#define LN_2_HIGH 0x1.62e4p-1f /* 16 bits, so that e * LN_2_HIGH is exact */
-#define LN_2_LOW 0x1.7f7d1cp-20f
+#define LN_2_HIGH      0x1.62e4p-1f /* 16 bits, so that e * LN_2_HIGH is exact */
+#define LN_2_LOW       0x1.7f7d1cp-20f
 typedef uint32_t real_bits;
 #else
-#define MANTISSA_BITS 52
-#define EXPONENT_BIAS 1023
+#define MANTISSA_BITS  52
+#define EXPONENT_BIAS  1023
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdull
-#define LN_2_HIGH 0x1.62e42feep-1 /* 32 bits */
-#define LN_2_LOW 0x1.a39ef35793c76p-33
+#define LN_2_HIGH      0x1.62e42feep-1 /* 32 bits */
+#define LN_2_LOW       0x1.a39ef35793c76p-33
 typedef uint64_t real_bits;
 #endif
 

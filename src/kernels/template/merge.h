@@ -17,7 +17,8 @@ ALWAYS_INLINE void merge_statistics(int64_t n, real *total_max, real *total_sum,
     const vec base = safe_max(new_max);
     const vec of_total = v_exp2(v_sub(old_max, base));
     const vec of_chunk = v_exp2(v_sub(v_load_part(chunk_max, n, 0), base));
-    const vec sum = v_fma(v_load_part(total_sum, n, 0), of_total, v_mul(v_load_part(chunk_sum, n, 0), of_chunk));
+    const vec sum =
+        v_fma(v_load_part(total_sum, n, 0), of_total, v_mul(v_load_part(chunk_sum, n, 0), of_chunk));
     v_store_part(total_max, new_max, n);
     v_store_part(total_sum, sum, n);
     v_store_part(a, of_total, n);
@@ -53,13 +54,14 @@ static void merge_rows(int64_t rows, int64_t dim, void *total_out, int64_t total
         for (; d + LANES <= dim; d += LANES) {
             v_store(total + d, merged(v_load(total + d), v_set(a), v_load(chunk + d), v_set(b)));
         }
-        const vec rest = merged(v_load_part(total + d, dim - d, 0), v_set(a), v_load_part(chunk + d, dim - d, 0), v_set(b));
+        const vec rest = merged(v_load_part(total + d, dim - d, 0), v_set(a),
+                                v_load_part(chunk + d, dim - d, 0), v_set(b));
         v_store_part(total + d, rest, dim - d);
     }
 }
 
-static void finish(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum, void *factor,
-                   void *lse) {
+static void finish(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum,
+                   void *factor, void *lse) {
     for (int64_t i = 0; i < n; i += LANES) {
         const int64_t part = n - i < LANES ? n - i : LANES;
         const vec own_max = v_load_part((const real *)max + i, part, 0);
@@ -95,8 +97,8 @@ ALWAYS_INLINE vec scaled(vec value, vec factor) {
     return v_select(v_equal(factor, v_zero()), v_zero(), v_fma(value, factor, v_zero()));
 }
 
-static void store_rows(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor, void *to,
-                       int64_t to_stride) {
+static void store_rows(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor,
+                       void *to, int64_t to_stride) {
     for (int64_t r = 0; r < rows; r++) {
         const real *source = (const real *)from + r * from_stride;
         real *target = (real *)to + r * to_stride;

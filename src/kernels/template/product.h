@@ -26,43 +26,45 @@
 #define C_OF(r, v) (c + (r)*c_stride + (v)*LANES)
 
 /* What a chain begins with. */
-#define START_ZERO(r, v) vec acc_##r##_##v = v_zero();
-#define START_C(r, v) vec acc_##r##_##v = v_load(C_OF(r, v));
+#define START_ZERO(r, v)         vec acc_##r##_##v = v_zero();
+#define START_C(r, v)            vec acc_##r##_##v = v_load(C_OF(r, v));
 #define START_SCALED_LANES(r, v) vec acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_load(extra + (v)*LANES));
-#define START_SCALED_ROWS(r, v) vec acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_set(extra[r]));
-#define START_SCALED_ROWS_PART(r, v) vec acc_##r##_##v = v_mul(v_load_part(C_OF(r, v), part, 0), v_set(extra[r]));
+#define START_SCALED_ROWS(r, v)  vec acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_set(extra[r]));
+#define START_SCALED_ROWS_PART(r, v)                                                                         \
+    vec acc_##r##_##v = v_mul(v_load_part(C_OF(r, v), part, 0), v_set(extra[r]));
 
 #define LOAD_WHOLE(r, v) const vec b_##v = v_load(b + (v)*LANES);
 /* Rows of B that come from memory, once: the line this many rows further on is asked for meanwhile. */
 #define LOAD_ROWS_AHEAD 16
-#define LOAD_AHEAD(r, v)                                                                                           \
-    LOAD_WHOLE(r, v)                                                                                               \
+#define LOAD_AHEAD(r, v)                                                                                     \
+    LOAD_WHOLE(r, v)                                                                                         \
     V_PREFETCH(b + LOAD_ROWS_AHEAD * b_stride + (v)*LANES);
-#define LOAD_PART(r, v) const vec b_##v = v_load_part(b, part, 0);
-#define MULTIPLY_CELL(r, v) acc_##r##_##v = v_fma(a_##r, b_##v, acc_##r##_##v);
-#define LOAD_A(r, v) const vec a_##r = v_set(a_now[(r)*a_row]);
+#define LOAD_PART(r, v)      const vec b_##v = v_load_part(b, part, 0);
+#define MULTIPLY_CELL(r, v)  acc_##r##_##v = v_fma(a_##r, b_##v, acc_##r##_##v);
+#define LOAD_A(r, v)         const vec a_##r = v_set(a_now[(r)*a_row]);
 #define MULTIPLY_ROW_1(X, r) LOAD_A(r, 0) COLUMNS_1(MULTIPLY_CELL, r)
 #define MULTIPLY_ROW_2(X, r) LOAD_A(r, 0) COLUMNS_2(MULTIPLY_CELL, r)
 #define MULTIPLY_ROW_3(X, r) LOAD_A(r, 0) COLUMNS_3(MULTIPLY_CELL, r)
 #define MULTIPLY_ROW_4(X, r) LOAD_A(r, 0) COLUMNS_4(MULTIPLY_CELL, r)
 #define MULTIPLY_ROW_8(X, r) LOAD_A(r, 0) COLUMNS_8(MULTIPLY_CELL, r)
 
-#define DEFINE_PRODUCT(name, rows, vectors, START, LOAD, END) DEFINE_PRODUCT_(name, rows, vectors, START, LOAD, END)
-#define DEFINE_PRODUCT_(name, rows, vectors, START, LOAD, END)                                                     \
-    ALWAYS_INLINE void name(const real *a, int64_t a_row, int64_t a_col, const real *b, int64_t b_stride,          \
-                            int64_t steps, real *c, int64_t c_stride, real *extra, int64_t part) {                 \
-        ROWS_##rows(COLUMNS_##vectors, START)                                                                      \
-        const real *a_now = a;                                                                                     \
-        for (int64_t step = 0; step < steps; step++) {                                                             \
-            COLUMNS_##vectors(LOAD, 0)                                                                             \
-            ROWS_##rows(MULTIPLY_ROW_##vectors, ~)                                                                 \
-            a_now += a_col;                                                                                        \
-            b += b_stride;                                                                                         \
-        }                                                                                                          \
-        (void)extra, (void)part;                                                                                   \
-        COLUMNS_##vectors(END##_OPEN, 0)                                                                           \
-        ROWS_##rows(COLUMNS_##vectors, END)                                                                        \
-        COLUMNS_##vectors(END##_CLOSE, 0)                                                                          \
+#define DEFINE_PRODUCT(name, rows, vectors, START, LOAD, END)                                                \
+    DEFINE_PRODUCT_(name, rows, vectors, START, LOAD, END)
+#define DEFINE_PRODUCT_(name, rows, vectors, START, LOAD, END)                                               \
+    ALWAYS_INLINE void name(const real *a, int64_t a_row, int64_t a_col, const real *b, int64_t b_stride,    \
+                            int64_t steps, real *c, int64_t c_stride, real *extra, int64_t part) {           \
+        ROWS_##rows(COLUMNS_##vectors, START);                                                               \
+        const real *a_now = a;                                                                               \
+        for (int64_t step = 0; step < steps; step++) {                                                       \
+            COLUMNS_##vectors(LOAD, 0);                                                                      \
+            ROWS_##rows(MULTIPLY_ROW_##vectors, ~);                                                          \
+            a_now += a_col;                                                                                  \
+            b += b_stride;                                                                                   \
+        }                                                                                                    \
+        (void)extra, (void)part;                                                                             \
+        COLUMNS_##vectors(END##_OPEN, 0);                                                                    \
+        ROWS_##rows(COLUMNS_##vectors, END);                                                                 \
+        COLUMNS_##vectors(END##_CLOSE, 0);                                                                   \
     }
 
 /* What becomes of an accumulator. */
@@ -75,8 +77,8 @@
 #define END_STORE_PART_CLOSE(r, v)
 
 #define END_STORE_AND_MAX_OPEN(r, v) vec max_##v = v_load(extra + (v)*LANES);
-#define END_STORE_AND_MAX(r, v)                                                                                    \
-    END_STORE(r, v)                                                                                                \
+#define END_STORE_AND_MAX(r, v)                                                                              \
+    END_STORE(r, v)                                                                                          \
     max_##v = v_max(acc_##r##_##v, max_##v);
 #define END_STORE_AND_MAX_CLOSE(r, v) v_store(extra + (v)*LANES, max_##v);
 

@@ -33,7 +33,9 @@ ALWAYS_INLINE vec add_alibi(vec s, vec slope, vec distance) {
 }
 
 /* low <= j < high */
-ALWAYS_INLINE mask visible_keys(vec j, vec low, vec high) { return v_and(v_not_less(j, low), v_less(j, high)); }
+ALWAYS_INLINE mask visible_keys(vec j, vec low, vec high) {
+    return v_and(v_not_less(j, low), v_less(j, high));
+}
 
 /* A running maximum of -infinity, no visible score yet, would make s - max a NaN. */
 ALWAYS_INLINE vec safe_max(vec max) { return v_select(v_equal(max, v_set(-REAL_INFINITY)), v_zero(), max); }

@@ -189,7 +189,8 @@ static void row_subtract(const real *s, int64_t cols, real max, real log_sum, re
         v_store(y + j, v_sub(v_sub(v_load(s + j), v_set(max)), v_set(log_sum)));
     }
     if (j < cols) {
-        v_store_part(y + j, v_sub(v_sub(v_load_part(s + j, cols - j, 0), v_set(max)), v_set(log_sum)), cols - j);
+        v_store_part(y + j, v_sub(v_sub(v_load_part(s + j, cols - j, 0), v_set(max)), v_set(log_sum)),
+                     cols - j);
     }
 }
 
@@ -230,7 +231,8 @@ static void plain_rows(const struct softattn_row *row) {
         const real *next = x + row->x_step;
         real *weights = row->stream ? (real *)row->scratch : y;
         real sums[STRIPES];
-        const struct row_ahead ahead = {is_last ? row->prefetch : next, is_last || row->stream ? 0 : y + row->y_step,
+        const struct row_ahead ahead = {is_last ? row->prefetch : next,
+                                        is_last || row->stream ? 0 : y + row->y_step,
                                         row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
         row_weights(x, row->cols, row_base(max), weights, sums, ahead);
         const real sum = stripe_sum(sums);
@@ -277,7 +279,8 @@ static void full_row(const struct softattn_row *row) {
 
 static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
-    if (row_is_plain(first) && first->y && !first->lse && !first->max && first->output == SOFTATTN_ROW_PROBABILITIES) {
+    if (row_is_plain(first) && first->y && !first->lse && !first->max &&
+        first->output == SOFTATTN_ROW_PROBABILITIES) {
         plain_rows(first);
         return;
     }

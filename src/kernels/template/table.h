@@ -18,9 +18,9 @@
 static int32_t lanes(void) { return LANES; }
 
 #define TABLE_NAME_(isa, bits) softattn_kernels_##isa##_f##bits
-#define TABLE_NAME(isa, bits) TABLE_NAME_(isa, bits)
-#define TEXT_(word) #word
-#define TEXT(word) TEXT_(word)
+#define TABLE_NAME(isa, bits)  TABLE_NAME_(isa, bits)
+#define TEXT_(word)            #word
+#define TEXT(word)             TEXT_(word)
 
 /* Declared here and where it is used, so that it is not a stray definition. */
 extern const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS);

@@ -5,8 +5,8 @@
 #include "kernels/kernels.h"
 #include "kernels/template/merge.h"
 
-static void transpose_elements(int64_t rows, int64_t cols, real factor, const real *from, int64_t from_stride, real *to,
-                               int64_t to_stride) {
+static void transpose_elements(int64_t rows, int64_t cols, real factor, const real *from, int64_t from_stride,
+                               real *to, int64_t to_stride) {
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++) {
             to[c * to_stride + r] = factor * from[r * from_stride + c];
@@ -24,15 +24,16 @@ ALWAYS_INLINE void transpose_lanes(int64_t cols, real factor, const real *from, 
     transpose_elements(LANES, cols - c, factor, from + c, from_stride, to + c * to_stride, to_stride);
 }
 
-static void transpose(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride, void *to,
-                      int64_t to_stride) {
+static void transpose(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride,
+                      void *to, int64_t to_stride) {
     const real *source = from;
     real *target = to;
     int64_t r = 0;
     for (; r + LANES <= rows; r += LANES) {
         transpose_lanes(cols, (real)factor, source + r * from_stride, from_stride, target + r, to_stride);
     }
-    transpose_elements(rows - r, cols, (real)factor, source + r * from_stride, from_stride, target + r, to_stride);
+    transpose_elements(rows - r, cols, (real)factor, source + r * from_stride, from_stride, target + r,
+                       to_stride);
 }
 
 /* At most LANES rows as columns, the missing ones as zeros. */
