@@ -332,20 +332,24 @@ static struct softattn_token_limit select_from_part(const struct softattn_logits
     return select_sorted(row, factor, part);
 }
 
-struct softattn_token_limit softattn_select_from_list(const struct softattn_logits *row, double factor,
-                                                      int64_t goal, const struct softattn_bracket *bracket,
-                                                      const struct softattn_select_scratch *scratch) {
-    struct part part = {bracket->list, bracket->count, {bracket->low, bracket->high}, 0, goal};
-    part.inside = softattn_list_mass(row, factor, part.list, part.count, part.range.low, 0, scratch);
-    return select_from_part(row, factor, part, scratch);
-}
-
-/* ---- Rows ---- */
-
 /* A logit up to which no token has any mass: weights of 2^-37 are rounded down to none. */
 static double massless(const struct softattn_logits *row, double factor) {
     return factor > 0 ? narrow(row->max - 37.01 / factor, row->kernels->real_bytes) : -(double)INFINITY;
 }
+
+struct softattn_token_limit softattn_select_from_list(const struct softattn_logits *row, double factor,
+                                                      int64_t goal, const struct softattn_bracket *bracket,
+                                                      const struct softattn_select_scratch *scratch) {
+    const double bottom = massless(row, factor);
+    const struct range range = {bracket->low > bottom ? bracket->low : bottom, bracket->high};
+    const int64_t inside =
+        softattn_list_mass(row, factor, bracket->list, bracket->count, range.low, 0, scratch);
+    const struct part all = {bracket->list, bracket->count, range, inside, goal};
+    return select_from_part(row, factor, narrow_part(row, all, range, inside, goal, scratch->work[0]),
+                            scratch);
+}
+
+/* ---- Rows ---- */
 
 /* The tokens of the row in a range, on the bracket's list. What is above it is then not known block by block. */
 static struct part collect_part(const struct softattn_logits *row, struct range range, int64_t inside,

@@ -62,7 +62,8 @@ static void build_gate(void) {
     bool reentrant =
         openblas_get_parallel() != BUILD_SEQUENTIAL || strstr(openblas_get_config(), "USE_LOCKING") != NULL;
     gate_capacity = reentrant ? MOST_CALLERS : 1;
-    /* Without memory for the handlers, forks during a product are as safe as OpenBLAS is. */
+    /* Without memory for the handlers, forks during a product are as safe as OpenBLAS is; so is a fork that another
+     * thread has begun at the moment of the process's first product, which no handler can know of. */
     (void)pthread_atfork(close_gate, reopen_gate, reopen_gate_in_child);
 }
 

@@ -71,7 +71,8 @@ static real row_max(const real *s, int64_t cols) {
     return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
-ALWAYS_INLINE vec row_exponent(vec s, vec max) { return v_mul(v_sub(s, max), v_set(LOG2_E)); }
+/* factor: log2(e), or that times a positive scale of the scores */
+ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(s, max), factor); }
 
 #define STRIPE_VECTORS (STRIPES / LANES)
 /* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
@@ -107,9 +108,9 @@ ALWAYS_INLINE void row_ask_ahead(struct row_ahead ahead, int64_t j) {
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
-ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real *to, real *sums,
-                               struct row_ahead ahead) {
-    const vec max = v_set(max_value);
+ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
+                               real *sums, struct row_ahead ahead) {
+    const vec max = v_set(max_value), factor = v_set(factor_value);
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(sums + i, v_zero());
     }
@@ -118,10 +119,10 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
         row_ask_ahead(ahead, j);
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const real *from = s + j + v * LANES;
-            vec p_0 = row_exponent(v_load(from), max);
-            vec p_1 = row_exponent(v_load(from + LANES), max);
-            vec p_2 = row_exponent(v_load(from + 2 * LANES), max);
-            vec p_3 = row_exponent(v_load(from + 3 * LANES), max);
+            vec p_0 = row_exponent(v_load(from), max, factor);
+            vec p_1 = row_exponent(v_load(from + LANES), max, factor);
+            vec p_2 = row_exponent(v_load(from + 2 * LANES), max, factor);
+            vec p_3 = row_exponent(v_load(from + 3 * LANES), max, factor);
             v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
             if (to) {
                 real *at = to + j + v * LANES;
@@ -138,7 +139,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
     }
     for (int v = 0; j < cols; v++, j += LANES) {
         const int64_t rest = cols - j < LANES ? cols - j : LANES;
-        const vec p = v_exp2(row_exponent(v_load_part(s + j, rest, -REAL_INFINITY), max));
+        const vec p = v_exp2(row_exponent(v_load_part(s + j, rest, -REAL_INFINITY), max, factor));
         if (to) {
             v_store_part(to + j, p, rest);
         }
@@ -234,7 +235,7 @@ static void plain_rows(const struct softattn_row *row) {
         const struct row_ahead ahead = {is_last ? row->prefetch : next,
                                         is_last || row->stream ? 0 : y + row->y_step,
                                         row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
-        row_weights(x, row->cols, row_base(max), weights, sums, ahead);
+        row_weights(x, row->cols, row_base(max), LOG2_E, weights, sums, ahead);
         const real sum = stripe_sum(sums);
         max = is_last ? 0 : row_signless_max(next, row->cols);
         if (sum == 0) {
@@ -259,7 +260,7 @@ static void full_row(const struct softattn_row *row) {
     /* log-probabilities need the scores again, streamed rows keep their weights in scratch */
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
     const real max = row_signless_max(s, row->cols);
-    row_weights(s, row->cols, row_base(max), weights, sums, (struct row_ahead){row->prefetch, 0, 0});
+    row_weights(s, row->cols, row_base(max), LOG2_E, weights, sums, (struct row_ahead){row->prefetch, 0, 0});
     const real sum = stripe_sum(sums);
     row_statistics(row, max, sum);
     if (!y) {

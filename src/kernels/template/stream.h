@@ -1,4 +1,4 @@
-/* Rows that go through the caches only once: where aligned stores can begin, and asking for the next row. */
+/* Rows that go through the caches only once: where aligned stores can begin, and asking for rows that come next. */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 #define SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 
@@ -17,9 +17,9 @@ ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
 }
 
 /* The 128 bytes of STRIPES columns, into the second-level cache. */
-ALWAYS_INLINE void prefetch_stripes(const char *p) {
+ALWAYS_INLINE void prefetch_stripes(const real *p) {
     V_PREFETCH_FAR(p);
-    V_PREFETCH_FAR(p + 64);
+    V_PREFETCH_FAR(p + 64 / REAL_BYTES);
 }
 
 #endif
