@@ -165,7 +165,8 @@ static void keep_k_of_list(struct row *row, int64_t k) {
         const double value = kth_largest(bracket->list, bracket->count, k, bytes, heap);
         row->limit = limit_at(bracket->list, bracket->count, value, k, bytes);
     } else {
-        row->limit = softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
+        row->limit =
+            softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
     }
 }
 
