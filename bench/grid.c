@@ -7,18 +7,37 @@
 
 #include <string.h>
 
-/* A softmax of an n x n matrix. */
-struct softmax_row {
+/* An operation on the rows of a matrix. */
+struct matrix_row {
     const char *family;
+    enum bench_operation operation;
     enum bench_type type;
-    int64_t n;
+    int64_t rows, cols;
+    int in_place;
 };
 
-static const struct softmax_row softmax_rows[] = {
-    {"softmax", BENCH_F32, 128},      {"softmax", BENCH_F32, 256},     {"softmax", BENCH_F32, 512},
-    {"softmax", BENCH_F32, 1024},     {"softmax", BENCH_F32, 2048},    {"softmax", BENCH_F32, 4096},
-    {"softmax", BENCH_F32, 8192},     {"softmax-f64", BENCH_F64, 512}, {"softmax-f64", BENCH_F64, 2048},
-    {"softmax-f64", BENCH_F64, 4096},
+static const struct matrix_row matrix_rows[] = {
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0},
 };
 
 struct attention_row {
@@ -58,16 +77,20 @@ static const struct attention_row attention_rows[] = {
 };
 
 enum {
-    SOFTMAX_ROWS = sizeof softmax_rows / sizeof softmax_rows[0],
+    MATRIX_ROWS = sizeof matrix_rows / sizeof matrix_rows[0],
     ATTENTION_ROWS = sizeof attention_rows / sizeof attention_rows[0]
 };
 
-int bench_grid_count(void) { return SOFTMAX_ROWS + ATTENTION_ROWS; }
+int bench_grid_count(void) { return MATRIX_ROWS + ATTENTION_ROWS; }
 
-static struct bench_grid_case softmax_case(const struct softmax_row *row) {
+static struct bench_grid_case matrix_case(const struct matrix_row *row) {
     struct bench_grid_case item = {
         .family = row->family,
-        .problem = {.operation = BENCH_SOFTMAX, .type = row->type, .rows = row->n, .cols = row->n},
+        .problem = {.operation = row->operation,
+                    .type = row->type,
+                    .rows = row->rows,
+                    .cols = row->cols,
+                    .in_place = row->in_place},
     };
     return item;
 }
@@ -93,9 +116,9 @@ static struct bench_grid_case attention_case(const struct attention_row *row) {
 }
 
 struct bench_grid_case bench_grid_case(int index) {
-    if (index < SOFTMAX_ROWS)
-        return softmax_case(&softmax_rows[index]);
-    return attention_case(&attention_rows[index - SOFTMAX_ROWS]);
+    if (index < MATRIX_ROWS)
+        return matrix_case(&matrix_rows[index]);
+    return attention_case(&attention_rows[index - MATRIX_ROWS]);
 }
 
 int bench_grid_selects(int index, int quick, const char *filter) {

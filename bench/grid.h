@@ -1,5 +1,5 @@
 /*
- * The problems that stand for all others: families of softmax and attention over the sizes that models use.
+ * The problems that stand for all others: families of every operation over the sizes that models use.
  */
 #ifndef SOFTATTN_BENCH_GRID_H
 #define SOFTATTN_BENCH_GRID_H

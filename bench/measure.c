@@ -38,8 +38,8 @@ static int measure_ceilings(const struct bench *bench, const struct bench_result
                                      &ceilings->memory);
     }
 
-    /* A softmax reads and writes every element, as a copy does; the better of the two kinds is the
-     * ceiling. */
+    /* A softmax reads and writes every element, as a copy does, and so do the others nearly; the better of
+     * the two kinds, moving as many bytes, is the ceiling. */
     const int in_place = bench->problem->in_place;
     const double footprint = in_place ? bytes / 2 : bytes;
     struct bench_ceiling nontemporal;
@@ -129,9 +129,16 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
     bench->team = bench_team_create(result->threads);
     if (bench->team == NULL)
         return bench_fail_from_memory(&result->failure);
-    const int attention = bench->problem->operation == BENCH_ATTENTION;
-    return (attention ? bench_attention_prepare : bench_softmax_prepare)(
-        bench->problem, way->engine, bench->context, bench->team, &bench->runner, &result->failure);
+    static int (*const prepare_operation[])(
+        const struct bench_problem *problem, enum bench_engine engine, const softattn_context *context,
+        struct bench_team *team, struct bench_runner *runner, struct bench_failure *failure) = {
+        [BENCH_SOFTMAX] = bench_softmax_prepare,
+        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
+        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare,
+        [BENCH_ATTENTION] = bench_attention_prepare,
+    };
+    return prepare_operation[bench->problem->operation](bench->problem, way->engine, bench->context,
+                                                        bench->team, &bench->runner, &result->failure);
 }
 
 void bench_measure_problem(const struct bench_problem *problem, const struct bench_way *way,

@@ -15,15 +15,16 @@
 
 /* ---- What there is ----------------------------------------------------------------------------------- */
 
-static const char *const mode_names[] = {"ceilings", "softmax", "attention", "grid"};
+static const char *const mode_names[] = {"ceilings",      "softmax",   "softmax-backward",
+                                         "cross-entropy", "attention", "grid"};
 
 enum {
     MODES = sizeof mode_names / sizeof mode_names[0],
     IN_CEILINGS = 1 << BENCH_MODE_CEILINGS,
-    IN_SOFTMAX = 1 << BENCH_MODE_SOFTMAX,
+    IN_MATRICES = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD | 1 << BENCH_MODE_CROSS_ENTROPY,
     IN_ATTENTION = 1 << BENCH_MODE_ATTENTION,
     IN_GRID = 1 << BENCH_MODE_GRID,
-    IN_PROBLEMS = IN_SOFTMAX | IN_ATTENTION,
+    IN_PROBLEMS = IN_MATRICES | IN_ATTENTION,
     IN_RUNS = IN_PROBLEMS | IN_GRID,
     IN_ALL = IN_RUNS | IN_CEILINGS
 };
@@ -66,9 +67,9 @@ struct option_entry {
 };
 
 static const struct option_entry entries[] = {
-    {OPTION_ROWS, IN_SOFTMAX, "rows", "N", "rows of the matrix (1024)"},
-    {OPTION_COLS, IN_SOFTMAX, "cols", "N", "columns of the matrix (1024)"},
-    {OPTION_IN_PLACE, IN_SOFTMAX, "in-place", NULL, "write the result over the scores"},
+    {OPTION_ROWS, IN_MATRICES, "rows", "N", "rows of the matrix (1024)"},
+    {OPTION_COLS, IN_MATRICES, "cols", "N", "columns of the matrix, or classes (1024)"},
+    {OPTION_IN_PLACE, IN_MATRICES, "in-place", NULL, "write the result over the scores or gradient read"},
     {OPTION_BATCH, IN_ATTENTION, "batch", "N", "sequences (1)"},
     {OPTION_HEADS, IN_ATTENTION, "heads", "N", "query heads (8)"},
     {OPTION_KV_HEADS, IN_ATTENTION, "kv-heads", "N", "key/value heads (as --heads)"},
@@ -106,19 +107,21 @@ static void print_options(const char *title, int modes) {
 }
 
 static void print_help(void) {
-    fputs("usage: softattn-bench ceilings|softmax|attention|grid [options]\n"
+    fputs("usage: softattn-bench MODE [options]\n"
           "\n"
           "Measures libsoftattn, and in the same run what the machine could do at best.\n"
-          "  ceilings    multiply-adds per second, and memory bandwidth at every level\n"
-          "  softmax     row-wise softmax of one matrix\n"
-          "  attention   attention of one shape\n"
-          "  grid        many problems of both kinds\n",
+          "  ceilings          multiply-adds per second, and memory bandwidth at every level\n"
+          "  softmax           row-wise softmax of one matrix\n"
+          "  softmax-backward  its gradient\n"
+          "  cross-entropy     losses and gradient of one matrix of logits\n"
+          "  attention         attention of one shape\n"
+          "  grid              many problems of every kind\n",
           stdout);
-    print_options("softmax", IN_SOFTMAX);
+    print_options("softmax, softmax-backward and cross-entropy", IN_MATRICES);
     print_options("attention", IN_ATTENTION);
-    print_options("softmax and attention", IN_PROBLEMS);
+    print_options("all of these", IN_PROBLEMS);
     print_options("grid", IN_GRID);
-    print_options("softmax, attention and grid", IN_RUNS);
+    print_options("all of these and grid", IN_RUNS);
     print_options("all", IN_ALL);
     fputs("\n"
           "LIST is one value or several with commas between; every combination is measured.\n"
@@ -317,7 +320,10 @@ static void set_defaults(struct bench_options *options) {
 static int complete(struct bench_options *options) {
     struct bench_problem *problem = &options->problem;
     struct bench_attention_shape *shape = &problem->attention;
-    problem->operation = options->mode == BENCH_MODE_SOFTMAX ? BENCH_SOFTMAX : BENCH_ATTENTION;
+    problem->operation = options->mode == BENCH_MODE_SOFTMAX            ? BENCH_SOFTMAX
+                         : options->mode == BENCH_MODE_SOFTMAX_BACKWARD ? BENCH_SOFTMAX_BACKWARD
+                         : options->mode == BENCH_MODE_CROSS_ENTROPY    ? BENCH_CROSS_ENTROPY
+                                                                        : BENCH_ATTENTION;
     shape->heads_kv = shape->heads_kv != 0 ? shape->heads_kv : shape->heads_q;
     shape->seq_kv = shape->seq_kv != 0 ? shape->seq_kv : shape->seq_q;
     shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
@@ -335,6 +341,10 @@ static int complete(struct bench_options *options) {
             engine != BENCH_ENGINE_TEXTBOOK)
             return complain("--engine names %s; for softmax there are auto and textbook",
                             bench_engine_name(engine));
+        if ((options->mode == BENCH_MODE_SOFTMAX_BACKWARD || options->mode == BENCH_MODE_CROSS_ENTROPY) &&
+            engine != BENCH_ENGINE_AUTO)
+            return complain("--engine names %s; for %s there is auto", bench_engine_name(engine),
+                            mode_names[options->mode]);
     }
     return 0;
 }
@@ -345,7 +355,7 @@ static int read_word(struct bench_options *options, const char *word, int *words
     if ((*words)++ > 0)
         return complain("%s is one word too many", word);
     if (mode < 0)
-        return complain("there is no %s; there are ceilings, softmax, attention and grid", word);
+        return complain("there is no %s; --help lists what there is", word);
     options->mode = (enum bench_mode)mode;
     return 0;
 }
@@ -362,7 +372,7 @@ static void fill_table(struct option table[ENTRIES + 1]) {
 /* Whether every option given, each of those in `used`, belongs to the mode. */
 static int check_mode(const struct bench_options *options, int words, const int used[ENTRIES]) {
     if (words == 0)
-        return complain("which of ceilings, softmax, attention and grid? --help explains them");
+        return complain("which mode? --help lists them");
     for (int i = 0; i < ENTRIES; i++) {
         if (used[i] && (entries[i].modes & 1 << options->mode) == 0)
             return complain("--%s is not an option of %s", entries[i].name, mode_names[options->mode]);

@@ -7,13 +7,20 @@
 #include "problem.h"
 #include "report.h"
 
-enum bench_mode { BENCH_MODE_CEILINGS, BENCH_MODE_SOFTMAX, BENCH_MODE_ATTENTION, BENCH_MODE_GRID };
+enum bench_mode {
+    BENCH_MODE_CEILINGS,
+    BENCH_MODE_SOFTMAX,
+    BENCH_MODE_SOFTMAX_BACKWARD,
+    BENCH_MODE_CROSS_ENTROPY,
+    BENCH_MODE_ATTENTION,
+    BENCH_MODE_GRID
+};
 
 enum { BENCH_MAX_CHOICES = 16 };
 
 struct bench_options {
     enum bench_mode mode;
-    struct bench_problem problem; /* of the modes softmax and attention */
+    struct bench_problem problem; /* of the modes for one problem */
 
     /* Every problem is measured with each engine, instruction set and number of threads. */
     enum bench_engine engines[BENCH_MAX_CHOICES];

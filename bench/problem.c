@@ -14,7 +14,8 @@ const char *bench_engine_name(enum bench_engine engine) {
 }
 
 const char *bench_operation_name(enum bench_operation operation) {
-    return operation == BENCH_SOFTMAX ? "softmax" : "attention";
+    static const char *const names[] = {"softmax", "softmax-backward", "cross-entropy", "attention"};
+    return names[operation];
 }
 
 const char *bench_causal_name(int32_t causal) {
@@ -44,6 +45,7 @@ void bench_problem_name(const struct bench_problem *problem, char *name, size_t 
     if (problem->operation == BENCH_ATTENTION)
         attention_name(problem, name, capacity);
     else
-        snprintf(name, capacity, "softmax %" PRId64 "x%" PRId64 "%s %s", problem->rows, problem->cols,
-                 problem->in_place ? " in-place" : "", bench_type_name(problem->type));
+        snprintf(name, capacity, "%s %" PRId64 "x%" PRId64 "%s %s", bench_operation_name(problem->operation),
+                 problem->rows, problem->cols, problem->in_place ? " in-place" : "",
+                 bench_type_name(problem->type));
 }

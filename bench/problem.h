@@ -9,13 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum bench_operation { BENCH_SOFTMAX, BENCH_ATTENTION };
+enum bench_operation { BENCH_SOFTMAX, BENCH_SOFTMAX_BACKWARD, BENCH_CROSS_ENTROPY, BENCH_ATTENTION };
 
 struct bench_problem {
     enum bench_operation operation;
     enum bench_type type;
-    int64_t rows, cols;                     /* of a softmax */
-    int in_place;                           /* of a softmax */
+    int64_t rows, cols;                     /* of all but attention */
+    int in_place;                           /* of all but attention */
     struct bench_attention_shape attention; /* of an attention */
 };
 

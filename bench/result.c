@@ -10,9 +10,13 @@ double bench_result_flops(const struct bench_result *result) {
 
 double bench_result_bytes(const struct bench_result *result) {
     const struct bench_problem *problem = &result->problem;
-    if (problem->operation == BENCH_ATTENTION)
-        return bench_attention_bytes(&problem->attention, problem->type);
-    return bench_softmax_bytes(problem->rows, problem->cols, problem->type);
+    switch (problem->operation) {
+    case BENCH_SOFTMAX: return bench_softmax_bytes(problem->rows, problem->cols, problem->type);
+    case BENCH_SOFTMAX_BACKWARD:
+        return bench_softmax_backward_bytes(problem->rows, problem->cols, problem->type);
+    case BENCH_CROSS_ENTROPY: return bench_cross_entropy_bytes(problem->rows, problem->cols, problem->type);
+    default: return bench_attention_bytes(&problem->attention, problem->type);
+    }
 }
 
 struct bench_binding bench_result_binding(const struct bench_result *result) {

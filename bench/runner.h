@@ -29,11 +29,14 @@ struct bench_failure {
     int unsupported;
 };
 
-/* Both return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must
+/* All return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must
  * outlive it. */
 int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine engine,
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure);
+int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engine engine,
+                           const softattn_context *context, struct bench_team *team,
+                           struct bench_runner *runner, struct bench_failure *failure);
 int bench_attention_prepare(const struct bench_problem *problem, enum bench_engine engine,
                             const softattn_context *context, struct bench_team *team,
                             struct bench_runner *runner, struct bench_failure *failure);

@@ -63,3 +63,11 @@ double bench_attention_bytes(const struct bench_attention_shape *shape, enum ben
 double bench_softmax_bytes(int64_t rows, int64_t cols, enum bench_type type) {
     return 2 * (double)rows * (double)cols * (double)bench_type_bytes(type);
 }
+
+double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type type) {
+    return 3 * (double)rows * (double)cols * (double)bench_type_bytes(type);
+}
+
+double bench_cross_entropy_bytes(int64_t rows, int64_t classes, enum bench_type type) {
+    return (double)rows * (2 * (double)classes * (double)bench_type_bytes(type) + 8 + (double)bench_type_bytes(type));
+}

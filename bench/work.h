@@ -45,4 +45,10 @@ double bench_attention_bytes(const struct bench_attention_shape *shape, enum ben
 /* Every element read once and written once. */
 double bench_softmax_bytes(int64_t rows, int64_t cols, enum bench_type type);
 
+/* Two matrices read and one written. */
+double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type type);
+
+/* Logits read and their gradient written; a target (int64) read and a loss written per row. */
+double bench_cross_entropy_bytes(int64_t rows, int64_t classes, enum bench_type type);
+
 #endif

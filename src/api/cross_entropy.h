@@ -32,8 +32,8 @@ enum {
     SOFTATTN_ENTROPY_OPERANDS
 };
 
-/* Checks how the arrays, checked each by itself, fit together and overlap, and the targets' values; then runs problem,
- * whose options are set. */
+/* Checks how the arrays, checked each by itself, fit together and overlap, and the targets' values; then runs
+ * problem, whose options are set. */
 int32_t softattn_cross_entropy_solve(const softattn_context *context, struct softattn_array *arrays,
                                      struct softattn_cross_entropy_problem *problem);
 

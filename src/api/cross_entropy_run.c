@@ -1,8 +1,8 @@
 /*
  * softattn_cross_entropy_run: from the caller's tensors to a checked problem for the cross-entropy engine.
  *
- * Checks in order: handle and struct, each tensor by itself in the struct's order, how the tensors fit together, the
- * options against them, overlap, the targets' values. The first that fails decides the status.
+ * Checks in order: handle and struct, each tensor by itself in the struct's order, how the tensors fit
+ * together, the options against them, overlap, the targets' values. The first that fails decides the status.
  */
 #include <inttypes.h>
 #include <stdbool.h>

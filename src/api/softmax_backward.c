@@ -1,8 +1,8 @@
 /*
  * Derivatives of softmax on tensors: backward, forward (Jacobian-vector product) and the Jacobian itself.
  *
- * Checks in order: handle and struct, each tensor by itself in the struct's order, the axis, how the tensors fit
- * together, overlap. The first that fails decides the status.
+ * Checks in order: handle and struct, each tensor by itself in the struct's order, the axis, how the tensors
+ * fit together, overlap. The first that fails decides the status.
  */
 #include "api/softmax_backward.h"
 

@@ -47,6 +47,7 @@ struct tile {
     int64_t sequence_index, head, first_query, queries;
     int64_t first_key, last_key; /* keys that any of the queries may see */
     bool empty[QUERY_TILE];      /* queries without a visible score above -infinity */
+    bool spoiled[QUERY_TILE];    /* queries whose whole row is NaN */
 };
 
 /* A matrix with unit column stride. */
@@ -265,41 +266,67 @@ static double add_logs(double a, double b) {
     return low == -(double)INFINITY ? high : high + log1p(exp(low - high));
 }
 
-/* The sink takes its share of the weights, dropout drops some and scales the rest; then lse and weights go out. */
-static void finish_row(const struct tile *tile, int64_t query, char *weights, double lse) {
-    const struct run *run = tile->run;
-    const struct softattn_attention_problem *problem = run->problem;
-    const int64_t bytes = run->real_bytes;
-    const double sink = query_sink(tile);
-    const bool is_padding = query >= tile->sequence.queries;
-    const double full_lse = lse != lse || is_padding ? lse : add_logs(lse, sink);
-    const double factor = sink == -(double)INFINITY || lse == -(double)INFINITY ? 1 : exp(lse - full_lse);
-    const double kept = problem->dropout < 1 ? factor / (1 - problem->dropout) : 0;
-    for (int64_t key = tile->first_key; key < tile->last_key && (factor != 1 || problem->dropout > 0);
-         key++) {
-        uint8_t keep = 1;
-        if (problem->dropout > 0) {
-            softattn_dropout_keep(&run->dropout, tile->sequence_index * problem->heads_q + tile->head, query,
-                                  key, 1, &keep);
-        }
-        const int64_t j = key - tile->first_key;
-        softattn_put_real(weights, j, keep ? softattn_get_real(weights, j, bytes) * kept : 0, bytes);
+/* The log-sum-exp with the sink, which spoils the row as a score of its value would. Padding has no sink. */
+static double join_sink(const struct tile *tile, int64_t query, double lse) {
+    const double joined = query >= tile->sequence.queries ? lse : add_logs(lse, query_sink(tile));
+    return joined == (double)INFINITY ? (double)NAN : joined;
+}
+
+static void scale_weights(const struct tile *tile, char *weights, double factor) {
+    const int64_t bytes = tile->run->real_bytes;
+    for (int64_t j = 0; j < tile->last_key - tile->first_key && factor != 1; j++) {
+        softattn_put_real(weights, j, softattn_get_real(weights, j, bytes) * factor, bytes);
     }
+}
+
+static void store_weights(const struct tile *tile, int64_t query, const char *weights) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    const double spoil = tile->spoiled[query - tile->first_query] ? (double)NAN : 0; /* masked places too */
+    char *row = address(&problem->weights, tile->sequence.batch, tile->head,
+                        tile->sequence.query_base + query, bytes);
+    for (int64_t i = 0; i < problem->seq_kv; i++) {
+        const int64_t key = i - tile->sequence.key_base;
+        const bool inside = key >= tile->first_key && key < tile->last_key;
+        const double weight = inside ? softattn_get_real(weights, key - tile->first_key, bytes) : 0;
+        softattn_put_real(row, i * problem->weights.col, weight + spoil, bytes);
+    }
+}
+
+static void drop_weights(const struct tile *tile, int64_t query, char *weights) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    const int64_t head_index = tile->sequence_index * problem->heads_q + tile->head;
+    const double factor = problem->dropout < 1 ? 1 / (1 - problem->dropout) : 0;
+    for (int64_t first = tile->first_key; first < tile->last_key; first += PRODUCT_KEYS) {
+        uint8_t keep[PRODUCT_KEYS];
+        const int64_t keys = min_i64(PRODUCT_KEYS, tile->last_key - first);
+        softattn_dropout_keep(&tile->run->dropout, head_index, query, first, keys, keep);
+        for (int64_t i = 0; i < keys; i++) {
+            const int64_t j = first - tile->first_key + i;
+            softattn_put_real(weights, j, keep[i] ? softattn_get_real(weights, j, bytes) * factor : 0, bytes);
+        }
+    }
+}
+
+/* The sink takes its share of the weights, log-sum-exp and weights go out, dropout drops some and scales the rest. */
+static void finish_row(struct tile *tile, int64_t query, char *weights, double lse) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const int64_t bytes = tile->run->real_bytes;
+    const double full_lse = join_sink(tile, query, lse);
+    tile->empty[query - tile->first_query] = lse == -(double)INFINITY;
+    tile->spoiled[query - tile->first_query] = full_lse != full_lse;
+    scale_weights(tile, weights, lse == -(double)INFINITY ? 1 : exp(lse - full_lse));
     if (problem->lse.data != NULL) {
         softattn_put_real(address(&problem->lse, tile->sequence.batch, tile->head,
                                   tile->sequence.query_base + query, bytes),
                           0, full_lse, bytes);
     }
     if (problem->weights.data != NULL) {
-        char *row = address(&problem->weights, tile->sequence.batch, tile->head,
-                            tile->sequence.query_base + query, bytes);
-        for (int64_t key = 0; key < problem->seq_kv; key++) {
-            const bool inside = key >= tile->sequence.key_base + tile->first_key &&
-                                key < tile->sequence.key_base + tile->last_key;
-            const int64_t j = key - tile->sequence.key_base - tile->first_key;
-            softattn_put_real(row, key * problem->weights.col,
-                              inside ? softattn_get_real(weights, j, bytes) : 0, bytes);
-        }
+        store_weights(tile, query, weights);
+    }
+    if (problem->dropout > 0) {
+        drop_weights(tile, query, weights);
     }
 }
 
@@ -324,9 +351,7 @@ static void weigh_row(struct tile *tile, int64_t query) {
     row.scratch = tile->scratch.row;
     row.lse = &lse_memory;
     problem->kernels->softmax_row(&row);
-    const double lse = softattn_get_real((const char *)&lse_memory, 0, bytes);
-    tile->empty[query - tile->first_query] = lse == -(double)INFINITY;
-    finish_row(tile, query, scores, lse);
+    finish_row(tile, query, scores, softattn_get_real((const char *)&lse_memory, 0, bytes));
 }
 
 /* ---- Tiles ---- */
@@ -383,6 +408,16 @@ static void add_values_that_are_not_finite(const struct tile *tile) {
     }
 }
 
+/* NaN that masks, dropout or an empty product would have kept from the output. */
+static void spoil_rows(const struct tile *tile) {
+    const int64_t dim = tile->run->problem->dim_v;
+    for (int64_t i = 0; i < tile->queries * dim; i++) {
+        if (tile->spoiled[i / dim]) {
+            softattn_put_real(tile->scratch.out, i, (double)NAN, tile->run->real_bytes);
+        }
+    }
+}
+
 static void write_out(const struct tile *tile) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes, dim = problem->dim_v;
@@ -430,6 +465,7 @@ static void run_tile(struct tile *tile) {
         multiply_values(tile, finite_values(tile, v));
         add_values_that_are_not_finite(tile);
     }
+    spoil_rows(tile);
     write_out(tile);
 }
 
@@ -452,9 +488,7 @@ static void worker(void *context, int64_t index) {
         tile.head = next / run->blocks % problem->heads_q;
         tile.sequence_index = next / run->blocks / problem->heads_q;
         tile.sequence = softattn_sequence_at(problem, tile.sequence_index);
-        /* in the padded layout queries after the sequence's length are there, and see nothing */
-        const int64_t rows = problem->query_offsets != NULL ? tile.sequence.queries : problem->seq_q;
-        tile.queries = min_i64(QUERY_TILE, rows - tile.first_query);
+        tile.queries = min_i64(QUERY_TILE, tile.sequence.rows - tile.first_query);
         if (tile.queries > 0) {
             run_tile(&tile);
         }

@@ -1,6 +1,6 @@
 /*
- * Cross-entropy: first the divisor of the mean, which the gradient needs, from the targets alone; then each row's loss
- * and gradient; then the losses' total.
+ * Cross-entropy: first the divisor of the mean, which the gradient needs, from the targets alone; then each
+ * row's loss and gradient; then the losses' total.
  */
 #include "engine/cross_entropy.h"
 
@@ -8,16 +8,18 @@
 #include <string.h>
 
 #include "engine/reals.h"
+#include "platform/cpu.h"
 #include "platform/memory.h"
 
 enum { LOGITS, PROBABILITIES, GRADIENT };
 
 struct run {
     const struct softattn_cross_entropy_problem *problem;
-    const char *weights; /* the class weights, contiguous; NULL: all 1 */
+    int64_t *targets;    /* [rows], -1 where the row is ignored; NULL with probabilities */
     char *losses;        /* [rows], for the total; NULL: not wanted */
+    const char *weights; /* the class weights, contiguous; NULL: all 1 */
     double factor;       /* of the gradient */
-    bool prefetch, stream;
+    bool prefetch, stream, keeps_weights;
 };
 
 /* ---- Targets ---- */
@@ -41,17 +43,19 @@ struct count {
     double divisor;
 };
 
-static struct count count_rows(const struct run *run) {
+static struct count read_targets(const struct run *run) {
     const struct softattn_cross_entropy_problem *problem = run->problem;
     const int64_t rows = softattn_rows_count(&problem->rows);
+    struct softattn_row_place place = {{0}};
     struct count count = {0, 0};
-    if (problem->probabilities.data != NULL) {
+    if (run->targets == NULL) {
         return (struct count){rows, (double)rows};
     }
-    struct softattn_row_place place = {{0}};
     for (int64_t row = 0; row < rows; row++, softattn_row_step(&problem->rows, &place)) {
         const int64_t target = softattn_cross_entropy_target(problem, &place);
-        if (target != problem->ignore_index) {
+        const bool is_ignored = target == problem->ignore_index;
+        run->targets[row] = is_ignored ? -1 : target;
+        if (!is_ignored) {
             const double weight = run->weights == NULL
                                       ? 1
                                       : softattn_get_real(run->weights, target, problem->kernels->real_bytes);
@@ -64,35 +68,48 @@ static struct count count_rows(const struct run *run) {
 
 /* ---- Rows ---- */
 
-static void visit_row(void *user, const struct softattn_row_visit *visit) {
+/* Elements from one row's value to the next one's, along the last row dimension. */
+static int64_t value_step(const struct softattn_rows *rows, const struct softattn_row_operand *values) {
+    return rows->rank > 0 ? values->stride[rows->rank - 1] : 0;
+}
+
+static void copy_values(int64_t count, int64_t bytes, const char *from, char *to, int64_t to_step) {
+    for (int64_t i = 0; i < count; i++) {
+        memcpy(to + i * to_step * bytes, from + i * bytes, (size_t)bytes);
+    }
+}
+
+static void visit_rows(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_cross_entropy_problem *problem = run->problem;
     const int64_t bytes = problem->kernels->real_bytes;
-    char *loss = softattn_row_at(&problem->rows, &problem->losses, &visit->place, bytes);
-    char *own_loss = run->losses == NULL ? loss : run->losses + visit->row * bytes;
-    struct softattn_row_cross_entropy row = {.cols = problem->rows.cols,
-                                             .x = visit->data[LOGITS],
-                                             .gradient = visit->data[GRADIENT],
-                                             .probabilities = visit->data[PROBABILITIES],
-                                             .weights = run->weights,
-                                             .scale = problem->scale,
-                                             .smoothing = problem->smoothing,
-                                             .z_loss = problem->z_loss,
-                                             .factor = run->factor,
-                                             .stream = run->stream,
-                                             .prefetch_x = run->prefetch ? visit->next[LOGITS] : NULL,
-                                             .prefetch_probabilities =
-                                                 run->prefetch ? visit->next[PROBABILITIES] : NULL,
-                                             .scratch = visit->scratch,
-                                             .loss = own_loss};
-    row.lse = softattn_row_at(&problem->rows, &problem->lse, &visit->place, bytes);
-    if (row.probabilities == NULL) {
-        const int64_t target = softattn_cross_entropy_target(problem, &visit->place);
-        row.target = target == problem->ignore_index ? -1 : target;
-    }
-    problem->kernels->cross_entropy(&row);
-    if (loss != NULL && loss != own_loss) {
-        memcpy(loss, own_loss, (size_t)bytes);
+    char *losses = softattn_row_at(&problem->rows, &problem->losses, &visit->place, bytes);
+    char *own_losses = run->losses == NULL ? NULL : run->losses + visit->row * bytes;
+    const struct softattn_row_cross_entropy rows = {
+        .rows = visit->count,
+        .cols = problem->rows.cols,
+        .x = visit->data[LOGITS],
+        .probabilities = visit->data[PROBABILITIES],
+        .gradient = visit->data[GRADIENT],
+        .x_step = visit->step[LOGITS],
+        .probabilities_step = visit->step[PROBABILITIES],
+        .gradient_step = visit->step[GRADIENT],
+        .targets = run->targets == NULL ? NULL : run->targets + visit->row,
+        .weights = run->weights,
+        .scale = problem->scale,
+        .smoothing = problem->smoothing,
+        .z_loss = problem->z_loss,
+        .factor = run->factor,
+        .loss = own_losses != NULL ? own_losses : losses,
+        .lse = softattn_row_at(&problem->rows, &problem->lse, &visit->place, bytes),
+        .loss_step = own_losses != NULL ? 1 : value_step(&problem->rows, &problem->losses),
+        .lse_step = value_step(&problem->rows, &problem->lse),
+        .prefetch = run->prefetch,
+        .stream = run->stream,
+        .scratch = run->keeps_weights ? visit->scratch : NULL};
+    problem->kernels->cross_entropy(&rows);
+    if (losses != NULL && own_losses != NULL) {
+        copy_values(visit->count, bytes, own_losses, losses, value_step(&problem->rows, &problem->losses));
     }
 }
 
@@ -104,24 +121,29 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
         .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
                    [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
-        .scratch_reals = run->stream ? problem->rows.cols : 0,
-        .visit = visit_row,
+        .scratch_reals = run->keeps_weights ? problem->rows.cols : 0,
+        .in_runs = true,
+        .visit = visit_rows,
         .user = run};
     return softattn_rows_walk(&walk, runtime);
 }
 
-/* What does not stay in the caches anyway is asked for early and, where the gradient is not written over the logits,
- * stored around them. */
+/*
+ * What does not stay in the caches anyway is asked for early, unless the next row would crowd out this one,
+ * and where the gradient is not written over the logits it is stored around them. Weights are kept for it
+ * where they fit the first-level cache beside the row.
+ */
 static void suit_to_caches(struct run *run) {
     const struct softattn_cross_entropy_problem *problem = run->problem;
     const struct softattn_rows *rows = &problem->rows;
     const int matrices = 1 + (problem->probabilities.data != NULL) + (problem->gradient.data != NULL);
-    const double elements = (double)softattn_rows_count(rows) * (double)rows->cols;
-    run->prefetch = softattn_rows_exceed_cache(matrices * elements * problem->kernels->real_bytes);
-    run->stream = run->prefetch && problem->gradient.data != NULL &&
+    const double row_bytes = (double)rows->cols * problem->kernels->real_bytes;
+    const bool is_cold = softattn_rows_exceed_cache(matrices * (double)softattn_rows_count(rows) * row_bytes);
+    run->prefetch = is_cold && 3 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
+    run->stream = is_cold && problem->gradient.data != NULL &&
                   problem->gradient.data != problem->logits.data &&
-                  softattn_row_is_contiguous(rows, &problem->logits) &&
                   softattn_row_is_contiguous(rows, &problem->gradient);
+    run->keeps_weights = run->stream && 2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
 }
 
 /* ---- The whole ---- */
@@ -165,15 +187,18 @@ static const char *contiguous_weights(const struct softattn_cross_entropy_proble
 bool softattn_cross_entropy_execute(const struct softattn_cross_entropy_problem *problem,
                                     const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem};
-    const int64_t bytes = problem->kernels->real_bytes;
-    const int64_t losses = problem->total == NULL ? 0 : softattn_rows_count(&problem->rows);
-    char *block = softattn_memory_acquire(runtime->memory, (uint64_t)((losses + problem->rows.cols) * bytes));
+    const int64_t bytes = problem->kernels->real_bytes, rows = softattn_rows_count(&problem->rows);
+    const int64_t target_bytes = problem->targets.data == NULL ? 0 : rows * (int64_t)sizeof *run.targets;
+    const int64_t loss_bytes = problem->total == NULL ? 0 : rows * bytes;
+    char *block = softattn_memory_acquire(runtime->memory,
+                                          (uint64_t)(target_bytes + loss_bytes + problem->rows.cols * bytes));
     if (block == NULL) {
         return false;
     }
-    run.losses = problem->total == NULL ? NULL : block;
-    run.weights = contiguous_weights(problem, block + losses * bytes);
-    const struct count count = count_rows(&run);
+    run.targets = problem->targets.data == NULL ? NULL : (int64_t *)(void *)block;
+    run.losses = problem->total == NULL ? NULL : block + target_bytes;
+    run.weights = contiguous_weights(problem, block + target_bytes + loss_bytes);
+    const struct count count = read_targets(&run);
     const bool is_mean = problem->reduction == SOFTATTN_ROWS_MEAN;
     run.factor = !is_mean ? 1 : count.rows == 0 ? 0 : 1 / count.divisor;
     suit_to_caches(&run);

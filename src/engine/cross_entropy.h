@@ -1,6 +1,6 @@
 /*
- * Cross-entropy of logits and targets, with its gradient. Everything was checked by the API layer, the targets' values
- * included.
+ * Cross-entropy of logits and targets, with its gradient. Everything was checked by the API layer, the
+ * targets' values included.
  */
 #ifndef SOFTATTN_ENGINE_CROSS_ENTROPY_H
 #define SOFTATTN_ENGINE_CROSS_ENTROPY_H
@@ -35,8 +35,9 @@ int64_t softattn_cross_entropy_target(const struct softattn_cross_entropy_proble
                                       const struct softattn_row_place *place);
 
 /*
- * The total is the sum of the losses from row 0 on, in double whatever the type, divided for the mean: the same bits
- * whatever the number of threads. False when scratch memory could not be had; nothing was written then.
+ * The total is the sum of the losses from row 0 on, in double whatever the type, divided for the mean: the
+ * same bits whatever the number of threads. False when scratch memory could not be had; nothing was written
+ * then.
  */
 bool softattn_cross_entropy_execute(const struct softattn_cross_entropy_problem *problem,
                                     const struct softattn_runtime *runtime);

@@ -23,7 +23,9 @@ static void philox(uint32_t counter[4], uint32_t key_0, uint32_t key_1) {
 }
 
 struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed, uint64_t offset) {
-    return (struct softattn_dropout){seed, offset, (uint64_t)(probability * 4294967296.0)};
+    const double scaled = probability * 4294967296.0; /* exact */
+    const uint64_t whole = (uint64_t)scaled;
+    return (struct softattn_dropout){seed, offset, whole + ((double)whole < scaled)};
 }
 
 void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query,

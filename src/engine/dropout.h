@@ -15,7 +15,7 @@
 
 struct softattn_dropout {
     uint64_t seed, offset;
-    uint64_t threshold; /* probability * 2^32, rounded down; words below it are dropped */
+    uint64_t threshold; /* probability * 2^32, rounded up; words below it are dropped */
 };
 
 struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed, uint64_t offset);

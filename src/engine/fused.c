@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "engine/fused_block.h"
 #include "platform/cpu.h"
@@ -26,9 +27,16 @@ struct task {
     int64_t sequence, head_kv, block, chunk;
 };
 
+/* A sequence and how much there is to do for it. */
+struct load {
+    int64_t sequence;
+    double work;
+};
+
 struct run {
     const struct softattn_attention_problem *problem;
     struct cut cut;
+    const struct load *order; /* sequences of unequal length, longest first; NULL: as they come */
     struct softattn_dropout dropout;
     char *worker_scratch, *partials;
     uint64_t worker_bytes, partial_bytes;
@@ -102,6 +110,11 @@ static uint64_t split_bytes(const struct softattn_attention_problem *problem, co
                       : 0;
 }
 
+/* Kept for every batch: a plan may be made before the lists of lengths are there. */
+static uint64_t order_bytes(const struct softattn_attention_problem *problem) {
+    return problem->batch > 1 ? round_up((uint64_t)problem->batch * sizeof(struct load)) : 0;
+}
+
 void softattn_fused_plan(const struct softattn_attention_problem *problem, int32_t threads,
                          struct softattn_attention_shape *shape) {
     const struct cut cut = cut_problem(problem, threads);
@@ -112,7 +125,7 @@ void softattn_fused_plan(const struct softattn_attention_problem *problem, int32
     shape->key_chunk = SOFTATTN_KEY_CHUNK;
     shape->tasks = cut.tasks;
     shape->scratch_bytes = (uint64_t)workers * softattn_fused_scratch_bytes(problem, rows, cut.in_rows) +
-                           split_bytes(problem, &cut);
+                           split_bytes(problem, &cut) + order_bytes(problem);
     shape->kernel = cut.in_rows ? "decode: keys in lanes" : "prefill: queries in lanes";
 }
 
@@ -130,7 +143,35 @@ static struct task task_at(const struct run *run, int64_t index) {
     index /= blocks;
     task.head_kv = index % problem->heads_kv;
     task.sequence = index / problem->heads_kv;
+    if (run->order != NULL) {
+        task.sequence = run->order[task.sequence].sequence;
+    }
     return task;
+}
+
+/* ---- Order ---- */
+
+static bool has_unequal_sequences(const struct softattn_attention_problem *problem) {
+    return problem->batch > 1 && (problem->query_offsets != NULL || problem->query_lengths != NULL ||
+                                  problem->key_lengths != NULL || problem->key_starts != NULL);
+}
+
+/* More work first; equal ones as they come, so that the order is defined. */
+static int compare_loads(const void *a, const void *b) {
+    const struct load *left = a, *right = b;
+    if (left->work != right->work) {
+        return left->work > right->work ? -1 : 1;
+    }
+    return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+}
+
+static void sort_sequences(const struct softattn_attention_problem *problem, struct load *order) {
+    for (int64_t i = 0; i < problem->batch; i++) {
+        const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
+        order[i].sequence = i;
+        order[i].work = (double)sequence.queries * (double)(sequence.keys - sequence.key_start);
+    }
+    qsort(order, (size_t)problem->batch, sizeof *order, compare_loads);
 }
 
 /* Cuts the block's rows into register blocks of whole vectors, as even as possible. */
@@ -239,14 +280,14 @@ static void run_chunk_of_block(struct run *run, const struct task *task, struct 
     }
 }
 
-/* Queries after a sequence's length, in the padded layout, see nothing: 0 and -infinity. */
+/* Queries after a sequence's length see nothing: 0 and -infinity. */
 static void clear_padding_queries(const struct run *run, const struct task *task,
                                   struct softattn_fused_scratch *scratch) {
     const struct softattn_attention_problem *problem = run->problem;
     struct softattn_fused_block block = {.problem = problem, .scratch = scratch};
     block.sequence = softattn_sequence_at(problem, task->sequence);
-    const int64_t padding = problem->seq_q - block.sequence.queries;
-    if (problem->query_offsets != NULL || padding == 0) {
+    const int64_t padding = block.sequence.rows - block.sequence.queries;
+    if (padding == 0) {
         return;
     }
     block.sequence.query_base += block.sequence.queries;
@@ -292,7 +333,11 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
     const int64_t rows = padded_rows(problem, &run.cut);
     run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
     run.worker_bytes = softattn_fused_scratch_bytes(problem, rows, run.cut.in_rows);
-    run.worker_scratch = scratch;
+    run.worker_scratch = (char *)scratch + order_bytes(problem);
+    if (has_unequal_sequences(problem)) {
+        sort_sequences(problem, scratch);
+        run.order = scratch;
+    }
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
         run.remaining = (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)workers * run.worker_bytes);

@@ -84,7 +84,8 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
             tile.first = masks.first;
             tile.last = masks.last;
             tile.masked = masks.masked;
-            tile.mask_first = masks.mask_first;
+            tile.clear_first = masks.clear_first;
+            tile.clear_last = masks.clear_last;
             tile.low = block->scratch->low;
             tile.high = block->scratch->high;
             tile.addend = masks.addend;

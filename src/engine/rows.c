@@ -1,4 +1,5 @@
-/* Walking the rows of strided arrays: who takes which rows, where they are, gathering them and putting them back. */
+/* Walking the rows of strided arrays: who takes which rows, where they are, gathering them and putting them
+ * back. */
 #include "engine/rows.h"
 
 #include <stdatomic.h>

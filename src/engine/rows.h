@@ -1,7 +1,7 @@
 /*
- * Walking the rows of strided arrays. Workers take groups of neighbouring rows from a shared counter; rows whose elements
- * are neighbours in memory are visited as they are, others are gathered into scratch before the visit and put back after
- * it, a cache line's worth of rows at a time.
+ * Walking the rows of strided arrays. Workers take groups of neighbouring rows from a shared counter; rows
+ * whose elements are neighbours in memory are visited as they are, others are gathered into scratch before
+ * the visit and put back after it, a cache line's worth of rows at a time.
  */
 #ifndef SOFTATTN_ENGINE_ROWS_H
 #define SOFTATTN_ENGINE_ROWS_H

@@ -11,7 +11,7 @@
 enum {
     ALIGNMENT = 64,
     SHORT_ROW = 4096,  /* rows up to this length go on a list as a whole */
-    SHORT_LIST = 4096, /* lists up to this length find their k-th largest by a heap */
+    SHORT_LIST = 4096, /* lists up to this length find their k-th largest by counting */
     GROUP = 16,        /* blocks whose masses are summed together first */
     LOGITS = 0,        /* matrices of the walk */
     PROBABILITIES = 1
@@ -56,7 +56,7 @@ static uint64_t cut_scratch(const struct softattn_sampling_problem *problem, cha
     uint64_t used = 0;
     row->bracket.above = cut_integers(memory, &used, blocks);
     row->bracket.counts = cut_integers(memory, &used, blocks);
-    row->scratch.above = cut_integers(memory, &used, max_i64(blocks, SHORT_LIST));
+    row->scratch.above = cut_integers(memory, &used, blocks);
     row->group_masses = cut_integers(memory, &used, blocks / GROUP + 1);
     row->bracket.list = cut(memory, &used, list, bytes);
     row->scratch.work[0] = cut(memory, &used, list, bytes);
@@ -69,34 +69,6 @@ static uint64_t cut_scratch(const struct softattn_sampling_problem *problem, cha
 }
 
 /* ---- Top-k ---- */
-
-/* The k-th largest of count values, by a heap of the k largest so far with the least of them at its top. */
-static double kth_largest(const char *values, int64_t count, int64_t k, int64_t bytes, double *heap) {
-    int64_t size = 0;
-    for (int64_t i = 0; i < count; i++) {
-        const double value = softattn_get_real(values, i, bytes);
-        int64_t place = 0;
-        if (size < k) {
-            place = size++;
-            for (; place > 0 && heap[(place - 1) / 2] > value; place = (place - 1) / 2) {
-                heap[place] = heap[(place - 1) / 2];
-            }
-        } else if (value > heap[0]) {
-            for (int64_t child = 1; child < k; child = 2 * place + 1) {
-                child += child + 1 < k && heap[child + 1] < heap[child];
-                if (heap[child] >= value) {
-                    break;
-                }
-                heap[place] = heap[child];
-                place = child;
-            }
-        } else {
-            continue;
-        }
-        heap[place] = value;
-    }
-    return heap[0];
-}
 
 /* The limit at value when `keep` tokens of a list are wanted, of which value is the least. */
 static struct softattn_token_limit limit_at(const char *list, int64_t count, double value, int64_t keep,
@@ -124,9 +96,8 @@ static void list_largest(struct row *row, int64_t k) {
                                          row->logits.max};
     range.low = -(double)INFINITY;
     if (k > 0) {
-        double *heap = (double *)(void *)row->scratch.above;
         range.low =
-            softattn_next_below(kth_largest(row->logits.maxima, row->logits.blocks, k, bytes, heap), bytes);
+            softattn_next_below(kernels->kth_largest(row->logits.blocks, row->logits.maxima, k), bytes);
     }
     row->bracket.low = range.low;
     row->bracket.high = range.high;
@@ -135,35 +106,15 @@ static void list_largest(struct row *row, int64_t k) {
     row->listed = row->holds = true;
 }
 
-/* A pass over the row that sums masses above high and lists what is between; returns the sum. */
-static int64_t pass_row(struct row *row, double factor, double low, double high, double least_weight,
-                        int64_t *total) {
-    struct softattn_token_pass pass = {
-        .cols = row->logits.cols, .x = row->logits.x, .maxima = row->logits.maxima};
-    pass.max = row->logits.max;
-    pass.factor = factor;
-    pass.low = row->bracket.low = low;
-    pass.high = row->bracket.high = high;
-    pass.least_weight = least_weight;
-    pass.above = row->bracket.above;
-    pass.candidate_values = row->bracket.list;
-    pass.block_candidates = row->bracket.counts;
-    row->logits.kernels->token_pass(&pass);
-    row->bracket.count = pass.candidates;
-    *total = pass.total;
-    return softattn_sum_masses(row->bracket.above, row->logits.blocks);
-}
-
 /* Without a factor masses count tokens. */
 static void keep_k_of_list(struct row *row, int64_t k) {
     const struct softattn_bracket *bracket = &row->bracket;
-    const int32_t bytes = row->logits.kernels->real_bytes;
+    const struct softattn_kernels *kernels = row->logits.kernels;
     if (k >= bracket->count) {
         row->limit.value = bracket->low;
     } else if (bracket->count <= SHORT_LIST) {
-        double *heap = (double *)(void *)row->scratch.above;
-        const double value = kth_largest(bracket->list, bracket->count, k, bytes, heap);
-        row->limit = limit_at(bracket->list, bracket->count, value, k, bytes);
+        const double value = kernels->kth_largest(bracket->count, bracket->list, k);
+        row->limit = limit_at(bracket->list, bracket->count, value, k, kernels->real_bytes);
     } else {
         row->limit =
             softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
@@ -180,7 +131,8 @@ static void keep_k(struct row *row) {
         keep_k_of_list(row, k);
         return;
     }
-    const int64_t all = pass_row(row, 0, none, none, 0, &unused) / SOFTATTN_WHOLE_MASS;
+    const int64_t all =
+        softattn_pass_row(&row->logits, 0, none, none, 0, &row->bracket, &unused) / SOFTATTN_WHOLE_MASS;
     if (k < all) {
         bool holds;
         row->limit = softattn_select_from_row(&row->logits, 0, (double)k / (double)all,
@@ -213,7 +165,8 @@ static void keep_p(struct row *row) {
                                                &row->scratch);
     } else if (limited(row)) {
         int64_t total;
-        const int64_t goal = fraction_of(p, pass_row(row, row->factor, value, value, 0, &total) + tied);
+        const int64_t goal = fraction_of(
+            p, softattn_pass_row(logits, row->factor, value, value, 0, &row->bracket, &total) + tied);
         row->limit = softattn_select_from_row(logits, row->factor, (double)goal / (double)total, goal,
                                               &row->bracket, &row->holds, &row->scratch);
     } else {
@@ -322,20 +275,14 @@ static int64_t draw(const struct row *row, double uniform) {
 /* What a row is that has no distribution, or whose tokens the filters can choose among. */
 enum kind { ORDINARY, EMPTY, NOT_A_NUMBER };
 
-static enum kind open_row(struct row *row, const char *x, char *maxima) {
+static enum kind open_row(struct row *row, const struct softattn_row_visit *visit, char *maxima) {
     const struct softattn_kernels *kernels = row->problem->kernels;
     const int64_t cols = row->problem->rows.cols;
-    row->logits =
-        (struct softattn_logits){kernels, cols, softattn_token_blocks(cols), x, maxima, -(double)INFINITY};
-    kernels->block_maxima(cols, x, maxima);
-    for (int64_t block = 0; block < row->logits.blocks; block++) {
-        const double maximum = softattn_get_real(maxima, block, kernels->real_bytes);
-        if (maximum != maximum) {
-            return NOT_A_NUMBER;
-        }
-        row->logits.max = maximum > row->logits.max ? maximum : row->logits.max;
-    }
-    if (row->logits.max == (double)INFINITY) {
+    const char *x = visit->data[LOGITS];
+    row->logits = (struct softattn_logits){.kernels = kernels, .cols = cols, .x = x, .maxima = maxima};
+    row->logits.blocks = softattn_token_blocks(cols);
+    row->logits.max = kernels->block_maxima(cols, x, maxima);
+    if (row->logits.max != row->logits.max || row->logits.max == (double)INFINITY) {
         return NOT_A_NUMBER;
     }
     return row->logits.max == -(double)INFINITY ? EMPTY : ORDINARY;
@@ -362,7 +309,7 @@ static void hold_limit(struct row *row) {
     }
     const double value = row->limit.value;
     const double low = row->split > 0 ? softattn_next_below(value, row->logits.kernels->real_bytes) : value;
-    (void)pass_row(row, row->factor, low, value, row->least_weight, &unused);
+    (void)softattn_pass_row(&row->logits, row->factor, low, value, row->least_weight, &row->bracket, &unused);
 }
 
 /* ---- Outputs ---- */
@@ -427,7 +374,7 @@ static void sample_row(const struct softattn_sampling_problem *problem,
     (void)cut_scratch(problem, visit->scratch, &row, &maxima);
     row.factor = SOFTATTN_LOG2_E / problem->temperature;
     row.least_weight = problem->kernels->real_bytes == 4 ? (double)(float)problem->min_p : problem->min_p;
-    const enum kind kind = open_row(&row, visit->data[LOGITS], maxima);
+    const enum kind kind = open_row(&row, visit, maxima);
     if (kind != ORDINARY) {
         put_token(problem, &visit->place, -1);
         put_single(problem, outputs, -1, kind == NOT_A_NUMBER);
@@ -449,7 +396,7 @@ static void argmax_row(const struct softattn_sampling_problem *problem,
         struct row row = {.problem = problem};
         char *maxima;
         (void)cut_scratch(problem, visit->scratch, &row, &maxima);
-        const bool is_nan = token < 0 && open_row(&row, visit->data[LOGITS], maxima) == NOT_A_NUMBER;
+        const bool is_nan = token < 0 && open_row(&row, visit, maxima) == NOT_A_NUMBER;
         put_single(problem, outputs, token, is_nan);
     }
 }

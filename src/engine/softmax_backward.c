@@ -1,7 +1,9 @@
-/* Derivatives of row-wise softmax: a kernel call for each row. */
+/* Derivatives of row-wise softmax: walks the rows (rows.h) and hands them to the kernels. */
 #include "engine/softmax_backward.h"
 
 #include <stddef.h>
+
+#include "platform/cpu.h"
 
 /* ---- Products ---- */
 
@@ -15,29 +17,35 @@ struct product {
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
     const struct product *product = user;
     const struct softattn_softmax_backward_problem *problem = product->problem;
-    const struct softattn_row_backward row = {.cols = problem->rows.cols,
-                                              .y = visit->data[Y],
-                                              .v = visit->data[V],
-                                              .out = visit->data[OUT],
-                                              .scale = problem->scale,
-                                              .output = problem->output,
-                                              .transposed = problem->transposed,
-                                              .stream = product->stream,
-                                              .prefetch_y = product->prefetch ? visit->next[Y] : NULL,
-                                              .prefetch_v = product->prefetch ? visit->next[V] : NULL};
-    problem->kernels->softmax_backward(&row);
+    const struct softattn_row_backward rows = {.rows = visit->count,
+                                               .cols = problem->rows.cols,
+                                               .y = visit->data[Y],
+                                               .v = visit->data[V],
+                                               .out = visit->data[OUT],
+                                               .y_step = visit->step[Y],
+                                               .v_step = visit->step[V],
+                                               .out_step = visit->step[OUT],
+                                               .scale = problem->scale,
+                                               .output = problem->output,
+                                               .transposed = problem->transposed,
+                                               .prefetch = product->prefetch,
+                                               .stream = product->stream};
+    problem->kernels->softmax_backward(&rows);
 }
 
-/* What does not stay in the caches anyway is asked for early and, where out is not v, stored around them. */
+enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
+
+/* What does not stay in the caches anyway is asked for early, unless the next rows would crowd out these, and
+ * where out is not v it is stored around them. */
 static void suit_to_caches(struct product *product) {
     const struct softattn_softmax_backward_problem *problem = product->problem;
     const struct softattn_rows *rows = &problem->rows;
-    const double elements = (double)softattn_rows_count(rows) * (double)rows->cols;
-    product->prefetch = softattn_rows_exceed_cache(3 * elements * problem->kernels->real_bytes);
-    product->stream = product->prefetch && problem->out.data != problem->v.data &&
-                      softattn_row_is_contiguous(rows, &problem->y) &&
-                      softattn_row_is_contiguous(rows, &problem->v) &&
-                      softattn_row_is_contiguous(rows, &problem->out);
+    const double row_bytes = (double)rows->cols * problem->kernels->real_bytes;
+    const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
+    product->prefetch =
+        is_cold && row_bytes >= LONG_ROW_BYTES && 4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
+    product->stream =
+        is_cold && problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
@@ -48,6 +56,7 @@ bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_pr
                                            .matrix = {[Y] = {.operand = problem->y, .is_read = true},
                                                       [V] = {.operand = problem->v, .is_read = true},
                                                       [OUT] = {.operand = problem->out, .is_written = true}},
+                                           .in_runs = true,
                                            .visit = visit_product,
                                            .user = &product};
     suit_to_caches(&product);

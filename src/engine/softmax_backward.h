@@ -1,6 +1,6 @@
 /*
- * Derivatives of row-wise softmax: products of each row's Jacobian with vectors, and the Jacobians themselves.
- * Everything was checked by the API layer.
+ * Derivatives of row-wise softmax: products of each row's Jacobian with vectors, and the Jacobians
+ * themselves. Everything was checked by the API layer.
  */
 #ifndef SOFTATTN_ENGINE_SOFTMAX_BACKWARD_H
 #define SOFTATTN_ENGINE_SOFTMAX_BACKWARD_H

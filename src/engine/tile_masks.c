@@ -164,9 +164,11 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     }
     masks.skip = false;
     masks.masked = hull->highest_low > key + masks.first || hull->lowest_high < key + masks.last;
-    masks.mask_first = hull->highest_low > key + masks.first
-                           ? masks.first
-                           : clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
+    masks.clear_first = (clamp(hull->highest_low - key, masks.first, masks.last) + 7) / 8 * 8;
+    masks.clear_last = clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
+    if (masks.clear_first >= masks.clear_last) {
+        masks.clear_first = masks.clear_last = masks.first;
+    }
     if (masks.masked) {
         put_interval(block, first_row, count, padded, key);
     }

@@ -8,11 +8,16 @@
 #include "engine/reals.h"
 
 enum {
-    BINS = 256,        /* of a sample's histogram */
-    SORTED_LIST = 24,  /* lists up to this length are sorted */
-    WHOLE_LIST = 1024, /* lists up to this length are their own sample */
-    LIST_SAMPLE = 512  /* at least this many tokens are taken from longer ones */
+    BINS = 128,       /* of a sample's histogram */
+    SORTED_LIST = 24, /* lists up to this length are sorted */
+    WHOLE_LIST = 512, /* lists up to this length are their own sample */
+    LIST_SAMPLE = 256 /* at least this many tokens are taken from longer ones */
 };
+
+/* Standard deviations of the guess that a range allows for, and its rounding. */
+#define ERRORS       2.5
+#define ERRORS_ABOVE 1.5 /* for the upper end of a row's range */
+#define ROUNDING     1e-6
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -109,45 +114,70 @@ static struct sample sample_list(const char *list, int64_t count, int64_t bytes,
 
 /* ---- Guessing ---- */
 
-/* Mass of a sample by bins of equal width from its largest value down to its least, as weights; and its error. */
+/* Mass of a sample by bins of equal width from its largest value down to its least, as weights; and its error: the
+ * squares of what the tokens that stand for others add. */
 struct histogram {
     double largest, least;
-    double mass[BINS];
-    double total, variance;
+    double mass[BINS], squares[BINS];
+    double total, total_squares;
 };
 
-/* Halved, so that no difference overflows. */
-static int32_t bin_of(const struct histogram *histogram, double value) {
-    const double range = histogram->largest / 2 - histogram->least / 2;
-    const double place = (histogram->largest / 2 - value / 2) / range * BINS;
-    return place < BINS - 1 ? (int32_t)place : BINS - 1;
-}
-
-/* Value at the upper edge of a bin. */
-static double edge_of(const struct histogram *histogram, int32_t bin) {
+/* Value at the upper edge of a bin; the range is halved so that no difference overflows. */
+static double edge_of(const struct histogram *histogram, double bin) {
     return histogram->largest - (histogram->largest / 2 - histogram->least / 2) * bin * (2.0 / BINS);
 }
 
-static void make_histogram(const struct sample *sample, int64_t bytes, struct histogram *histogram) {
-    *histogram = (struct histogram){.largest = -(double)INFINITY, .least = (double)INFINITY};
+static void find_range(const struct sample *sample, int64_t bytes, struct histogram *histogram) {
+    const double half_unit = 0.5 / (double)SOFTATTN_WHOLE_MASS;
+    double largest = -(double)INFINITY, least = (double)INFINITY;
     for (int64_t i = 0; i < sample->count; i++) {
         const double value = softattn_get_real(sample->values, i, bytes);
         const double weight = softattn_get_real(sample->weights, i, bytes);
-        if (value > -(double)INFINITY && softattn_mass(weight) > 0) {
-            histogram->largest = value > histogram->largest ? value : histogram->largest;
-            histogram->least = value < histogram->least ? value : histogram->least;
-        }
+        const bool counts = weight > half_unit && value > -(double)INFINITY;
+        largest = counts && value > largest ? value : largest;
+        least = counts && value < least ? value : least;
     }
-    for (int64_t i = 0; i < sample->count && histogram->largest > histogram->least; i++) {
+    histogram->largest = largest;
+    histogram->least = least;
+}
+
+/* Tokens first ... end - 1 of the sample, each of which stands for `each`. */
+static void add_tokens(const struct sample *sample, int64_t bytes, int64_t first, int64_t end, double each,
+                       struct histogram *histogram) {
+    const double half = histogram->largest / 2, step = BINS / (half - histogram->least / 2);
+    for (int64_t i = first; i < end; i++) {
         const double value = softattn_get_real(sample->values, i, bytes);
-        const double weight =
-            softattn_get_real(sample->weights, i, bytes) * (i < sample->exact ? 1 : sample->each);
-        if (value >= histogram->least) {
-            histogram->mass[bin_of(histogram, value)] += weight;
-            histogram->total += weight;
-            histogram->variance += i < sample->exact ? 0 : weight * weight;
+        const double weight = softattn_get_real(sample->weights, i, bytes) * each;
+        const double place = (half - value / 2) * step;
+        if (place <= BINS) {
+            const int32_t bin = place < BINS ? (int32_t)place : BINS - 1;
+            histogram->mass[bin] += weight;
+            histogram->squares[bin] += each > 1 ? weight * weight : 0;
         }
     }
+}
+
+static void make_histogram(const struct softattn_logits *row, double factor, const struct sample *sample,
+                           struct histogram *histogram) {
+    const int64_t bytes = row->kernels->real_bytes;
+    memset(histogram, 0, sizeof *histogram);
+    row->kernels->token_weights(sample->count, sample->values, row->max, factor, sample->weights);
+    find_range(sample, bytes, histogram);
+    if (histogram->largest > histogram->least) {
+        add_tokens(sample, bytes, 0, sample->exact, 1, histogram);
+        add_tokens(sample, bytes, sample->exact, sample->count, sample->each, histogram);
+    }
+    for (int32_t bin = 0; bin < BINS; bin++) {
+        histogram->total += histogram->mass[bin];
+        histogram->total_squares += histogram->squares[bin];
+    }
+}
+
+/* Standard deviation of the mass above a token as a part of all, where that part is `fraction`: errors above and below
+ * it work against each other. */
+static double error_at(const struct histogram *histogram, double fraction, double squares_above) {
+    const double below = histogram->total_squares - squares_above;
+    return sqrt(squares_above * (1 - fraction) * (1 - fraction) + below * fraction * fraction);
 }
 
 struct range {
@@ -160,46 +190,70 @@ static struct range halve(struct range range, int32_t bytes) {
     return range;
 }
 
-/*
- * Between which logits the token lies at which the fraction of the mass is reached, going down. The range is narrower
- * than `outer`, which holds the sample.
- */
-static struct range guess(const struct softattn_logits *row, double factor, const struct sample *sample,
-                          double fraction, struct range outer) {
-    const int32_t bytes = row->kernels->real_bytes;
-    struct histogram histogram;
-    row->kernels->token_weights(sample->count, sample->values, row->max, factor, sample->weights);
-    make_histogram(sample, bytes, &histogram);
-    if (histogram.largest < histogram.least) { /* nothing of the sample has any mass */
-        return halve(outer, bytes);
+/* The bin in which the mass, counted from the largest value down, reaches the target; *sum and *squares are of the bins
+ * before it. */
+static int32_t bin_reaching(const struct histogram *histogram, double target, double *sum, double *squares) {
+    int32_t bin = 0;
+    *sum = *squares = 0;
+    for (; bin < BINS - 1 && *sum + histogram->mass[bin] < target; bin++) {
+        *sum += histogram->mass[bin];
+        *squares += histogram->squares[bin];
     }
-    if (histogram.largest == histogram.least) {
-        return (struct range){softattn_next_below(histogram.largest, bytes), histogram.largest};
-    }
-    const double margin = sqrt(histogram.variance) + 1e-6 * histogram.total;
-    const double target = fraction * histogram.total;
-    double sum = histogram.mass[0];
-    int32_t top = 0, bottom;
-    while (top < BINS - 1 && sum < target - margin) {
-        sum += histogram.mass[++top];
-    }
-    for (bottom = top; bottom < BINS - 1 && sum < target + margin;) {
-        sum += histogram.mass[++bottom];
-    }
-    bottom = (int32_t)min_i64(bottom, top + BINS / 2 - 1);
+    return bin;
+}
+
+/* The bins' values, from the upper edge of bin top to the lower one of bin bottom; the first and the last bin are open to
+ * outer, and at least one value is inside. */
+static struct range range_of(const struct histogram *histogram, int32_t top, int32_t bottom,
+                             struct range outer, int32_t bytes) {
     struct range range = outer;
     if (top > 0) {
-        range.high = narrow(edge_of(&histogram, top), bytes);
+        const double edge = narrow(edge_of(histogram, top), bytes);
+        range.high = edge < outer.high && edge > outer.low ? edge : outer.high;
     }
     if (bottom < BINS - 1) {
-        range.low = narrow(edge_of(&histogram, bottom + 1), bytes);
+        const double edge = narrow(edge_of(histogram, bottom + 1), bytes);
+        range.low = edge > outer.low ? edge : outer.low;
     }
-    range.high = range.high < outer.high && range.high > outer.low ? range.high : outer.high;
-    range.low = range.low > outer.low ? range.low : outer.low;
     if (!(range.low < range.high)) {
         range.low = softattn_next_below(range.high, bytes);
     }
     return range;
+}
+
+/*
+ * Between which logits the token lies at which the fraction of the mass is reached, going down. The range is narrower
+ * than `outer`, which holds the sample.
+ */
+static struct range guess(const struct histogram *histogram, double fraction, struct range outer,
+                          int32_t bytes) {
+    double sum, squares;
+    if (histogram->largest < histogram->least) { /* nothing of the sample has any mass */
+        return halve(outer, bytes);
+    }
+    if (histogram->largest == histogram->least) {
+        return (struct range){softattn_next_below(histogram->largest, bytes), histogram->largest};
+    }
+    const double target = fraction * histogram->total;
+    int32_t bottom = bin_reaching(histogram, target, &sum, &squares), top = bottom;
+    const double margin = ERRORS * error_at(histogram, fraction, squares) + ROUNDING * histogram->total;
+    double reached = sum + histogram->mass[bottom];
+    while (top > 0 && sum > target - margin) {
+        sum -= histogram->mass[--top];
+    }
+    while (bottom < BINS - 1 && reached < target + margin) {
+        reached += histogram->mass[++bottom];
+    }
+    return range_of(histogram, top, (int32_t)min_i64(bottom, top + BINS / 2 - 1), outer, bytes);
+}
+
+/* The logit down to which the histogram has a mass, as a real between the ends of outer. */
+static double logit_at(const struct histogram *histogram, double mass, struct range outer, int32_t bytes) {
+    double sum, squares;
+    const int32_t bin = bin_reaching(histogram, mass, &sum, &squares);
+    const double part = histogram->mass[bin] > 0 ? (mass - sum) / histogram->mass[bin] : 1;
+    const double logit = narrow(edge_of(histogram, bin + (part < 0 ? 0 : part < 1 ? part : 1)), bytes);
+    return logit < outer.high && logit > outer.low ? logit : mass > 0 ? outer.low : outer.high;
 }
 
 /* ---- Lists ---- */
@@ -301,7 +355,9 @@ static struct part shrink(const struct softattn_logits *row, double factor, stru
                           const struct softattn_select_scratch *scratch) {
     const struct sample sample = sample_list(part.list, part.count, row->kernels->real_bytes, scratch);
     const double fraction = (double)part.missing / (double)part.inside;
-    const struct range range = guess(row, factor, &sample, fraction, part.range);
+    struct histogram histogram;
+    make_histogram(row, factor, &sample, &histogram);
+    const struct range range = guess(&histogram, fraction, part.range, row->kernels->real_bytes);
     char *to = part.list == scratch->work[0] ? scratch->work[1] : scratch->work[0];
     int64_t above;
     const int64_t count = pass_list(row, factor, part.list, part.count, range, 0, &above, to, scratch);
@@ -351,6 +407,23 @@ struct softattn_token_limit softattn_select_from_list(const struct softattn_logi
 
 /* ---- Rows ---- */
 
+int64_t softattn_pass_row(const struct softattn_logits *row, double factor, double low, double high,
+                          double least_weight, struct softattn_bracket *bracket, int64_t *total) {
+    struct softattn_token_pass pass = {
+        .cols = row->cols, .x = row->x, .maxima = row->maxima, .max = row->max};
+    pass.factor = factor;
+    pass.low = bracket->low = low;
+    pass.high = bracket->high = high;
+    pass.least_weight = least_weight;
+    pass.above = bracket->above;
+    pass.candidate_values = low < high ? bracket->list : NULL;
+    pass.block_candidates = bracket->counts;
+    row->kernels->token_pass(&pass);
+    bracket->count = pass.candidates;
+    *total = pass.total;
+    return softattn_sum_masses(bracket->above, row->blocks);
+}
+
 /* The tokens of the row in a range, on the bracket's list. What is above it is then not known block by block. */
 static struct part collect_part(const struct softattn_logits *row, struct range range, int64_t inside,
                                 int64_t missing, struct softattn_bracket *bracket) {
@@ -359,38 +432,50 @@ static struct part collect_part(const struct softattn_logits *row, struct range 
     return (struct part){bracket->list, bracket->count, range, inside, missing};
 }
 
+/* Lists tokens from `high` down, more and more of them, until they have the mass that is missing above; *low is where that
+ * ends. `reach` is the mass to begin with, in the histogram's weights. */
+static struct part collect_down(const struct softattn_logits *row, double factor,
+                                const struct histogram *histogram, struct range outer, double above,
+                                double reach, int64_t missing, struct softattn_bracket *bracket,
+                                const struct softattn_select_scratch *scratch) {
+    for (;; reach *= 2) {
+        const struct range below = {outer.low, bracket->high};
+        bracket->low = logit_at(histogram, above + reach, below, row->kernels->real_bytes);
+        const struct range range = {bracket->low, bracket->high};
+        struct part part = collect_part(row, range, 0, missing, bracket);
+        part.inside = softattn_list_mass(row, factor, part.list, part.count, range.low, 0, scratch);
+        if (part.inside >= missing || range.low <= outer.low) {
+            return part;
+        }
+    }
+}
+
 struct softattn_token_limit softattn_select_from_row(const struct softattn_logits *row, double factor,
                                                      double fraction, int64_t goal,
                                                      struct softattn_bracket *bracket, bool *holds,
                                                      const struct softattn_select_scratch *scratch) {
+    const int32_t bytes = row->kernels->real_bytes;
     const struct range outer = {massless(row, factor), row->max};
     const struct sample sample = sample_row(row, scratch);
-    const struct range range = guess(row, factor, &sample, fraction, outer);
-    struct softattn_token_pass pass = {
-        .cols = row->cols, .x = row->x, .maxima = row->maxima, .max = row->max};
-    pass.factor = factor;
-    pass.low = bracket->low = range.low;
-    pass.high = bracket->high = range.high;
-    pass.above = bracket->above;
-    pass.candidate_values = bracket->list;
-    pass.block_candidates = bracket->counts;
-    row->kernels->token_pass(&pass);
-    bracket->factor = factor;
-    bracket->count = pass.candidates;
+    struct histogram histogram;
+    double sum, squares;
+    int64_t total;
+    make_histogram(row, factor, &sample, &histogram);
+    (void)bin_reaching(&histogram, fraction * histogram.total, &sum, &squares);
+    const double error = error_at(&histogram, fraction, squares) + ROUNDING * histogram.total;
+    const double above_high = fraction * histogram.total - ERRORS_ABOVE * error;
+    bracket->high = logit_at(&histogram, above_high, outer, bytes);
+    const int64_t above = softattn_pass_row(row, factor, bracket->high, bracket->high, 0, bracket, &total);
     if (goal == 0) {
-        goal = max_i64(1, min_i64(pass.total, (int64_t)ceil(fraction * (double)pass.total)));
+        goal = max_i64(1, min_i64(total, (int64_t)ceil(fraction * (double)total)));
     }
-    const int64_t above = softattn_sum_masses(bracket->above, row->blocks);
-    const int64_t inside =
-        softattn_list_mass(row, factor, bracket->list, bracket->count, range.low, 0, scratch);
-    struct part part = {bracket->list, bracket->count, range, inside, goal - above};
-    *holds = above < goal && goal <= above + inside;
-    if (above >= goal) {
-        part = collect_part(row, (struct range){range.high, row->max}, above, goal, bracket);
-    } else if (!*holds) {
-        const int64_t reached = above + inside;
-        part = collect_part(row, (struct range){outer.low, range.low}, pass.total - reached, goal - reached,
-                            bracket);
+    *holds = above < goal;
+    if (!*holds) {
+        const struct range upper = {bracket->high, row->max};
+        return select_from_part(row, factor, collect_part(row, upper, above, goal, bracket), scratch);
     }
+    const double missing = (double)(goal - above) / (double)total * histogram.total;
+    const struct part part = collect_down(row, factor, &histogram, outer, above_high, missing + error / 2,
+                                          goal - above, bracket, scratch);
     return select_from_part(row, factor, part, scratch);
 }

@@ -32,14 +32,13 @@ struct softattn_logits {
 /* Tokens with low < x <= high of a row. The row's tokens above high have the masses `above`, block by block. */
 struct softattn_bracket {
     double low, high;
-    double factor;   /* that the masses were made with */
     int64_t *above;  /* [blocks] */
     char *list;      /* the logits between, in the row's order; room for cols + SOFTATTN_LIST_MARGIN */
     int64_t *counts; /* [blocks] of the list */
     int64_t count;   /* of all */
 };
 
-enum { SOFTATTN_LIST_MARGIN = 64, SOFTATTN_TOKEN_SAMPLE = 4096 };
+enum { SOFTATTN_LIST_MARGIN = 64, SOFTATTN_TOKEN_SAMPLE = 1024 };
 
 /* Kept are the tokens with x > value and, in the order of columns, the first `ties` of those with x == value. */
 struct softattn_token_limit {
@@ -62,6 +61,11 @@ int64_t softattn_mass(double weight);
 
 /* The next real below. */
 double softattn_next_below(double value, int32_t real_bytes);
+
+/* A pass over the row that fills the bracket with the masses above high and the tokens with low < x <= high. Returns the
+ * sum of those masses; *total is the mass of all. */
+int64_t softattn_pass_row(const struct softattn_logits *row, double factor, double low, double high,
+                          double least_weight, struct softattn_bracket *bracket, int64_t *total);
 
 /*
  * Keeps tokens of the row until their mass reaches goal, or with goal 0 the fraction of the mass of all, at least one.

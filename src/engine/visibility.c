@@ -29,6 +29,7 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
         sequence.queries = problem->query_offsets[index + 1] - sequence.query_base;
         sequence.keys = problem->key_offsets[index + 1] - sequence.key_base;
     }
+    sequence.rows = sequence.queries;
     if (problem->query_lengths != NULL) {
         sequence.queries = clamp_length(problem->query_lengths[index], sequence.queries);
     }

@@ -12,6 +12,7 @@ struct softattn_sequence {
     int64_t batch;                /* index into the tensors' batch axis */
     int64_t query_base, key_base; /* its first query and key in the seq axes */
     int64_t queries, keys;        /* its lengths */
+    int64_t rows;                 /* queries, and those after its length, which see nothing */
     int64_t key_start;            /* keys before it are padding */
     int64_t offset;               /* query i stands at position i + offset */
 };

@@ -56,7 +56,7 @@ struct softattn_row {
 /* ---- Gradients of row-wise softmax ---- */
 
 /*
- * The product of a row's Jacobian J = dy/dx, or of its transpose, with a vector v. Columns where y is masked (0, for
+ * For each row, the product of its Jacobian J = dy/dx, or of the transpose, with a vector v. Columns where y is masked (0, for
  * log-probabilities -infinity) are no part of it: v has no effect there, whatever it holds, and out is 0.
  *   probabilities, either         out_j = (scale * y_j) * (v_j - sum of y_k * v_k)
  *   log-probabilities, J^T v      out_j = scale * fma(-p_j, sum of v_k, v_j)
@@ -64,43 +64,46 @@ struct softattn_row {
  * with p = exp2(min(y, 0) * log2(e)). Sums as in softmax, products added by fma.
  */
 struct softattn_row_backward {
-    int64_t cols;
-    const void *y;
-    const void *v;
-    void *out; /* may be v */
+    int64_t rows, cols;
+    const void *y, *v;
+    void *out;                        /* may be v, with the same step */
+    int64_t y_step, v_step, out_step; /* reals from one row to the next */
     double scale;
-    int32_t output;                      /* SOFTATTN_ROW_*: what y is */
-    int32_t transposed;                  /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
-    int32_t stream;                      /* 1: store around the caches */
-    const void *prefetch_y, *prefetch_v; /* the next row's; NULL: none */
+    int32_t output;     /* SOFTATTN_ROW_*: what y is */
+    int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
+    int32_t prefetch;   /* 1: rows are out of cache: each is asked for while the one before is worked on */
+    int32_t stream;     /* 1: store around the caches */
 };
 
 /*
- * Cross-entropy of one row and its gradient by x.
+ * Cross-entropy of each row and its gradient by x.
  *   p, sum     p_j = exp2((x_j - e) * (scale * log2(e))) with e the x of the largest scale * x, and their sum as in
  *              softmax; lse = scale * e + ln(sum)
- *   a_j        weights_j * fma(probabilities_j, 1 - smoothing, smoothing / cols), probabilities 0 where not given; with
- *              a target class also a share of its own, weights_target * (1 - smoothing)
- *   A, D       sums of a_j and, by fma, of a_j * (e - x_j), as in softmax, terms with a_j = 0 left out; the share's come
- *              last
+ *   a_j        weights_j * fma(probabilities_j, 1 - smoothing, smoothing / cols), probabilities 0 where not
+ *              given; with a target class also a share of its own, weights_target * (1 - smoothing)
+ *   A, D       sums of a_j and, by fma, of a_j * (e - x_j), as in softmax, terms with a_j = 0 left out; the
+ *              share's come last
  *   loss       fma(A, ln(sum), scale * D); with z_loss fma(z_loss * lse, lse, loss)
  *   gradient   fma(p_j, r, -(a_j * f)), the share last by one more fma, with f = scale * factor and
  *              r = f * (A + 2 * z_loss * lse) / sum
- * A row without logits above -infinity gives NaN; an ignored row gives loss and gradient 0 and its x is read for lse only.
+ * A row without logits above -infinity gives NaN; an ignored row gives loss and gradient 0 and its x is read for
+ * lse only.
  */
 struct softattn_row_cross_entropy {
-    int64_t cols;
+    int64_t rows, cols;
     const void *x;
-    void *gradient;            /* NULL: not wanted; may be x */
-    int64_t target;            /* class; negative: the row is ignored */
-    const void *probabilities; /* NULL: target counts; else target means nothing */
-    const void *weights;       /* of the classes, w; NULL: 1 */
+    const void *probabilities;                         /* NULL: targets count */
+    void *gradient;                                    /* NULL: not wanted; may be x, with the same step */
+    int64_t x_step, probabilities_step, gradient_step; /* reals from one row to the next */
+    const int64_t *targets; /* [rows] classes, negative: the row is ignored; NULL with probabilities */
+    const void *weights;    /* [cols], of the classes; NULL: 1 */
     double scale, smoothing, z_loss;
-    double factor;                                   /* of the gradient */
-    int32_t stream;                                  /* 1: store the gradient around the caches */
-    const void *prefetch_x, *prefetch_probabilities; /* the next row's; NULL: none */
-    void *scratch;                                   /* cols reals, with stream */
-    void *loss, *lse;                                /* one real each; NULL: not wanted */
+    double factor;               /* of the gradient */
+    void *loss, *lse;            /* one real per row; NULL: not wanted */
+    int64_t loss_step, lse_step; /* reals from one row's to the next */
+    int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
+    int32_t stream;   /* 1: store the gradient around the caches; not with the gradient in place of x */
+    void *scratch;    /* with stream: cols reals, for rows so short that these stay in the nearest cache; or NULL */
 };
 
 /* ---- Attention tiles ---- */
@@ -119,18 +122,19 @@ struct softattn_tile {
     int64_t k_stride;
     const void *v;
     int64_t v_stride;
-    void *scores;           /* [SOFTATTN_KEY_TILE][block] scratch */
-    void *out;              /* [dim_v][block], running weighted sum of the chunk */
-    void *max, *sum;        /* [block], running max (base 2) and sum of the chunk */
-    int32_t fresh;          /* 1: first tile of the chunk: out, max and sum hold nothing yet */
-    int32_t masked;         /* 1: low/high below apply */
-    int64_t mask_first;     /* with masked: every lane sees keys first … mask_first - 1; a multiple of 8 */
-    const void *low, *high; /* [block] a lane sees keys low <= j < high of this tile, as reals */
-    double softcap;         /* soft-cap in base-2 units (cap * log2(e)); 0: none */
-    const void *addend;     /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
-    const void *slope;      /* [block] ALiBi slope * log2(e); NULL: none */
-    const void *position;   /* [block] i + offset - (key 0 of the tile), with slope */
-    const void *drop;       /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
+    void *scores;                    /* [SOFTATTN_KEY_TILE][block] scratch */
+    void *out;                       /* [dim_v][block], running weighted sum of the chunk */
+    void *max, *sum;                 /* [block], running max (base 2) and sum of the chunk */
+    int32_t fresh;                   /* 1: first tile of the chunk: out, max and sum hold nothing yet */
+    int32_t masked;                  /* 1: low/high below apply */
+    int64_t clear_first, clear_last; /* with masked: every lane sees these keys, clear_first … clear_last - 1;
+                                        first <= clear_first <= clear_last <= last, both multiples of 8 */
+    const void *low, *high;          /* [block] a lane sees keys low <= j < high of this tile, as reals */
+    double softcap;                  /* soft-cap in base-2 units (cap * log2(e)); 0: none */
+    const void *addend;   /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
+    const void *slope;    /* [block] ALiBi slope * log2(e); NULL: none */
+    const void *position; /* [block] i + offset - (key 0 of the tile), with slope */
+    const void *drop;     /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
 };
 
 /*
@@ -188,7 +192,8 @@ struct softattn_token_pass {
     double least_weight;       /* 0: none */
     int64_t *above;            /* out, per block: mass of the tokens with x > high and w >= least_weight */
     int64_t total;             /* out: mass of all tokens; not with factor 0 */
-    void *candidate_values;    /* out: the x with low < x <= high, in order; room for cols + 64. May be x */
+    void *candidate_values;    /* out: the x with low < x <= high, in order; room for cols + 64. May be x. NULL: none
+                                  are wanted */
     int64_t *block_candidates; /* out: how many of them each block has; NULL: not wanted */
     int64_t candidates;        /* out: their number */
 };
@@ -233,8 +238,11 @@ struct softattn_kernels {
     /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
     int64_t (*argmax)(int64_t cols, const void *x);
 
-    /* Maximum of each block of SOFTATTN_TOKEN_BLOCK columns, NaN where one of them is. */
-    void (*block_maxima)(int64_t cols, const void *x, void *maxima);
+    /* Maximum of each block of SOFTATTN_TOKEN_BLOCK columns, NaN where one of them is; returns that of all. */
+    double (*block_maxima)(int64_t cols, const void *x, void *maxima);
+
+    /* The k-th largest of a row without NaN, 1 <= k <= cols; columns that are equal count each. */
+    double (*kth_largest)(int64_t cols, const void *x, int64_t k);
 
     /* w_j of each column; and see the structs. token_collect writes the logits of a range, in order, into values (room for
      * cols + 64; may be x) and how many each block has into block_counts (NULL: not wanted), and returns their number. */

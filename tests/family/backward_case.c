@@ -51,7 +51,8 @@ void array_create_rows_view(test_array *view, const test_array *base, int32_t ax
     array_create_view(view, base, rank, shape, strides, 0);
 }
 
-/* Softmax of random scores, or its logarithm, rounded to the array's type; masked elements count as -infinity. */
+/* Softmax of random scores, or its logarithm, rounded to the array's type; masked elements count as
+ * -infinity. */
 static void fill_y(backward_case *c, random_source *random) {
     const bool is_log = c->options.output == SOFTATTN_OUTPUT_LOG_PROBABILITIES;
     const int64_t cols = c->options.shape[c->options.axis];

@@ -1,6 +1,6 @@
 /*
- * A product with the Jacobian of softmax with all its arrays: built from a few options with random contents, run through
- * the public API and checked against the oracle.
+ * A product with the Jacobian of softmax with all its arrays: built from a few options with random contents,
+ * run through the public API and checked against the oracle.
  */
 #ifndef TEST_FAMILY_BACKWARD_CASE_H
 #define TEST_FAMILY_BACKWARD_CASE_H
@@ -42,8 +42,8 @@ softattn_softmax *backward_case_handle(const backward_case *problem, const softa
 /* Runs on a handle of its own and returns the status. */
 int32_t backward_case_run(backward_case *problem, const softattn_context *context);
 
-/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed run counting as
- * one each. */
+/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed
+ * run counting as one each. */
 int64_t backward_case_differences(backward_case *problem, const softattn_context *context);
 
 /* The array that results are written to. */

@@ -1,6 +1,6 @@
 /*
- * A cross-entropy problem with all its arrays: built from a few options with random contents, run through the public API
- * and checked against the oracle.
+ * A cross-entropy problem with all its arrays: built from a few options with random contents, run through the
+ * public API and checked against the oracle.
  */
 #ifndef TEST_FAMILY_ENTROPY_CASE_H
 #define TEST_FAMILY_ENTROPY_CASE_H
@@ -49,8 +49,8 @@ int32_t entropy_case_run(entropy_case *problem, const softattn_context *context)
 /* The oracle's results for the contents as they are. */
 oracle_entropy_results entropy_case_expected(const entropy_case *problem);
 
-/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed run counting as
- * one each. */
+/* Runs, and returns how many results lie outside the oracle's bounds, bytes written into gaps and a failed
+ * run counting as one each. */
 int64_t entropy_case_differences(entropy_case *problem, const softattn_context *context);
 
 /* The array that the gradient is written to. */

@@ -1,24 +1,24 @@
 /*
  * The oracle of derivatives of softmax and of cross-entropy.
  *
- * Bounds, to first order in the unit roundoff u; N = cols / 16 + 8 bounds the roundings of a sum of products in at least
- * 16 stripes and a tree over these, one more per term included.
+ * Bounds, to first order in the unit roundoff u; N = cols / 16 + 8 bounds the roundings of a sum of products
+ * in at least 16 stripes and a tree over these, one more per term included.
  *
  * Products with the Jacobian. y and v are exact, scale is rounded.
- *   exp(y)           two roundings of the argument and 2 ULP: relative e = u (3|y| + 4), and below the smallest normal
- *                    number s it may be 0
+ *   exp(y)           two roundings of the argument and 2 ULP: relative e = u (3|y| + 4), and below the smallest
+ *                    normal number s it may be 0
  *   sum              E = sum of |term| (u N + e), e only where a term has an exponential
- *   value            4 u |value|, and E times what the sum is multiplied by. A product below s may lose s besides.
+ *   value            4 u |value|, and E times what the sum is multiplied by. A product below s may lose s
  *
- * Cross-entropy. m is the largest z = scale x, P = p / sum the probability, t = |targets|.
+ * Cross-entropy. m is the largest z = scale x, P = p / sum the probability.
  *   p                relative d = u (3|z - m| + 4); the sum of p inherits their mean: D = sum of P d + u N
  *   lse              u (2|m| + 4|ln sum| + |lse|) + D
- *   target weights   a = w (keep q + spread), all rounded: 5 u of the sum of magnitudes, written t. A = sum of a: T = u (N +
- *                    5) sum of t. Distance = sum of a (m - z): u (N + 9) sum of t |m - z|
- *   loss             T |ln sum| + A (D + 4 u |ln sum|) + Distance's error; with z_loss 2|lse| times its error; and u times
- *                    four of each term's magnitude
- *   gradient         f (P A' - a), A' = A + 2 z_loss lse: |f| (P (error of A' + |A'| (d + D + 6 u)) + 8 u t), and s where
- *                    P is flushed
+ *   target weights   a = w (keep q + spread), all rounded: 5 u of the sum of magnitudes, written t
+ *   A, distance      sums of a and of a (m - z): T = u (N + 5) sum of t and u (N + 9) sum of t |m - z|
+ *   loss             T |ln sum| + A (D + 4 u |ln sum|) + the distance's error; with z_loss 2|lse| times the
+ *                    lse's error; and u times four of each term's magnitude
+ *   gradient         f (P A' - a), A' = A + 2 z_loss lse: |f| (P (error of A' + |A'| (d + D + 6 u)) + 8 u t),
+ *                    and s where P is flushed
  *   total            the losses' bounds, and additions and a division in double
  */
 #include "oracle_gradient.h"
@@ -26,7 +26,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* ---- Products with the Jacobian ---------------------------------------------------------------------------------- */
+/* ---- Products with the Jacobian ------------------------------------------------------------------------ */
 
 static bool is_masked(const oracle_backward *p, oracle_real y) {
     return p->log_probabilities ? y == -HUGE_VALL : y == 0;
@@ -113,7 +113,7 @@ oracle_result oracle_jacobian_compute(const oracle_backward *p) {
     return result;
 }
 
-/* ---- Cross-entropy ----------------------------------------------------------------------------------------------- */
+/* ---- Cross-entropy ------------------------------------------------------------------------------------- */
 
 typedef struct entropy_row {
     oracle_real max, sum, sum_error; /* sum of e^(z - m), its relative error */

@@ -1,7 +1,7 @@
 /*
- * The oracle of derivatives of softmax and of cross-entropy: straight from the formulas in docs/semantics.md, in long
- * double with plain loops over contiguous arrays. It shares nothing with the library. Bounds as in oracle.h; their
- * derivations stand above the code.
+ * The oracle of derivatives of softmax and of cross-entropy: straight from the formulas in docs/semantics.md,
+ * in long double with plain loops over contiguous arrays. It shares nothing with the library. Bounds as in
+ * oracle.h; their derivations stand above the code.
  */
 #ifndef TEST_FAMILY_ORACLE_GRADIENT_H
 #define TEST_FAMILY_ORACLE_GRADIENT_H

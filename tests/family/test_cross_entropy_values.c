@@ -1,7 +1,7 @@
 /*
- * Cross-entropy and its gradient lie within the oracle's bounds, agree with finite differences and with the recorded
- * values of PyTorch's definition, and at every edge are what docs/semantics.md says. Every operand lies flush against an
- * unreadable page.
+ * Cross-entropy and its gradient lie within the oracle's bounds, agree with finite differences and with the
+ * recorded values of PyTorch's definition, and at every edge are what docs/semantics.md says. Every operand
+ * lies flush against an unreadable page.
  */
 #include "compare.h"
 #include "contexts.h"

@@ -1,7 +1,7 @@
 /*
- * Derivatives of softmax and cross-entropy refuse every bad argument with the status that the header says, a text that
- * names the argument, and outputs as they were; they survive every failed allocation, accept every size of 0, and raise
- * no floating-point exception that stands for an error.
+ * Derivatives of softmax and cross-entropy refuse every bad argument with the status that the header says, a
+ * text that names the argument, and outputs as they were; they survive every failed allocation, accept every
+ * size of 0, and raise no floating-point exception that stands for an error.
  */
 #include "allocator.h"
 #include "assert_status.h"
@@ -19,7 +19,7 @@ enum { FIRST_BACKWARD_BYTES = 32, FIRST_JVP_BYTES = 32, FIRST_JACOBIAN_BYTES = 2
 
 static random_source contents;
 
-/* ---- Derivatives of softmax -------------------------------------------------------------------------------------- */
+/* ---- Derivatives of softmax ---------------------------------------------------------------------------- */
 
 typedef struct fixture {
     backward_case problem;
@@ -255,7 +255,7 @@ static void flat_backward_refuses_bad_arguments(void **state) {
     assert_memory_equal(dx, before, sizeof dx);
 }
 
-/* ---- Cross-entropy ----------------------------------------------------------------------------------------------- */
+/* ---- Cross-entropy ------------------------------------------------------------------------------------- */
 
 typedef struct entropy_fixture {
     entropy_case problem;
@@ -535,7 +535,7 @@ static void flat_cross_entropy_refuses_bad_arguments(void **state) {
     assert_ok(softattn_cross_entropy_f32(NULL, 4, 4, x, 4, targets, losses, NULL, 0));
 }
 
-/* ---- Memory, sizes of 0, floating-point exceptions --------------------------------------------------------------- */
+/* ---- Memory, sizes of 0, floating-point exceptions ----------------------------------------------------- */
 
 static test_allocator allocator;
 

@@ -1,7 +1,7 @@
 /*
- * Derivatives of softmax, cross-entropy and its total are the same bits on every instruction set with fused multiply-add,
- * with any number of threads, in any layout and alignment, in place or not, and in runs so large that results are stored
- * around the caches.
+ * Derivatives of softmax, cross-entropy and its total are the same bits on every instruction set with fused
+ * multiply-add, with any number of threads, in any layout and alignment, in place or not, and in runs so
+ * large that results are stored around the caches.
  */
 #include "backward_case.h"
 #include "compare.h"
@@ -14,7 +14,8 @@
 
 enum { RANDOM_PROBLEMS = 60, SOME_ELEMENTS = 1500, MANY_ELEMENTS = 300000 };
 
-/* A problem as two contexts, or two sets of options, may see it: contents are the same for the same random source. */
+/* A problem as two contexts, or two sets of options, may see it: contents are the same for the same random
+ * source. */
 static void compare_products(const backward_options *options, const softattn_context *context,
                              const backward_options *expected_options,
                              const softattn_context *expected_context, random_source *random) {
@@ -152,8 +153,9 @@ static void alignment_does_not_change_bits(const softattn_context *context, rand
 
 /* ---- Around the caches ---- */
 
-/* 96 MiB in three arrays: more than a core's share of the last cache, so the big run streams its results and the small
- * one, of its last rows alone, does not. The gradients are of sums: a mean's depends on the other rows. */
+/* 96 MiB in three arrays: more than a core's share of the last cache, so the big run streams its results and
+ * the small one, of its last rows alone, does not. The gradients are of sums: a mean's depends on the other
+ * rows. */
 enum { BIG_ROWS = 4099, BIG_COLS = 2047, LAST_ROWS = 5 };
 
 static void streaming_does_not_change_bits(const softattn_context *context, random_source *random) {

@@ -1,7 +1,7 @@
 /*
- * Derivatives of softmax lie within the oracle's bounds and agree with finite differences of softmax itself; the Jacobian,
- * its products and the flat functions agree with each other; masked elements have no effect and derivative 0. Every
- * operand lies flush against an unreadable page.
+ * Derivatives of softmax lie within the oracle's bounds and agree with finite differences of softmax itself;
+ * the Jacobian, its products and the flat functions agree with each other; masked elements have no effect and
+ * derivative 0. Every operand lies flush against an unreadable page.
  */
 #include "backward_case.h"
 #include "compare.h"
@@ -99,8 +99,8 @@ static double loss_of(const softattn_softmax *softmax, test_array *x, test_array
 }
 
 /*
- * Central differences with step h: their error is h^2 / 6 times the third derivative, below 100 here, and 2 * 10^-16 *
- * |loss| / h from rounding, so about 10^-9 with h = 10^-6 and losses below 100.
+ * Central differences with step h: their error is h^2 / 6 times the third derivative, below 100 here, and 2 *
+ * 10^-16 * |loss| / h from rounding, so about 10^-9 with h = 10^-6 and losses below 100.
  */
 static void backward_agrees_with_finite_differences(const softattn_context *context, random_source *random) {
     const double h = 1e-6;
@@ -206,7 +206,8 @@ static void jacobians_match_the_oracle(const softattn_context *context, random_s
     }
 }
 
-/* J v and J^T v, each multiplied out: n terms below 10 in size, so n * 10^-14 is far above their roundings. */
+/* J v and J^T v, each multiplied out: n terms below 10 in size, so n * 10^-14 is far above their
+ * roundings. */
 static void products_are_those_of_the_jacobian(const softattn_context *context, random_source *random) {
     for (int variant = 0; variant < 4; variant++) {
         const int64_t n = 23;

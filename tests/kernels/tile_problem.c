@@ -61,16 +61,22 @@ static void make_masks(struct tile_problem *problem, random_source *random) {
     problem->drop = random_normals(problem, problem->queries * TILE, 0, random);
     const bool low_matters = chance(random, 2), high_matters = chance(random, 2);
     const int64_t least_high = random_between(random, -TILE / 2, TILE);
-    int64_t seen_by_all = problem->last;
+    int64_t highest_low = problem->first, lowest_high = problem->last;
     for (int64_t i = 0; i < problem->queries; i++) {
         const int64_t low = random_between(random, -TILE / 2, low_matters ? TILE : 0);
         const int64_t high = high_matters ? random_between(random, least_high, TILE + 8) : TILE;
         reals_set(&problem->low, i, (double)low);
         reals_set(&problem->high, i, (double)high);
-        seen_by_all = low > problem->first ? problem->first : high < seen_by_all ? high : seen_by_all;
+        highest_low = low > highest_low ? low : highest_low;
+        lowest_high = high < lowest_high ? high : lowest_high;
     }
-    const int64_t most = seen_by_all > problem->first ? (seen_by_all - problem->first) / 8 : 0;
-    problem->mask_first = problem->first + 8 * random_between(random, 0, most);
+    /* what every query sees, in whole groups of eight, or a part of it */
+    problem->clear_first = (highest_low + 7) / 8 * 8;
+    problem->clear_last = lowest_high / 8 * 8;
+    if (problem->clear_first >= problem->clear_last) {
+        problem->clear_first = problem->clear_last = problem->first;
+    }
+    problem->clear_last -= 8 * random_between(random, 0, (problem->clear_last - problem->clear_first) / 8);
     for (int64_t i = 0; i < problem->queries * TILE; i++) {
         if (chance(random, 5)) {
             reals_set(&problem->addend, i, -(double)INFINITY);
@@ -150,12 +156,12 @@ void tile_problem_destroy(struct tile_problem *problem) {
 void tile_problem_text(const struct tile_problem *problem, char *text, size_t size) {
     snprintf(text, size,
              "f%d, %" PRId64 " queries, keys %" PRId64 " ... %" PRId64 ", dims %" PRId64 " and %" PRId64
-             ", strides %" PRId64 " and %" PRId64 ", fresh %d, masked %d from %" PRId64
+             ", strides %" PRId64 " and %" PRId64 ", fresh %d, masked %d but for %" PRId64 " ... %" PRId64
              ", softcap %g, addend %d, slope %d, drop %d",
              8 * problem->real_bytes, problem->queries, problem->first, problem->last, problem->dim_qk,
              problem->dim_v, problem->k_stride, problem->v_stride, problem->fresh, problem->masked,
-             problem->mask_first, problem->softcap, problem->has_addend, problem->has_slope,
-             problem->has_drop);
+             problem->clear_first, problem->clear_last, problem->softcap, problem->has_addend,
+             problem->has_slope, problem->has_drop);
 }
 
 /* ---- Results ---- */
@@ -246,7 +252,8 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .sum = sum.block.data,
         .fresh = problem->fresh,
         .masked = problem->masked,
-        .mask_first = problem->mask_first,
+        .clear_first = problem->clear_first,
+        .clear_last = problem->clear_last,
         .low = problem->masked ? low.block.data : NULL,
         .high = problem->masked ? high.block.data : NULL,
         .softcap = problem->softcap,

@@ -169,15 +169,17 @@ static void destroy_problem(sequence_problem *p) {
 
 /* ---- From sequences back to the case ------------------------------------------------------------------- */
 
-/* Rows of a sequence's result, [heads][rows][cols], to the whole's, at column `col` of rows of `width`. */
+/* Rows of a sequence's result, [heads][rows][cols], to the whole's, at column `col` of rows of `width`. The
+ * other columns belong to no key of the sequence. */
 static void put_rows(const attention_case *c, const attention_sequence *s, const oracle_result *from,
-                     int64_t cols, int64_t col, int64_t width, oracle_result *to) {
+                     int64_t cols, int64_t col, int64_t width, const oracle_result *lse, oracle_result *to) {
     for (int64_t i = 0; i < c->options.heads_q * s->rows; i++) {
         const int64_t head = s->batch * c->options.heads_q + i / s->rows;
         const int64_t row = head * c->options.seq_q + s->first_query + i % s->rows;
+        const oracle_real hidden = isnan(lse->value[i]) ? (oracle_real)NAN : 0;
         for (int64_t j = 0; j < width; j++) {
             const bool inside = j >= col && j < col + cols;
-            to->value[row * width + j] = inside ? from->value[i * cols + j - col] : 0;
+            to->value[row * width + j] = inside ? from->value[i * cols + j - col] : hidden;
             to->bound[row * width + j] = inside ? from->bound[i * cols + j - col] : 0;
         }
     }
@@ -200,11 +202,11 @@ oracle_attention_results attention_case_expected(const attention_case *c) {
     for (int64_t i = 0; i < attention_case_sequences(c); i++) {
         sequence_problem *const p = create_problem(c, i);
         oracle_attention_results part = oracle_attention_compute(&p->oracle);
-        put_rows(c, &p->sequence, &part.out, o->dim_v, 0, o->dim_v, &whole.out);
-        put_rows(c, &p->sequence, &part.lse, 1, 0, 1, &whole.lse);
+        put_rows(c, &p->sequence, &part.out, o->dim_v, 0, o->dim_v, &part.lse, &whole.out);
+        put_rows(c, &p->sequence, &part.lse, 1, 0, 1, &part.lse, &whole.lse);
         if (o->wants_weights) {
             put_rows(c, &p->sequence, &part.weights, p->sequence.keys, p->sequence.first_key, o->seq_kv,
-                     &whole.weights);
+                     &part.lse, &whole.weights);
         }
         oracle_attention_results_destroy(&part);
         destroy_problem(p);

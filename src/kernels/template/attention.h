@@ -122,20 +122,36 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t
     }
 }
 
+/* Keys of the tile whose scores are final as they come out of the product. */
+ALWAYS_INLINE void clear_keys(const struct softattn_tile *tile, int64_t *first, int64_t *last) {
+    const int reshaped = tile->addend || tile->slope || tile->softcap > 0;
+    *first = reshaped ? tile->first : tile->masked ? tile->clear_first : tile->first;
+    *last = reshaped ? tile->first : tile->masked ? tile->clear_last : tile->last;
+}
+
+/* Scores that masks or biases change, keys first … last - 1. */
+static void tile_changed_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
+                                real *tile_max) {
+    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet */
+    if (first < last) {
+        for (int64_t c = 0; c < block; c += LANES) {
+            v_store(passed_over + c, v_set(-REAL_INFINITY));
+        }
+        tile_scores(tile, block, first, last, passed_over);
+        tile_adjust(tile, block, first, last, tile_max);
+    }
+}
+
 /* All scores of the tile as the softmax wants them, and their maximum. */
 static void tile_final_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
-    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of scores that are not final */
-    const int reshaped = tile->addend || tile->slope || tile->softcap > 0;
-    const int64_t final = reshaped ? tile->first : tile->masked ? tile->mask_first : tile->last;
+    int64_t clear_first, clear_last;
+    clear_keys(tile, &clear_first, &clear_last);
     for (int64_t c = 0; c < block; c += LANES) {
         v_store(tile_max + c, v_set(-REAL_INFINITY));
-        v_store(passed_over + c, v_set(-REAL_INFINITY));
     }
-    tile_scores(tile, block, tile->first, final, tile_max);
-    if (final < tile->last) {
-        tile_scores(tile, block, final, tile->last, passed_over);
-        tile_adjust(tile, block, final, tile->last, tile_max);
-    }
+    tile_changed_scores(tile, block, tile->first, clear_first, tile_max);
+    tile_scores(tile, block, clear_first, clear_last, tile_max);
+    tile_changed_scores(tile, block, clear_last, tile->last, tile_max);
 }
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
@@ -243,11 +259,23 @@ static int any_below_one(const real *alpha, int64_t block) {
     return 0;
 }
 
+/* Whether values that some lane must not see are infinite or NaN. */
+static int tile_masks_infinities(const struct softattn_tile *tile) {
+    const real *v = tile->v;
+    const int64_t stride = tile->v_stride, first = tile->first, last = tile->last;
+    if (tile->addend) {
+        return values_not_finite(v + first * stride, stride, last - first, tile->dim_v);
+    }
+    return tile->masked &&
+           (values_not_finite(v + first * stride, stride, tile->clear_first - first, tile->dim_v) ||
+            values_not_finite(v + tile->clear_last * stride, stride, last - tile->clear_last, tile->dim_v));
+}
+
 static void tile_values(const struct softattn_tile *tile, int64_t block, real *alpha) {
     const int64_t keys = tile->last - tile->first;
     const real *v = (const real *)tile->v + tile->first * tile->v_stride;
     const real *p = (const real *)tile->scores + tile->first * block;
-    if ((tile->masked || tile->addend) && values_not_finite(v, tile->v_stride, keys, tile->dim_v)) {
+    if (tile_masks_infinities(tile)) {
         tile_values_masked(tile, block, alpha);
     } else if (tile->fresh) {
         BY_VECTORS(values_fresh, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)

@@ -47,12 +47,15 @@ ALWAYS_INLINE real block_maximum(const real *x, int64_t cols) {
     return v_any(v_equal(number, v_zero())) ? (real)__builtin_nanf("") : v_reduce_max(max);
 }
 
-static void block_maxima(int64_t cols, const void *row, void *maxima) {
+static double block_maxima(int64_t cols, const void *row, void *maxima) {
     const real *x = row;
-    real *to = maxima;
+    real *to = maxima, largest = -REAL_INFINITY;
     for (int64_t j = 0; j < cols; j += SOFTATTN_TOKEN_BLOCK) {
-        *to++ = block_maximum(x + j, block_cols(cols, j));
+        const real max = block_maximum(x + j, block_cols(cols, j));
+        largest = largest > max || largest != largest ? largest : max;
+        *to++ = max;
     }
+    return (double)largest;
 }
 
 static int64_t argmax(int64_t cols, const void *row) {
@@ -77,39 +80,96 @@ static int64_t argmax(int64_t cols, const void *row) {
     return -1;
 }
 
+/* ---- The k-th largest ---- */
+
+/* Bit patterns of reals, as integers in the order of the reals, and back. */
+#define ORDER_SIGN ((real_bits)1 << (8 * REAL_BYTES - 1))
+ALWAYS_INLINE real_bits order_of(real value) {
+    real_bits bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    return bits & ORDER_SIGN ? ~bits : bits | ORDER_SIGN;
+}
+
+ALWAYS_INLINE real at_order(real_bits order) {
+    const real_bits bits = order & ORDER_SIGN ? order ^ ORDER_SIGN : ~order;
+    real value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* How many columns are above low. Counted in reals, which is exact up to 2^24 a lane. */
+ALWAYS_INLINE int64_t count_above(const real *x, int64_t cols, real low) {
+    real lane[STRIPES];
+    vec count = v_zero();
+    int64_t sum = 0;
+    for (int64_t j = 0; j < cols; j += LANES) {
+        count = v_add(count, v_select(v_less(v_set(low), load_logits(x + j, cols - j)), v_set(1), v_zero()));
+    }
+    v_store(lane, count);
+    for (int i = 0; i < LANES; i++) {
+        sum += (int64_t)lane[i];
+    }
+    return sum;
+}
+
+/* The least value that fewer than k columns are above, between all reals by halving. */
+static double kth_largest(int64_t cols, const void *row, int64_t k) {
+    real_bits low = order_of(-REAL_INFINITY), high = order_of(REAL_INFINITY);
+    while (low < high) {
+        const real_bits middle = low + (high - low) / 2;
+        if (count_above(row, cols, at_order(middle)) < k) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return (double)at_order(low);
+}
+
 /* ---- Weights ---- */
 
-/* The difference to the maximum that gives the exponent; scaled by factor, anything lower is taken for it. */
-ALWAYS_INLINE real difference_at(real exponent, real factor) {
-    const real difference = exponent / factor;
+/* Below this difference to the maximum a weight is 0 anyway; the bound keeps exp2 in its range. */
+ALWAYS_INLINE real lowest_difference(real factor) {
+    const real difference = (LOWEST_EXPONENT - 1) / factor;
     return difference > -REAL_LARGEST ? difference : -REAL_LARGEST;
 }
 
-#define WEIGHT_EXPONENT(i) w_##i = v_mul(v_max(v_sub(x_##i, max), lowest), factor);
+#define WEIGHT_EXPONENT(i) w_##i = v_mul(v_max(v_sub(w_##i, max), lowest), factor);
+
+/* Weights of columns, which are fewer than those of four vectors: whole vectors of them are written, the last ones 0. */
+ALWAYS_INLINE void weigh_rest(const real *x, int64_t cols, vec max, vec lowest, vec factor, real *weights) {
+    for (int64_t j = 0; j < cols; j += LANES) {
+        vec w_0 = load_logits(x + j, cols - j);
+        WEIGHT_EXPONENT(0)
+        v_store(weights + j, v_exp2(w_0));
+    }
+}
+
+/* Weights of whole groups of four vectors among the columns; returns how many columns that are. */
+ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec lowest, vec factor,
+                                   real *weights) {
+    int64_t j = 0;
+    for (; j + 4 * LANES <= cols; j += 4 * LANES) {
+        vec w_0 = v_load(x + j), w_1 = v_load(x + j + LANES);
+        vec w_2 = v_load(x + j + 2 * LANES), w_3 = v_load(x + j + 3 * LANES);
+        EXP2_EACH(WEIGHT_EXPONENT)
+        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 0);
+        v_store(weights + j, w_0);
+        v_store(weights + j + LANES, w_1);
+        v_store(weights + j + 2 * LANES, w_2);
+        v_store(weights + j + 3 * LANES, w_3);
+    }
+    return j;
+}
 
 static void token_weights(int64_t cols, const void *row, double row_max, double row_factor, void *weights) {
     const real *x = row;
-    real *to = weights;
+    real *to = weights, rest[4 * STRIPES];
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
-    const vec lowest = v_set(difference_at(LOWEST_EXPONENT - 1, (real)row_factor));
-    vec w_0, w_1, w_2, w_3;
-    int64_t j = 0;
-    for (; j + 4 * LANES <= cols; j += 4 * LANES) {
-        const vec x_0 = v_load(x + j), x_1 = v_load(x + j + LANES);
-        const vec x_2 = v_load(x + j + 2 * LANES), x_3 = v_load(x + j + 3 * LANES);
-        EXP2_EACH(WEIGHT_EXPONENT)
-        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 0);
-        v_store(to + j, w_0);
-        v_store(to + j + LANES, w_1);
-        v_store(to + j + 2 * LANES, w_2);
-        v_store(to + j + 3 * LANES, w_3);
-    }
-    for (; j < cols; j += LANES) {
-        const int64_t rest = cols - j < LANES ? cols - j : LANES;
-        const vec x_0 = load_logits(x + j, rest);
-        WEIGHT_EXPONENT(0)
-        v_store_part(to + j, v_exp2(w_0), rest);
-    }
+    const vec lowest = v_set(lowest_difference((real)row_factor));
+    const int64_t j = weigh_groups(x, cols, max, lowest, factor, to);
+    weigh_rest(x + j, cols - j, max, lowest, factor, rest);
+    __builtin_memcpy(to + j, rest, (uint64_t)(cols - j) * sizeof(real));
 }
 
 /* ---- Masses ---- */
@@ -126,17 +186,14 @@ static void token_weights(int64_t cols, const void *row, double row_max, double 
 #define MASS_UNITS     (1 << 18)
 #define REST_BASE      0x1.8p-13f
 #define REST_BASE_BITS 0x39400000
-#define REST_HOLDS     (-14.5f) /* base-2 logarithm of weights for which the second sum is enough */
+#define SMALL_EXPONENT (-14.5f) /* weights up to 2^this need no sum but that of the rests */
 typedef int32_t signed_bits;
 #else
 #define MASS_BASE      0x1.8p16
 #define MASS_BASE_BITS 0x40f8000000000000
-#define MASS_UNITS     1
+#define SMALL_EXPONENT 1
 typedef int64_t signed_bits;
 #endif
-
-/* Weights below this power of two have no mass: enough for the passes that sum masses. */
-#define MASSLESS_EXPONENT (-40)
 
 /* What `columns` columns have added to sums. */
 ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
@@ -150,119 +207,111 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
     return (signed_bits)(sum - base * (real_bits)columns);
 }
 
-#define WEIGHT_ROUND(i)    const vec n_##i = v_round(w_##i);
-#define WEIGHT_FRACTION(i) const vec f_##i = v_sub(w_##i, n_##i);
-#define WEIGHT_QUOTIENT(i) const vec q_##i = exp2_quotient(f_##i);
-#define WEIGHT_SCALE(i)    w_##i = v_scale_where(always, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+#define LOAD_COLUMNS(i)                                                                                      \
+    const vec x_##i = load_logits(x + j + i * LANES, cols - j - i * LANES);                                  \
+    const vec w_##i = v_load(weights + j + i * LANES);
 
-/* v_exp2_four without its lower bound, which the exponents keep already. */
-#define WEIGH_FOUR()                                                                                         \
-    EXP2_EACH(WEIGHT_EXPONENT)                                                                               \
-    EXP2_EACH(WEIGHT_ROUND)                                                                                  \
-    EXP2_EACH(WEIGHT_FRACTION)                                                                               \
-    EXP2_EACH(WEIGHT_QUOTIENT)                                                                               \
-    EXP2_EACH(WEIGHT_SCALE)
-
-#define LOAD_COLUMNS(i) const vec x_##i = load_logits(x + j + i * LANES, cols - j - i * LANES);
-
-/* What a lane's column adds: sum_i and, for float, rest_i. */
+/* What a column adds to the sums of all, and of those above. */
 #if SOFTATTN_REAL_BITS == 32
-#define MASS_PARTS(i)                                                                                        \
+#define ADD_MASS(i)                                                                                          \
     const vec sum_##i = v_add(w_##i, v_set(MASS_BASE));                                                      \
-    const vec rest_##i = v_add(w_##i, v_sub(v_set(MASS_BASE + REST_BASE), sum_##i));
-#define MASS_ALL(i)                                                                                          \
+    const vec rest_##i = v_add(w_##i, v_sub(v_set(MASS_BASE + REST_BASE), sum_##i));                         \
     all = v_add_bits(all, sum_##i);                                                                          \
-    all_rest = v_add_bits(all_rest, rest_##i);
-#define MASS_ABOVE(i)                                                                                        \
+    all_rest = v_add_bits(all_rest, rest_##i);                                                               \
     above = v_add_bits(above, v_select(above_##i, sum_##i, v_set(MASS_BASE)));                               \
     above_rest = v_add_bits(above_rest, v_select(above_##i, rest_##i, v_set(REST_BASE)));
 #define MASS_OF(name, columns)                                                                               \
     (units_of(name, MASS_BASE_BITS, columns) * MASS_UNITS + units_of(name##_rest, REST_BASE_BITS, columns))
+#define SMALL_BASE      REST_BASE
+#define SMALL_BASE_BITS REST_BASE_BITS
 #else
-#define MASS_PARTS(i)          const vec sum_##i = v_add(w_##i, v_set(MASS_BASE));
-#define MASS_ALL(i)            all = v_add_bits(all, sum_##i);
-#define MASS_ABOVE(i)          above = v_add_bits(above, v_select(above_##i, sum_##i, v_set(MASS_BASE)));
+#define ADD_MASS(i)                                                                                          \
+    const vec sum_##i = v_add(w_##i, v_set(MASS_BASE));                                                      \
+    all = v_add_bits(all, sum_##i);                                                                          \
+    above = v_add_bits(above, v_select(above_##i, sum_##i, v_set(MASS_BASE)));
 #define MASS_OF(name, columns) units_of(name, MASS_BASE_BITS, columns)
+#define SMALL_BASE             MASS_BASE
+#define SMALL_BASE_BITS        MASS_BASE_BITS
 #endif
 
 #define IS_ABOVE(i)                                                                                          \
     const mask above_##i = has_least_weight ? v_and(v_less(high, x_##i), v_not_less(w_##i, least_weight))    \
                                             : v_less(high, x_##i);
-#define IS_CANDIDATE(i) const mask candidate_##i = v_and(v_less(low, x_##i), v_not_less(high, x_##i));
-#define KEEP_CANDIDATES(i)                                                                                   \
-    pass->candidates += v_compress(candidates + pass->candidates, candidate_##i, x_##i);
+#define IS_INSIDE(i)   const mask inside_##i = v_and(v_less(low, x_##i), v_not_less(high, x_##i));
+#define KEEP_INSIDE(i) count += v_compress(values + count, inside_##i, x_##i);
+#define ANY_INSIDE()   v_any(v_or(v_or(inside_0, inside_1), v_or(inside_2, inside_3)))
 
-/* A block of columns. Where candidates may overlay x, they never get ahead of the columns already read. */
+/* Masses and candidates of a block. Where candidates overlay x, they never get ahead of the columns already read. */
 ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, int64_t cols,
-                              int has_least_weight, int64_t *above_mass) {
-    const vec max = v_set((real)pass->max), factor = v_set((real)pass->factor);
-    const vec lowest = v_set(difference_at(MASSLESS_EXPONENT, (real)pass->factor));
+                              const real *weights, int has_least_weight, int wants_candidates,
+                              int64_t *above_mass) {
     const vec low = v_set((real)pass->low), high = v_set((real)pass->high);
     const vec least_weight = v_set((real)pass->least_weight);
-    const mask always = v_equal(max, max);
-    real *candidates = pass->candidate_values;
-    vec w_0, w_1, w_2, w_3, all = v_zero(), above = v_zero();
+    real *values = pass->candidate_values;
+    int64_t j = 0, count = pass->candidates;
+    vec all = v_zero(), above = v_zero();
 #if SOFTATTN_REAL_BITS == 32
     vec all_rest = v_zero(), above_rest = v_zero();
 #endif
-    int64_t j = 0;
     for (; j < cols; j += 4 * LANES) {
         EXP2_EACH(LOAD_COLUMNS)
-        WEIGH_FOUR()
         EXP2_EACH(IS_ABOVE)
-        EXP2_EACH(MASS_PARTS)
-        EXP2_EACH(MASS_ALL)
-        EXP2_EACH(MASS_ABOVE)
-        EXP2_EACH(IS_CANDIDATE)
-        if (v_any(v_or(v_or(candidate_0, candidate_1), v_or(candidate_2, candidate_3)))) {
-            EXP2_EACH(KEEP_CANDIDATES)
+        EXP2_EACH(ADD_MASS)
+        EXP2_EACH(IS_INSIDE)
+        if (wants_candidates && ANY_INSIDE()) {
+            EXP2_EACH(KEEP_INSIDE)
         }
     }
     *above_mass = MASS_OF(above, j);
     pass->total += MASS_OF(all, j);
+    pass->candidates = count;
 }
 
-#if SOFTATTN_REAL_BITS == 32
-#define TAIL_MASS(i)   all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(REST_BASE)));
-#define TAIL_BASE_BITS REST_BASE_BITS
-#define TAIL_HOLDS     REST_HOLDS
-#else
-#define TAIL_MASS(i)   all_rest = v_add_bits(all_rest, v_add(w_##i, v_set(MASS_BASE)));
-#define TAIL_BASE_BITS MASS_BASE_BITS
-#define TAIL_HOLDS     1
-#endif
-
-/* Mass of a block of columns of which none is above or a candidate, and all weights are small. */
-ALWAYS_INLINE int64_t tail_mass(const struct softattn_token_pass *pass, const real *x, int64_t cols) {
-    const vec max = v_set((real)pass->max), factor = v_set((real)pass->factor);
-    const vec lowest = v_set(difference_at(MASSLESS_EXPONENT, (real)pass->factor));
-    const mask always = v_equal(max, max);
-    vec w_0, w_1, w_2, w_3, all_rest = v_zero();
+/* Mass of a block with small weights only, of which none is above or a candidate. */
+ALWAYS_INLINE int64_t small_mass(const real *weights, int64_t cols) {
+    vec sum_0 = v_zero(), sum_1 = v_zero();
     int64_t j = 0;
     for (; j < cols; j += 4 * LANES) {
-        EXP2_EACH(LOAD_COLUMNS)
-        WEIGH_FOUR()
-        EXP2_EACH(TAIL_MASS)
+        sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j), v_set(SMALL_BASE)));
+        sum_1 = v_add_bits(sum_1, v_add(v_load(weights + j + LANES), v_set(SMALL_BASE)));
+        sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j + 2 * LANES), v_set(SMALL_BASE)));
+        sum_1 = v_add_bits(sum_1, v_add(v_load(weights + j + 3 * LANES), v_set(SMALL_BASE)));
     }
-    return units_of(all_rest, TAIL_BASE_BITS, j);
+    return units_of(v_add_bits(sum_0, sum_1), SMALL_BASE_BITS, j);
+}
+
+/* Weights of a block, 0 behind them up to a multiple of four vectors. */
+ALWAYS_INLINE void weigh_block(const struct softattn_token_pass *pass, const real *x, int64_t cols,
+                               real *weights) {
+    const vec max = v_set((real)pass->max), factor = v_set((real)pass->factor);
+    const vec lowest = v_set(lowest_difference((real)pass->factor));
+    int64_t j = weigh_groups(x, cols, max, lowest, factor, weights);
+    weigh_rest(x + j, cols - j, max, lowest, factor, weights + j);
+    for (j = (cols + LANES - 1) / LANES * LANES; j % (4 * LANES) != 0; j += LANES) {
+        v_store(weights + j, v_zero());
+    }
 }
 
 static void token_pass(struct softattn_token_pass *pass) {
     const real *x = pass->x, *maxima = pass->maxima;
     const real low = (real)pass->low, max = (real)pass->max, factor = (real)pass->factor;
+    real weights[SOFTATTN_TOKEN_BLOCK];
     int64_t before = 0;
     pass->total = 0;
     pass->candidates = 0;
     for (int64_t first = 0, block = 0; first < pass->cols; first += SOFTATTN_TOKEN_BLOCK, block++) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
-        if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < TAIL_HOLDS) {
+        weigh_block(pass, x + first, cols, weights);
+        if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;
-            pass->total += tail_mass(pass, x + first, cols);
+            pass->total += small_mass(weights, cols);
         } else if (pass->least_weight > 0) {
-            pass_block(pass, x + first, cols, 1, above);
+            pass_block(pass, x + first, cols, weights, 1, pass->candidate_values != 0, above);
+        } else if (pass->candidate_values) {
+            pass_block(pass, x + first, cols, weights, 0, 1, above);
         } else {
-            pass_block(pass, x + first, cols, 0, above);
+            pass_block(pass, x + first, cols, weights, 0, 0, above);
         }
         if (pass->block_candidates) {
             pass->block_candidates[block] = pass->candidates - before;
@@ -270,20 +319,26 @@ static void token_pass(struct softattn_token_pass *pass) {
         }
     }
 }
+
 /* ---- Collecting and writing ---- */
 
-static int64_t token_collect(const struct softattn_token_range *range, void *values, int64_t *block_counts) {
+#define LOAD_LOGITS(i) const vec x_##i = load_logits(x + j + i * LANES, cols - j - i * LANES);
+
+static int64_t token_collect(const struct softattn_token_range *range, void *to, int64_t *block_counts) {
     const real *maxima = range->maxima;
     const vec low = v_set((real)range->low), high = v_set((real)range->high);
-    real *to = values;
+    real *values = to;
     int64_t count = 0;
     for (int64_t first = 0, block = 0; first < range->cols; first += SOFTATTN_TOKEN_BLOCK, block++) {
         const real *x = (const real *)range->x + first;
-        const int64_t cols = block_cols(range->cols, first), before = count;
-        for (int64_t j = 0; j < cols && !(maxima && maxima[block] <= (real)range->low); j += LANES) {
-            const vec x_0 = load_logits(x + j, cols - j);
-            const mask inside = v_and(v_less(low, x_0), v_not_less(high, x_0));
-            count += v_compress(to + count, inside, x_0);
+        const int64_t before = count, cols = block_cols(range->cols, first);
+        const int has_some = !maxima || maxima[block] > (real)range->low;
+        for (int64_t j = 0; j < cols && has_some; j += 4 * LANES) {
+            EXP2_EACH(LOAD_LOGITS)
+            EXP2_EACH(IS_INSIDE)
+            if (ANY_INSIDE()) {
+                EXP2_EACH(KEEP_INSIDE)
+            }
         }
         if (block_counts) {
             block_counts[block] = count - before;
@@ -309,7 +364,7 @@ static void token_choice(const struct softattn_token_choice *choice) {
     const real *x = choice->x;
     real *y = choice->probabilities;
     const vec max = v_set((real)choice->max), factor = v_set((real)choice->factor);
-    const vec lowest = v_set(difference_at(LOWEST_EXPONENT - 1, (real)choice->factor));
+    const vec lowest = v_set(lowest_difference((real)choice->factor));
     const vec least_weight = v_set((real)choice->least_weight);
     real sums[STRIPES], kept[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
@@ -318,7 +373,7 @@ static void token_choice(const struct softattn_token_choice *choice) {
     for (int64_t j = 0; j < choice->cols; j += LANES) {
         const int64_t rest = choice->cols - j < LANES ? choice->cols - j : LANES;
         const vec x_0 = load_logits(x + j, rest);
-        vec w_0;
+        vec w_0 = x_0;
         WEIGHT_EXPONENT(0)
         w_0 = v_exp2(w_0);
         const mask keep = v_and(v_less(kept_bound(choice, j), x_0), v_not_less(w_0, least_weight));

@@ -1,6 +1,6 @@
 /*
- * Products of a row's Jacobian dy/dx with vectors (struct softattn_row_backward), and the Jacobian itself row by row.
- * The order of arithmetic is stated in kernels.h.
+ * Products of a row's Jacobian dy/dx with vectors (struct softattn_row_backward), and the Jacobian itself row
+ * by row. The order of arithmetic is stated in kernels.h.
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_BACKWARD_H
 #define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_BACKWARD_H
@@ -45,8 +45,17 @@ ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
     return v_select(v_equal(y, v_set(masked_value(product))), v_zero(), v);
 }
 
-ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct softattn_row_backward *row) {
-    const real *y = row->y, *v = row->v;
+/* One row, its arrays in the kernels' own type. */
+struct backward_row {
+    const real *y, *v;
+    real *out;
+    const real *next_y, *next_v; /* asked for meanwhile; NULL: none */
+    int64_t cols;
+    real scale;
+    int stream;
+};
+
+ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct backward_row *row) {
     real sums[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(sums + i, v_zero());
@@ -54,16 +63,16 @@ ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct soft
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         for (int i = 0; i < STRIPES; i += LANES) {
-            const vec y_i = v_load(y + j + i);
-            const vec v_i = visible_values(product, y_i, v_load(v + j + i));
-            v_store(sums + i, product_sum(product, y_i, v_i, v_load(sums + i)));
+            const vec y = v_load(row->y + j + i);
+            const vec v = visible_values(product, y, v_load(row->v + j + i));
+            v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
         }
     }
     for (int i = 0; i < STRIPES && j < row->cols; i += LANES, j += LANES) {
         const int64_t rest = row->cols - j < LANES ? row->cols - j : LANES;
-        const vec y_i = v_load_part(y + j, rest, masked_value(product));
-        const vec v_i = visible_values(product, y_i, v_load_part(v + j, rest, 0));
-        v_store(sums + i, product_sum(product, y_i, v_i, v_load(sums + i)));
+        const vec y = v_load_part(row->y + j, rest, masked_value(product));
+        const vec v = visible_values(product, y, v_load_part(row->v + j, rest, 0));
+        v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
     }
     return stripe_sum(sums);
 }
@@ -75,60 +84,76 @@ ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, v
 }
 
 /* Columns j … j + LANES - 1. */
-ALWAYS_INLINE void backward_whole(enum jacobian_product product, const struct softattn_row_backward *row,
-                                  int64_t j, vec scale, vec sum) {
-    const vec y = v_load((const real *)row->y + j);
-    const vec v = v_load((const real *)row->v + j);
-    store_whole((real *)row->out + j, backward_values(product, y, v, scale, sum), row->stream);
+ALWAYS_INLINE void backward_whole(enum jacobian_product product, const struct backward_row *row, int64_t j,
+                                  vec sum) {
+    const vec y = v_load(row->y + j), v = v_load(row->v + j);
+    store_whole(row->out + j, backward_values(product, y, v, v_set(row->scale), sum), row->stream);
 }
 
 /* Columns j … j + n - 1, fewer than a vector. */
-ALWAYS_INLINE void backward_part(enum jacobian_product product, const struct softattn_row_backward *row,
-                                 int64_t j, int64_t n, vec scale, vec sum) {
-    const vec y = v_load_part((const real *)row->y + j, n, masked_value(product));
-    const vec v = v_load_part((const real *)row->v + j, n, 0);
-    v_store_part((real *)row->out + j, backward_values(product, y, v, scale, sum), n);
+ALWAYS_INLINE void backward_part(enum jacobian_product product, const struct backward_row *row, int64_t j,
+                                 int64_t n, vec sum) {
+    if (n > 0) {
+        const vec y = v_load_part(row->y + j, n, masked_value(product)), v = v_load_part(row->v + j, n, 0);
+        v_store_part(row->out + j, backward_values(product, y, v, v_set(row->scale), sum), n);
+    }
 }
 
-ALWAYS_INLINE void backward_product(enum jacobian_product product, const struct softattn_row_backward *row) {
-    const char *next_y = row->prefetch_y, *next_v = row->prefetch_v;
+ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct backward_row *row) {
     const vec sum = v_set(backward_sum(product, row));
-    const vec scale = v_set((real)row->scale);
-    int64_t j = 0;
-    if (row->stream) {
-        j = stream_head(row->out, row->cols);
-        backward_part(product, row, 0, j, scale, sum);
-    }
+    int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
+    backward_part(product, row, 0, j, sum);
     for (; j + STRIPES <= row->cols; j += STRIPES) {
-        if (next_y && next_v) {
-            prefetch_stripes(next_y + j * REAL_BYTES);
-            prefetch_stripes(next_v + j * REAL_BYTES);
+        if (row->next_y) {
+            prefetch_stripes(row->next_y + j);
+            prefetch_stripes(row->next_v + j);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
-            backward_whole(product, row, j + i, scale, sum);
+            backward_whole(product, row, j + i, sum);
         }
     }
     for (; j + LANES <= row->cols; j += LANES) {
-        backward_whole(product, row, j, scale, sum);
+        backward_whole(product, row, j, sum);
     }
-    if (j < row->cols) {
-        backward_part(product, row, j, row->cols - j, scale, sum);
+    backward_part(product, row, j, row->cols - j, sum);
+}
+
+ALWAYS_INLINE void backward_rows(enum jacobian_product product, const struct softattn_row_backward *rows) {
+    struct backward_row row = {.y = rows->y,
+                               .v = rows->v,
+                               .out = rows->out,
+                               .cols = rows->cols,
+                               .scale = (real)rows->scale,
+                               .stream = rows->stream};
+    for (int64_t r = 0; r < rows->rows; r++) {
+        const real *next_y = row.y + rows->y_step, *next_v = row.v + rows->v_step;
+        const int prefetch = rows->prefetch && r + 1 < rows->rows;
+        row.next_y = prefetch ? next_y : 0;
+        row.next_v = prefetch ? next_v : 0;
+        backward_row(product, &row);
+        row.y = next_y;
+        row.v = next_v;
+        row.out += rows->out_step;
     }
 }
 
-static void softmax_backward(const struct softattn_row_backward *row) {
-    if (row->output == SOFTATTN_ROW_PROBABILITIES) {
-        backward_product(OF_PROBABILITIES, row);
-    } else if (row->transposed) {
-        backward_product(OF_LOG_TRANSPOSED, row);
+static void softmax_backward(const struct softattn_row_backward *rows) {
+    if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
+        backward_rows(OF_PROBABILITIES, rows);
+    } else if (rows->transposed) {
+        backward_rows(OF_LOG_TRANSPOSED, rows);
     } else {
-        backward_product(OF_LOG, row);
+        backward_rows(OF_LOG, rows);
+    }
+    if (rows->stream) {
+        V_FENCE();
     }
 }
 
 /* ---- The Jacobian ---- */
 
-/* LANES columns of row i, of which one may be i itself; factor is scale or scale * y_i. Adding 0 leaves no -0. */
+/* LANES columns of row i, of which one may be i itself; factor is scale or scale * y_i. Adding 0 leaves no
+ * -0. */
 ALWAYS_INLINE vec jacobian_values(enum jacobian_product product, vec y, vec factor) {
     const vec p = product == OF_PROBABILITIES ? y : probability(y);
     return v_fma(v_sub(v_zero(), factor), p, v_zero());

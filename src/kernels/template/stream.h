@@ -1,4 +1,5 @@
-/* Rows that go through the caches only once: where aligned stores can begin, and asking for rows that come next. */
+/* Rows that go through the caches only once: where aligned stores can begin, and asking for rows that come
+ * next. */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 #define SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 

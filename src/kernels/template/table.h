@@ -37,6 +37,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .jacobian_row = jacobian_row,
     .argmax = argmax,
     .block_maxima = block_maxima,
+    .kth_largest = kth_largest,
     .token_weights = token_weights,
     .token_collect = token_collect,
     .token_choice = token_choice,
