@@ -116,6 +116,11 @@ static int prepare_library(struct state *state, enum bench_engine engine, const 
     int32_t status = softattn_attention_create(context, &state->attention);
     if (status == SOFTATTN_OK)
         status = softattn_attention_set_causal(state->attention, state->shape.causal, 0);
+    if (status == SOFTATTN_OK) /* without a causal mask, where the window lies */
+        status = softattn_attention_set_alignment(state->attention, SOFTATTN_CAUSAL_TOP_LEFT, 0);
+    if (status == SOFTATTN_OK)
+        status = softattn_attention_set_window(state->attention, state->shape.window_left,
+                                               state->shape.window_right);
     if (status == SOFTATTN_OK)
         status = softattn_attention_set_engine(state->attention, engines[engine]);
     if (status == SOFTATTN_OK)

@@ -39,6 +39,8 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_integer(fields, attention, "dim", shape->dim_qk);
     add_integer(fields, attention, "dim_v", shape->dim_v);
     add_text(fields, "causal", attention ? bench_causal_name(shape->causal) : NULL);
+    add_integer(fields, attention, "window_left", shape->window_left);
+    add_integer(fields, attention, "window_right", shape->window_right);
 }
 
 static void add_figures(struct bench_fields *fields, const struct bench_result *result) {

@@ -10,6 +10,7 @@
 
 #include <softattn/softattn.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -92,13 +93,20 @@ static void report_ceilings(struct session *session) {
 
 /* ---- Problems ---------------------------------------------------------------------------------------- */
 
+/* How long a problem may keep the run. A quiet measurement takes about twice min_seconds, so the grid's limit
+ * leaves its hundred problems time for repetition, and ends in minutes on a machine that is never quiet. */
+static double max_seconds(const struct bench_options *options) {
+    return options->mode == BENCH_MODE_GRID ? 6 * options->min_seconds : INFINITY;
+}
+
 static void report_problem(struct session *session, const char *family, const struct bench_problem *problem,
                            const struct bench_way *way, int failure_allowed) {
     char name[96];
     bench_problem_name(problem, name, sizeof name);
     bench_progress_show(session->done++, session->all, name);
     struct bench_result result;
-    bench_measure_problem(problem, way, session->options->min_seconds, &session->arena, &result);
+    bench_measure_problem(problem, way, session->options->min_seconds, max_seconds(session->options),
+                          &session->arena, &result);
     result.family = family;
     bench_progress_clear();
     bench_report_result(&session->report, &result);

@@ -90,13 +90,17 @@ static int measure_once(struct bench *bench, struct bench_result *result) {
     return 0;
 }
 
-/* Repeats until a measurement is quiet, and keeps the quietest. A run without a time to fill is a trial: one
- * will do. */
-static int measure_quietly(struct bench *bench, struct bench_result *result) {
+/* Repeats until a measurement is quiet or another one would take too long, and keeps the quietest. A run
+ * without a time to fill is a trial: one will do. */
+static int measure_quietly(struct bench *bench, double max_seconds, struct bench_result *result) {
     const int max_attempts = bench->min_seconds > 0 ? MAX_ATTEMPTS : 1;
     struct bench_result candidate = *result;
+    const double start = bench_now();
+    double now = start, attempt_seconds = 0;
     result->unrest = INFINITY;
-    for (int attempt = 1; attempt <= max_attempts && result->unrest > BENCH_DOUBTFUL_UNREST; attempt++) {
+    for (int attempt = 1; attempt <= max_attempts && result->unrest > BENCH_DOUBTFUL_UNREST &&
+                          now - start + attempt_seconds <= max_seconds;
+         attempt++) {
         if (measure_once(bench, &candidate) != 0) {
             *result = candidate;
             return -1;
@@ -104,6 +108,8 @@ static int measure_quietly(struct bench *bench, struct bench_result *result) {
         if (candidate.unrest < result->unrest)
             *result = candidate;
         result->attempts = attempt;
+        attempt_seconds = bench_now() - now;
+        now += attempt_seconds;
     }
     return 0;
 }
@@ -129,9 +135,7 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
     bench->team = bench_team_create(result->threads);
     if (bench->team == NULL)
         return bench_fail_from_memory(&result->failure);
-    static int (*const prepare_operation[])(
-        const struct bench_problem *problem, enum bench_engine engine, const softattn_context *context,
-        struct bench_team *team, struct bench_runner *runner, struct bench_failure *failure) = {
+    static bench_prepare *const prepare_operation[] = {
         [BENCH_SOFTMAX] = bench_softmax_prepare,
         [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
         [BENCH_CROSS_ENTROPY] = bench_gradient_prepare,
@@ -142,7 +146,8 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
 }
 
 void bench_measure_problem(const struct bench_problem *problem, const struct bench_way *way,
-                           double min_seconds, struct bench_arena *arena, struct bench_result *result) {
+                           double min_seconds, double max_seconds, struct bench_arena *arena,
+                           struct bench_result *result) {
     struct bench bench = {.problem = problem, .arena = arena, .min_seconds = min_seconds};
     memset(result, 0, sizeof *result);
     result->problem = *problem;
@@ -155,7 +160,7 @@ void bench_measure_problem(const struct bench_problem *problem, const struct ben
     } else {
         memcpy(result->engine, bench.runner.engine, sizeof result->engine);
         memcpy(result->kernel, bench.runner.kernel, sizeof result->kernel);
-        result->failed = measure_quietly(&bench, result) != 0;
+        result->failed = measure_quietly(&bench, max_seconds, result) != 0;
         bench.runner.destroy(bench.runner.state);
     }
     bench_team_destroy(bench.team);

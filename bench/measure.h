@@ -7,8 +7,10 @@
 #include "result.h"
 
 /* Fills result; with result->failed set when the problem could not be run. The arena is scratch memory that
- * many measurements share. */
+ * many measurements share. A measurement that is not quiet is repeated, as long as all of them are expected to
+ * end within max_seconds. */
 void bench_measure_problem(const struct bench_problem *problem, const struct bench_way *way,
-                           double min_seconds, struct bench_arena *arena, struct bench_result *result);
+                           double min_seconds, double max_seconds, struct bench_arena *arena,
+                           struct bench_result *result);
 
 #endif

@@ -47,6 +47,7 @@ enum option_id {
     OPTION_DIM,
     OPTION_DIM_V,
     OPTION_CAUSAL,
+    OPTION_WINDOW,
     OPTION_TYPE,
     OPTION_QUICK,
     OPTION_FAMILY,
@@ -78,10 +79,13 @@ static const struct option_entry entries[] = {
     {OPTION_DIM, IN_ATTENTION, "dim", "N", "head size of queries and keys (64)"},
     {OPTION_DIM_V, IN_ATTENTION, "dim-v", "N", "head size of values (as --dim)"},
     {OPTION_CAUSAL, IN_ATTENTION, "causal", "MASK", "none, top-left or bottom-right (none)"},
+    {OPTION_WINDOW, IN_ATTENTION, "window", "LEFT,RIGHT",
+     "keys seen before and after the query's own; -1 for all (-1,-1)"},
     {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32 or f64 (f32)"},
     {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
     {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
-    {OPTION_ENGINE, IN_RUNS, "engine", "LIST", "auto, fused, blas, textbook (auto); softmax: auto, textbook"},
+    {OPTION_ENGINE, IN_RUNS, "engine", "LIST",
+     "auto, fused, blas, textbook (auto); softmax: auto, textbook; gradients: auto"},
     {OPTION_ISA, IN_RUNS, "isa", "LIST", "auto, or instruction sets by name (auto)"},
     {OPTION_THREADS, IN_ALL, "threads", "LIST", "numbers of threads; 0 for all CPUs (1)"},
     {OPTION_MIN_TIME, IN_ALL, "min-time", "SECONDS", "time of each measurement (0.3); 0 for a trial run"},
@@ -130,6 +134,7 @@ static void print_help(void) {
           "  softattn-bench softmax --rows 4096 --cols 4096 --threads 1,2\n"
           "  softattn-bench attention --heads 32 --kv-heads 8 --seq-q 1 --seq-kv 4096 --dim 128\n"
           "  softattn-bench attention --seq-q 2048 --causal top-left --engine fused,blas,textbook --json\n"
+          "  softattn-bench attention --seq-q 8192 --causal top-left --window 255,0\n"
           "  softattn-bench grid --isa avx512,avx2 --csv\n"
           "\n"
           "exit status: 0 done, 1 a measurement failed, 2 the command line is wrong\n",
@@ -187,6 +192,18 @@ static int read_causal(const char *text, int32_t *causal) {
         }
     }
     return complain("--causal is %s; it must be none, top-left or bottom-right", text);
+}
+
+static int read_window(const char *text, struct bench_attention_shape *shape) {
+    char left[32];
+    const size_t length = strcspn(text, ",");
+    if (text[length] != ',' || length >= sizeof left)
+        return complain("--window is %s; it must be LEFT,RIGHT, such as 255,0", text);
+    memcpy(left, text, length);
+    left[length] = '\0';
+    if (read_integer("window", left, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_left) != 0)
+        return -1;
+    return read_integer("window", text + length + 1, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_right);
 }
 
 static int read_type(const char *text, enum bench_type *type) {
@@ -282,6 +299,7 @@ static int read_option(struct bench_options *options, const struct option_entry 
     switch (entry->id) {
     case OPTION_IN_PLACE: options->problem.in_place = 1; return 0;
     case OPTION_CAUSAL: return read_causal(value, &options->problem.attention.causal);
+    case OPTION_WINDOW: return read_window(value, &options->problem.attention);
     case OPTION_TYPE: return read_type(value, &options->problem.type);
     case OPTION_QUICK: options->quick = 1; return 0;
     case OPTION_FAMILY: options->family = value; return 0;
@@ -316,14 +334,30 @@ static void set_defaults(struct bench_options *options) {
     options->min_seconds = 0.3;
 }
 
+static enum bench_operation operation_of(enum bench_mode mode) {
+    switch (mode) {
+    case BENCH_MODE_SOFTMAX: return BENCH_SOFTMAX;
+    case BENCH_MODE_SOFTMAX_BACKWARD: return BENCH_SOFTMAX_BACKWARD;
+    case BENCH_MODE_CROSS_ENTROPY: return BENCH_CROSS_ENTROPY;
+    default: return BENCH_ATTENTION; /* of ceilings and grid it means nothing */
+    }
+}
+
+/* The engines that a mode's problems have, a bit each. */
+static int engines_of(enum bench_mode mode) {
+    switch (mode) {
+    case BENCH_MODE_SOFTMAX: return 1 << BENCH_ENGINE_AUTO | 1 << BENCH_ENGINE_TEXTBOOK;
+    case BENCH_MODE_SOFTMAX_BACKWARD:
+    case BENCH_MODE_CROSS_ENTROPY: return 1 << BENCH_ENGINE_AUTO;
+    default: return (1 << BENCH_ENGINES) - 1;
+    }
+}
+
 /* What depends on several options. */
 static int complete(struct bench_options *options) {
     struct bench_problem *problem = &options->problem;
     struct bench_attention_shape *shape = &problem->attention;
-    problem->operation = options->mode == BENCH_MODE_SOFTMAX            ? BENCH_SOFTMAX
-                         : options->mode == BENCH_MODE_SOFTMAX_BACKWARD ? BENCH_SOFTMAX_BACKWARD
-                         : options->mode == BENCH_MODE_CROSS_ENTROPY    ? BENCH_CROSS_ENTROPY
-                                                                        : BENCH_ATTENTION;
+    problem->operation = operation_of(options->mode);
     shape->heads_kv = shape->heads_kv != 0 ? shape->heads_kv : shape->heads_q;
     shape->seq_kv = shape->seq_kv != 0 ? shape->seq_kv : shape->seq_q;
     shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
@@ -336,14 +370,8 @@ static int complete(struct bench_options *options) {
     if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
         return complain("the sizes make an array of more than %.0e elements", max_elements);
     for (int i = 0; i < options->engines_count; i++) {
-        const enum bench_engine engine = options->engines[i];
-        if (options->mode == BENCH_MODE_SOFTMAX && engine != BENCH_ENGINE_AUTO &&
-            engine != BENCH_ENGINE_TEXTBOOK)
-            return complain("--engine names %s; for softmax there are auto and textbook",
-                            bench_engine_name(engine));
-        if ((options->mode == BENCH_MODE_SOFTMAX_BACKWARD || options->mode == BENCH_MODE_CROSS_ENTROPY) &&
-            engine != BENCH_ENGINE_AUTO)
-            return complain("--engine names %s; for %s there is auto", bench_engine_name(engine),
+        if ((engines_of(options->mode) & 1 << options->engines[i]) == 0)
+            return complain("--engine names %s, which is none of %s", bench_engine_name(options->engines[i]),
                             mode_names[options->mode]);
     }
     return 0;

@@ -28,17 +28,20 @@ const char *bench_causal_name(int32_t causal) {
 
 static void attention_name(const struct bench_problem *problem, char *name, size_t capacity) {
     const struct bench_attention_shape *shape = &problem->attention;
-    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "";
+    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "", window[64] = "";
     if (shape->heads_kv != shape->heads_q)
         snprintf(kv_heads, sizeof kv_heads, "/%" PRId64, shape->heads_kv);
     if (shape->dim_v != shape->dim_qk)
         snprintf(dim_v, sizeof dim_v, "/%" PRId64, shape->dim_v);
     if (shape->causal != SOFTATTN_CAUSAL_NONE)
         snprintf(causal, sizeof causal, " %s", bench_causal_name(shape->causal));
+    if (shape->window_left != BENCH_WINDOW_UNLIMITED || shape->window_right != BENCH_WINDOW_UNLIMITED)
+        snprintf(window, sizeof window, " window %" PRId64 ",%" PRId64, shape->window_left,
+                 shape->window_right);
     snprintf(name, capacity,
-             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s %s",
+             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s%s %s",
              shape->batch, shape->heads_q, kv_heads, shape->seq_q, shape->seq_kv, shape->dim_qk, dim_v,
-             causal, bench_type_name(problem->type));
+             causal, window, bench_type_name(problem->type));
 }
 
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {

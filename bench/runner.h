@@ -29,17 +29,15 @@ struct bench_failure {
     int unsupported;
 };
 
-/* All return -1 and set failure, or 0 with a runner that the caller destroys. The context and the team must
+/* Returns -1 and sets failure, or 0 with a runner that the caller destroys. The context and the team must
  * outlive it. */
-int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine engine,
+typedef int bench_prepare(const struct bench_problem *problem, enum bench_engine engine,
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure);
-int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engine engine,
-                           const softattn_context *context, struct bench_team *team,
-                           struct bench_runner *runner, struct bench_failure *failure);
-int bench_attention_prepare(const struct bench_problem *problem, enum bench_engine engine,
-                            const softattn_context *context, struct bench_team *team,
-                            struct bench_runner *runner, struct bench_failure *failure);
+
+bench_prepare bench_softmax_prepare;
+bench_prepare bench_gradient_prepare; /* of softmax backward and cross-entropy */
+bench_prepare bench_attention_prepare;
 
 /* Takes status and the library's detail text over into failure; returns -1. */
 int bench_fail_from_library(struct bench_failure *failure, int32_t status);

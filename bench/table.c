@@ -43,7 +43,7 @@ void bench_table_ceiling(FILE *file, const struct bench_ceiling_record *record) 
 }
 
 void bench_table_results_header(FILE *file) {
-    fprintf(file, "\n%-48s %-8s %-8s %3s %10s %6s %13s %15s  %s\n", "problem", "engine", "isa", "thr",
+    fprintf(file, "\n%-56s %-8s %-8s %3s %10s %6s %13s %15s  %s\n", "problem", "engine", "isa", "thr",
             "median", "spread", "rate", "per element", "share of the ceiling that binds");
 }
 
@@ -58,7 +58,7 @@ static void element_text(const struct bench_result *result, char *text, size_t c
 void bench_table_result(FILE *file, const struct bench_result *result) {
     char name[96], median[24], rate[32], element[48] = "";
     bench_problem_name(&result->problem, name, sizeof name);
-    fprintf(file, "%-48s %-8s %-8s %3d", name, result->engine, result->isa, result->threads);
+    fprintf(file, "%-56s %-8s %-8s %3d", name, result->engine, result->isa, result->threads);
     if (result->failed) {
         fprintf(file, "  %s\n", result->failure.text);
         return;

@@ -69,5 +69,6 @@ double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type 
 }
 
 double bench_cross_entropy_bytes(int64_t rows, int64_t classes, enum bench_type type) {
-    return (double)rows * (2 * (double)classes * (double)bench_type_bytes(type) + 8 + (double)bench_type_bytes(type));
+    return (double)rows *
+           (2 * (double)classes * (double)bench_type_bytes(type) + 8 + (double)bench_type_bytes(type));
 }

@@ -653,6 +653,69 @@ SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int
                                             int64_t dim_v, const double *q, const double *k, const double *v,
                                             double *out, int32_t causal);
 
+/* ---- Diagnosis --------------------------------------------------------------------------------------------------- */
+
+/*
+ * What softmax makes of rows of scores: how many keys a row attends to, whether it is saturated, and how much gradient it
+ * lets through. With y the row's probabilities and the scores as softmax sees them (scaled, with bias, visible ones only):
+ *   entropy          - sum of y * ln(y), in nats: 0 for one key, ln(n) for n equal ones
+ *   max_probability  largest y
+ *   effective_keys   exp(entropy)
+ *   score_mean       of the scores, and
+ *   score_variance   the mean of their squared distances to it
+ *   jacobian_norm    Frobenius norm of diag(y) - y y^T: 0 for a one-hot row, where no gradient passes; at most 1/2
+ *   saturated        whether max_probability is above the handle's threshold
+ * A row without a visible score above -infinity has 0 for all of them; a row with NaN or +infinity has NaN, and is not
+ * saturated.
+ */
+typedef struct softattn_diagnosis_summary {
+    uint64_t struct_size;
+    int64_t rows; /* rows with finite results: the means and maxima are theirs, 0 where there are none */
+    int64_t empty_rows;     /* rows without a visible score above -infinity */
+    int64_t nan_rows;       /* rows with NaN or +infinity */
+    int64_t saturated_rows; /* of the first */
+    double entropy_mean, entropy_max;
+    double max_probability_mean, max_probability_max;
+    double effective_keys_mean, effective_keys_max;
+    double score_mean_mean, score_mean_max;
+    double score_variance_mean, score_variance_max;
+    double jacobian_norm_mean, jacobian_norm_max;
+} softattn_diagnosis_summary;
+
+/* Where results go, at least one of them. Tensors have one element per row: the shape is that of the scores without the
+ * softmax axis, for attention that of q without its last dimension; all but saturated have the type of x or q. */
+typedef struct softattn_diagnosis {
+    uint64_t struct_size;
+    const softattn_tensor *entropy; /* each NULL: not wanted */
+    const softattn_tensor *max_probability;
+    const softattn_tensor *effective_keys;
+    const softattn_tensor *score_mean;
+    const softattn_tensor *score_variance;
+    const softattn_tensor *jacobian_norm;
+    const softattn_tensor *saturated; /* bool or uint8 */
+    softattn_diagnosis_summary
+        *summary; /* of all rows, summed in their order; struct_size set; NULL: not wanted */
+} softattn_diagnosis;
+
+/* Probability above which a row counts as saturated: 0 … 1, default 0.99. */
+SOFTATTN_API int32_t softattn_softmax_set_saturation(softattn_softmax *softmax, double probability);
+SOFTATTN_API int32_t softattn_attention_set_saturation(softattn_attention *attention, double probability);
+
+/* Diagnoses the rows that run would make of x, bias, keep_mask and lengths in args. The other tensors are not looked at. */
+SOFTATTN_API int32_t softattn_softmax_diagnose(const softattn_softmax *softmax,
+                                               const softattn_softmax_args *args,
+                                               const softattn_diagnosis *diagnosis);
+
+/*
+ * Diagnoses the score rows of attention: of q, k and everything that shapes or masks scores. v, out, lse, weights and the
+ * workspace are not looked at, dropout is left out, and a sink is one more score of the row in everything but the scores'
+ * mean and variance. Scores are computed by the BLAS engine, row by row, whatever engine the handle asks for. Rows outside
+ * all packed sequences are left as they are.
+ */
+SOFTATTN_API int32_t softattn_attention_diagnose(const softattn_attention *attention,
+                                                 const softattn_attention_args *args,
+                                                 const softattn_diagnosis *diagnosis);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "api/diagnosis.h"
 #include "api/options.h"
 #include "api/status.h"
 
@@ -15,7 +16,8 @@ void softattn_attention_reset(softattn_attention *attention) {
                                       .window_left = -1,
                                       .window_right = -1,
                                       .block_q = DEFAULT_BLOCK,
-                                      .block_k = DEFAULT_BLOCK};
+                                      .block_k = DEFAULT_BLOCK,
+                                      .saturation = SOFTATTN_DEFAULT_SATURATION};
 }
 
 int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out) {
@@ -105,11 +107,22 @@ int32_t softattn_attention_set_dropout(softattn_attention *attention, double pro
     if (attention == NULL) {
         return softattn_fail_null("attention");
     }
-    if (!(probability >= 0 && probability <= 1)) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "probability: %g is outside 0 ... 1", probability);
+    const int32_t status = softattn_check_fraction("probability", probability);
+    if (status == SOFTATTN_OK) {
+        attention->dropout = probability;
     }
-    attention->dropout = probability;
-    return SOFTATTN_OK;
+    return status;
+}
+
+int32_t softattn_attention_set_saturation(softattn_attention *attention, double probability) {
+    if (attention == NULL) {
+        return softattn_fail_null("attention");
+    }
+    const int32_t status = softattn_check_fraction("probability", probability);
+    if (status == SOFTATTN_OK) {
+        attention->saturation = probability;
+    }
+    return status;
 }
 
 int32_t softattn_attention_set_block_size(softattn_attention *attention, int64_t block_q, int64_t block_k) {

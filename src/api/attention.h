@@ -21,6 +21,7 @@ struct softattn_attention {
     double dropout;
     int64_t block_q, block_k;
     int32_t engine;
+    double saturation;
 };
 
 /* Sets every option of a handle to its default. */

@@ -128,6 +128,23 @@ int32_t softattn_attention_read_operands(const softattn_attention_args *args, bo
     return read_workspace(args, &arrays[SOFTATTN_OPERAND_WORKSPACE]);
 }
 
+int32_t softattn_attention_read_score_operands(const softattn_attention_args *args,
+                                               struct softattn_array *arrays) {
+    arrays[SOFTATTN_OPERAND_WORKSPACE].name = NULL;
+    for (int32_t i = 0; i < TENSORS; i++) {
+        arrays[i].name = NULL;
+        if (i == SOFTATTN_OPERAND_V || operands[i].rule.is_output) {
+            continue;
+        }
+        const int32_t status =
+            softattn_tensor_read(args, operands[i].argument, &operands[i].rule, true, &arrays[i]);
+        if (status != SOFTATTN_OK) {
+            return status;
+        }
+    }
+    return SOFTATTN_OK;
+}
+
 /* ---- Together ---- */
 
 static void decide(struct softattn_sizes *sizes, int32_t which, int64_t value, const char *owner) {

@@ -36,6 +36,10 @@ enum softattn_attention_operand {
 int32_t softattn_attention_read_operands(const softattn_attention_args *args, bool with_memory,
                                          struct softattn_array *arrays);
 
+/* The same of the tensors that decide the scores; v, the outputs and the workspace are left out. */
+int32_t softattn_attention_read_score_operands(const softattn_attention_args *args,
+                                               struct softattn_array *arrays);
+
 /* Checks how the arrays fit together; fills the problem's sizes, views and lists of lengths. The problem's
  * block_q and block_k are set already. */
 int32_t softattn_attention_fit_operands(const struct softattn_array *arrays,

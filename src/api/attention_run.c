@@ -12,6 +12,7 @@
 
 #include "api/arguments.h"
 #include "api/attention.h"
+#include "api/attention_call.h"
 #include "api/attention_operands.h"
 #include "api/attention_sequences.h"
 #include "api/attention_solve.h"
@@ -26,14 +27,6 @@ _Static_assert((int)SOFTATTN_ALIGN_NONE == SOFTATTN_CAUSAL_NONE &&
                    (int)SOFTATTN_ALIGN_OFFSET == SOFTATTN_CAUSAL_OFFSET,
                "the engines number causal alignments as the public header does");
 
-/* The arguments of one call, in the forms that they take on the way to an engine. */
-struct call {
-    softattn_attention_args args;
-    struct softattn_array arrays[SOFTATTN_OPERANDS];
-    struct softattn_attention_problem problem;
-    int32_t engine;
-};
-
 /* 1 / sqrt(dim_qk). Without dimensions every score is an empty sum, which no scale changes. */
 static double default_scale(int64_t dim_qk) { return dim_qk == 0 ? 1 : 1 / sqrt((double)dim_qk); }
 
@@ -42,7 +35,7 @@ static struct softattn_attention_problem start_problem(const softattn_attention 
     return (struct softattn_attention_problem){.block_q = attention->block_q, .block_k = attention->block_k};
 }
 
-static int32_t set_options(const softattn_attention *attention, struct call *call) {
+static int32_t set_options(const softattn_attention *attention, struct softattn_attention_call *call) {
     struct softattn_attention_problem *problem = &call->problem;
     const int32_t real_bytes = call->arrays[SOFTATTN_OPERAND_Q].element_bytes;
     const bool causal = attention->causal != SOFTATTN_CAUSAL_NONE;
@@ -61,36 +54,47 @@ static int32_t set_options(const softattn_attention *attention, struct call *cal
     return status == SOFTATTN_OK ? softattn_check_softcap(problem->softcap, real_bytes) : status;
 }
 
-/* Everything but overlap. with_memory: see softattn_array_check. */
-static int32_t read_call(const softattn_attention *attention, const softattn_attention_args *args,
-                         bool with_memory, struct call *call) {
+int32_t softattn_attention_read_args(const softattn_attention_args *args,
+                                     struct softattn_attention_call *call) {
     const uint64_t first_bytes =
         offsetof(softattn_attention_args, workspace_bytes) + sizeof args->workspace_bytes;
-    if (attention == NULL) {
-        return softattn_fail_null("attention");
-    }
-    int32_t status = softattn_arguments_read("args", args, first_bytes, sizeof call->args, &call->args);
-    if (status == SOFTATTN_OK) {
-        status = softattn_attention_read_operands(&call->args, with_memory, call->arrays);
-    }
-    if (status == SOFTATTN_OK) {
-        call->problem = start_problem(attention);
-        status = softattn_attention_fit_operands(call->arrays, &call->problem);
-    }
+    return softattn_arguments_read("args", args, first_bytes, sizeof call->args, &call->args);
+}
+
+int32_t softattn_attention_fit_call(const softattn_attention *attention, bool with_memory,
+                                    struct softattn_attention_call *call) {
+    call->problem = start_problem(attention);
+    int32_t status = softattn_attention_fit_operands(call->arrays, &call->problem);
     if (status == SOFTATTN_OK) {
         status = set_options(attention, call);
     }
     if (status == SOFTATTN_OK && with_memory) {
         status = softattn_attention_check_sequences(&call->problem);
     }
+    return status;
+}
+
+/* Everything but overlap. with_memory: see softattn_array_check. */
+static int32_t read_call(const softattn_attention *attention, const softattn_attention_args *args,
+                         bool with_memory, struct softattn_attention_call *call, int32_t *engine) {
+    if (attention == NULL) {
+        return softattn_fail_null("attention");
+    }
+    int32_t status = softattn_attention_read_args(args, call);
     if (status == SOFTATTN_OK) {
-        status = softattn_attention_choose_engine(&call->problem, attention->engine, &call->engine);
+        status = softattn_attention_read_operands(&call->args, with_memory, call->arrays);
+    }
+    if (status == SOFTATTN_OK) {
+        status = softattn_attention_fit_call(attention, with_memory, call);
+    }
+    if (status == SOFTATTN_OK) {
+        status = softattn_attention_choose_engine(&call->problem, attention->engine, engine);
     }
     return status;
 }
 
 /* Whether there is a sequence, and an output with elements. */
-static bool has_work(const struct call *call) {
+static bool has_work(const struct softattn_attention_call *call) {
     bool work = false;
     for (int32_t i = 0; i < SOFTATTN_OPERAND_WORKSPACE; i++) {
         const struct softattn_array *array = &call->arrays[i];
@@ -100,31 +104,32 @@ static bool has_work(const struct call *call) {
 }
 
 int32_t softattn_attention_run(const softattn_attention *attention, const softattn_attention_args *args) {
-    struct call call;
-    int32_t status = read_call(attention, args, true, &call);
+    struct softattn_attention_call call;
+    int32_t engine = SOFTATTN_ENGINE_AUTO;
+    int32_t status = read_call(attention, args, true, &call, &engine);
     if (status == SOFTATTN_OK) {
         status = softattn_check_overlap(call.arrays, SOFTATTN_OPERANDS);
     }
     if (status != SOFTATTN_OK || !has_work(&call)) {
         return status;
     }
-    return softattn_attention_solve(&call.problem, call.engine, attention->handle.context,
-                                    call.args.workspace, call.args.workspace_bytes);
+    return softattn_attention_solve(&call.problem, engine, attention->handle.context, call.args.workspace,
+                                    call.args.workspace_bytes);
 }
 
 /* ---- Describing ---- */
 
-static void fill_plan(const softattn_attention *attention, const struct call *call,
-                      softattn_attention_plan *plan) {
+static void fill_plan(const softattn_attention *attention, const struct softattn_attention_call *call,
+                      int32_t engine, softattn_attention_plan *plan) {
     const softattn_context *context = attention->handle.context;
-    plan->engine = call->engine;
+    plan->engine = engine;
     (void)snprintf(plan->isa, sizeof plan->isa, "%s", call->problem.kernels->isa);
     if (!has_work(call)) {
         return;
     }
     const int32_t threads = softattn_context_runtime(context).threads;
     const struct softattn_attention_shape shape =
-        softattn_attention_shape_of(&call->problem, call->engine, threads);
+        softattn_attention_shape_of(&call->problem, engine, threads);
     plan->threads = shape.tasks < threads ? (int32_t)shape.tasks : threads;
     (void)snprintf(plan->kernel, sizeof plan->kernel, "%s", shape.kernel);
     plan->query_tile = shape.query_tile;
@@ -138,21 +143,22 @@ int32_t softattn_attention_describe(const softattn_attention *attention, const s
     const uint64_t first_bytes =
         offsetof(softattn_attention_plan, workspace_bytes) + sizeof plan->workspace_bytes;
     softattn_attention_plan known;
-    struct call call;
+    struct softattn_attention_call call;
+    int32_t engine = SOFTATTN_ENGINE_AUTO;
 
     if (attention == NULL) {
         return softattn_fail_null("attention");
     }
     int32_t status = softattn_arguments_read("plan", plan, first_bytes, sizeof known, &known);
     if (status == SOFTATTN_OK) {
-        status = read_call(attention, args, false, &call);
+        status = read_call(attention, args, false, &call, &engine);
     }
     if (status != SOFTATTN_OK) {
         return status;
     }
     const uint64_t given_bytes = plan->struct_size;
     known = (softattn_attention_plan){.struct_size = given_bytes};
-    fill_plan(attention, &call, &known);
+    fill_plan(attention, &call, engine, &known);
     memcpy(plan, &known, (size_t)(given_bytes < sizeof known ? given_bytes : sizeof known));
     return SOFTATTN_OK;
 }

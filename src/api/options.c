@@ -15,6 +15,13 @@ int32_t softattn_check_finite(const char *argument, double value) {
     return SOFTATTN_OK;
 }
 
+int32_t softattn_check_fraction(const char *argument, double value) {
+    if (!(value >= 0 && value <= 1)) {
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "%s: %g is outside 0 ... 1", argument, value);
+    }
+    return SOFTATTN_OK;
+}
+
 int32_t softattn_check_causal(int32_t mode, int64_t offset) {
     if (mode < SOFTATTN_CAUSAL_NONE || mode > SOFTATTN_CAUSAL_OFFSET) {
         return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "mode: %d is outside %d ... %d", (int)mode,

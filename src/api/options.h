@@ -12,6 +12,9 @@
 int32_t softattn_check_finite(const char *argument, double value);
 int32_t softattn_check_causal(int32_t mode, int64_t offset);
 
+/* A value in 0 ... 1. */
+int32_t softattn_check_fraction(const char *argument, double value);
+
 /* A temperature whose reciprocal is a scale. */
 int32_t softattn_check_temperature(double temperature);
 

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "api/options.h"
 #include "api/status.h"
 
 int32_t softattn_sampler_create(const softattn_context *context, softattn_sampler **out) {
@@ -51,11 +52,11 @@ static int32_t set_fraction(softattn_sampler *sampler, double fraction, double *
     if (sampler == NULL) {
         return softattn_fail_null("sampler");
     }
-    if (!(fraction >= 0 && fraction <= 1)) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "p: %g is outside 0 ... 1", fraction);
+    const int32_t status = softattn_check_fraction("p", fraction);
+    if (status == SOFTATTN_OK) {
+        *option = fraction;
     }
-    *option = fraction;
-    return SOFTATTN_OK;
+    return status;
 }
 
 int32_t softattn_sampler_set_top_p(softattn_sampler *sampler, double p) {

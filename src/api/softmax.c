@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "api/diagnosis.h"
 #include "api/options.h"
 #include "api/status.h"
 
@@ -16,6 +17,7 @@ int32_t softattn_softmax_create(const softattn_context *context, softattn_softma
     }
     softmax->axis = -1;
     softmax->scale = 1;
+    softmax->saturation = SOFTATTN_DEFAULT_SATURATION;
     *out = softmax;
     return SOFTATTN_OK;
 }
@@ -89,4 +91,15 @@ int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, int32_t policy
     }
     softmax->empty_row = policy;
     return SOFTATTN_OK;
+}
+
+int32_t softattn_softmax_set_saturation(softattn_softmax *softmax, double probability) {
+    if (softmax == NULL) {
+        return softattn_fail_null("softmax");
+    }
+    const int32_t status = softattn_check_fraction("probability", probability);
+    if (status == SOFTATTN_OK) {
+        softmax->saturation = probability;
+    }
+    return status;
 }

@@ -122,7 +122,8 @@ int32_t softattn_softmax_jvp(const softattn_softmax *softmax, const softattn_sof
 
 enum { Y, JACOBIAN, JACOBIAN_OPERANDS };
 
-/* y without the axis, then n x n: as rows, the last row dimension is i of dy_i / dx_j and the axis is j. */
+/* y without the axis, then n x n: as rows, the last row dimension is i of dy_i / dx_j and the axis is j. The
+ * problem comes as zeros, so y broadcasts along i. */
 static int32_t fit_jacobian(const struct softattn_array *y, int32_t axis,
                             const struct softattn_array *jacobian,
                             struct softattn_jacobian_problem *problem) {
@@ -140,7 +141,6 @@ static int32_t fit_jacobian(const struct softattn_array *y, int32_t axis,
     if (status == SOFTATTN_OK) {
         status = softattn_fit_rows(y, y, axis, &problem->y);
         problem->rows = softattn_rows_of(&expected, y->rank);
-        problem->y.stride[y->rank - 1] = 0;
     }
     return status;
 }

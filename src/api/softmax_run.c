@@ -23,7 +23,9 @@ _Static_assert((int)SOFTATTN_ROW_PROBABILITIES == SOFTATTN_OUTPUT_PROBABILITIES 
                    (int)SOFTATTN_ROW_LOG_PROBABILITIES == SOFTATTN_OUTPUT_LOG_PROBABILITIES,
                "the kernels number outputs as the public header does");
 
-enum { X, Y, BIAS, KEEP_MASK, LENGTHS, LSE, ROW_MAX, OPERANDS };
+enum { X = SOFTATTN_SOFTMAX_X, Y, BIAS, KEEP_MASK, LENGTHS, LSE, ROW_MAX, OPERANDS };
+
+_Static_assert((int)OPERANDS == (int)SOFTATTN_SOFTMAX_TENSORS, "callers of the stages hold every tensor");
 
 /* How an operand's shape follows from x's. */
 enum fit { SAME_AS_X, BROADCAST_TO_X, SAME_AS_ROWS, BROADCAST_TO_ROWS };
@@ -49,14 +51,7 @@ static const struct {
 #undef OPERAND
 };
 
-static int32_t read_tensors(const softattn_softmax_args *args, struct softattn_array *arrays) {
-    for (int32_t i = 0; i < OPERANDS; i++) {
-        const int32_t status =
-            softattn_tensor_read(args, operands[i].argument, &operands[i].rule, true, &arrays[i]);
-        if (status != SOFTATTN_OK) {
-            return status;
-        }
-    }
+static int32_t require_output(const struct softattn_array *arrays) {
     if (arrays[Y].name == NULL && arrays[LSE].name == NULL && arrays[ROW_MAX].name == NULL) {
         return softattn_fail(SOFTATTN_ERROR_NULL,
                              "y: is NULL, and so are lse and row_max: no output is wanted");
@@ -189,6 +184,33 @@ static int32_t set_options(const softattn_softmax *softmax, const struct softatt
     return softattn_check_scale(softmax->scale, arrays[X].element_bytes);
 }
 
+/* ---- Stages ---- */
+
+int32_t softattn_softmax_read_args(const softattn_softmax_args *args, softattn_softmax_args *known) {
+    const uint64_t first_bytes = offsetof(softattn_softmax_args, row_max) + sizeof args->row_max;
+    return softattn_arguments_read("args", args, first_bytes, sizeof *known, known);
+}
+
+int32_t softattn_softmax_read_tensors(const softattn_softmax_args *args, struct softattn_array *arrays) {
+    for (int32_t i = 0; i < OPERANDS; i++) {
+        const int32_t status =
+            softattn_tensor_read(args, operands[i].argument, &operands[i].rule, true, &arrays[i]);
+        if (status != SOFTATTN_OK) {
+            return status;
+        }
+    }
+    return SOFTATTN_OK;
+}
+
+int32_t softattn_softmax_fit(const softattn_softmax *softmax, const struct softattn_array *arrays,
+                             int32_t *axis, struct softattn_softmax_problem *problem) {
+    int32_t status = find_axis(softmax, &arrays[X], axis);
+    if (status == SOFTATTN_OK) {
+        status = fit_tensors(arrays, *axis, problem);
+    }
+    return status == SOFTATTN_OK ? set_options(softmax, arrays, problem) : status;
+}
+
 /* ---- Running ---- */
 
 int32_t softattn_softmax_solve(const struct softattn_softmax_problem *problem,
@@ -205,27 +227,23 @@ static bool has_elements(const struct softattn_array *array) {
 }
 
 int32_t softattn_softmax_run(const softattn_softmax *softmax, const softattn_softmax_args *args) {
-    const uint64_t first_bytes = offsetof(softattn_softmax_args, row_max) + sizeof args->row_max;
     softattn_softmax_args known;
     struct softattn_array arrays[OPERANDS];
     struct softattn_softmax_problem problem = {0};
-    int32_t axis = 0;
+    int32_t axis;
 
     if (softmax == NULL) {
         return softattn_fail_null("softmax");
     }
-    int32_t status = softattn_arguments_read("args", args, first_bytes, sizeof known, &known);
+    int32_t status = softattn_softmax_read_args(args, &known);
     if (status == SOFTATTN_OK) {
-        status = read_tensors(&known, arrays);
+        status = softattn_softmax_read_tensors(&known, arrays);
     }
     if (status == SOFTATTN_OK) {
-        status = find_axis(softmax, &arrays[X], &axis);
+        status = require_output(arrays);
     }
     if (status == SOFTATTN_OK) {
-        status = fit_tensors(arrays, axis, &problem);
-    }
-    if (status == SOFTATTN_OK) {
-        status = set_options(softmax, arrays, &problem);
+        status = softattn_softmax_fit(softmax, arrays, &axis, &problem);
     }
     if (status == SOFTATTN_OK) {
         status = check_overlap(arrays);

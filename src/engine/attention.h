@@ -54,6 +54,10 @@ struct softattn_attention_problem {
     /* Dropout of weights with probability dropout, see engine/dropout.h. */
     double dropout;
     uint64_t dropout_seed, dropout_offset;
+
+    /* Diagnoses of the score rows, [batch][heads_q][seq_q], to be filled instead of all outputs; NULL: attention. By the
+     * BLAS engine. */
+    struct softattn_diagnosis_of_row *diagnoses;
 };
 
 struct softattn_attention_shape {

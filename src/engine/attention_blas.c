@@ -297,7 +297,7 @@ static void drop_weights(const struct tile *tile, int64_t query, char *weights) 
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
     const int64_t head_index = tile->sequence_index * problem->heads_q + tile->head;
-    const double factor = problem->dropout < 1 ? 1 / (1 - problem->dropout) : 0;
+    const double factor = softattn_kept_scale(problem->dropout);
     for (int64_t first = tile->first_key; first < tile->last_key; first += PRODUCT_KEYS) {
         uint8_t keep[PRODUCT_KEYS];
         const int64_t keys = min_i64(PRODUCT_KEYS, tile->last_key - first);
@@ -330,13 +330,13 @@ static void finish_row(struct tile *tile, int64_t query, char *weights, double l
     }
 }
 
-static void weigh_row(struct tile *tile, int64_t query) {
+/* The row's scores with what masks them, shaped but not yet scaled. */
+static struct softattn_row scores_of(struct tile *tile, int64_t query) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
     char *scores = tile->scratch.scores + (query - tile->first_query) * problem->seq_kv * bytes;
     const struct softattn_interval interval = softattn_visible_keys(problem, &tile->sequence, query);
     const bool shaped = problem->softcap > 0 || problem->alibi.data != NULL;
-    double lse_memory = 0;
     struct softattn_row row = {.rows = 1, .x = scores, .y = scores, .empty_is_zero = 1};
     row.cols = tile->last_key - tile->first_key;
     if (shaped) {
@@ -349,9 +349,30 @@ static void weigh_row(struct tile *tile, int64_t query) {
     row.bias_stride = problem->bias.col;
     row.keep = keep_row(tile, query, &row.keep_stride);
     row.scratch = tile->scratch.row;
+    return row;
+}
+
+static void weigh_row(struct tile *tile, int64_t query) {
+    double lse_memory = 0;
+    struct softattn_row row = scores_of(tile, query);
     row.lse = &lse_memory;
-    problem->kernels->softmax_row(&row);
-    finish_row(tile, query, scores, softattn_get_real((const char *)&lse_memory, 0, bytes));
+    tile->run->problem->kernels->softmax_row(&row);
+    finish_row(tile, query, row.y, softattn_get_real((const char *)&lse_memory, 0, tile->run->real_bytes));
+}
+
+static void diagnose_row(struct tile *tile, int64_t query) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const struct softattn_row row = scores_of(tile, query);
+    const int64_t head = tile->sequence.batch * problem->heads_q + tile->head;
+    problem->kernels->diagnose_row(
+        &row, query_sink(tile),
+        &problem->diagnoses[head * problem->seq_q + tile->sequence.query_base + query]);
+}
+
+static void diagnose_rows(struct tile *tile) {
+    for (int64_t i = 0; i < tile->queries; i++) {
+        diagnose_row(tile, tile->first_query + i);
+    }
 }
 
 /* ---- Tiles ---- */
@@ -452,13 +473,19 @@ static void run_tile(struct tile *tile) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     find_visible_keys(tile);
     multiply_scores(tile);
+    if (problem->diagnoses != NULL) {
+        diagnose_rows(tile);
+        return;
+    }
     for (int64_t i = 0; i < tile->queries; i++) {
         weigh_row(tile, tile->first_query + i);
     }
     const int64_t keys = tile->last_key - tile->first_key;
     const struct matrix v = visible_rows(tile, &problem->v, problem->dim_v, tile->scratch.v);
     if (keys == 0) {
-        memset(tile->scratch.out, 0, (size_t)(tile->queries * problem->dim_v * tile->run->real_bytes));
+        for (int64_t i = 0; i < tile->queries * problem->dim_v; i++) {
+            softattn_put_real(tile->scratch.out, i, 0, tile->run->real_bytes);
+        }
     } else if (problem->kernels->all_finite(keys, problem->dim_v, v.data, v.stride)) {
         multiply_values(tile, v);
     } else {

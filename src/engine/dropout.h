@@ -24,4 +24,10 @@ struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed,
 void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query,
                            int64_t first_key, int64_t keys, uint8_t *keep);
 
+/* What the weights that are kept are multiplied by; 0 where all are dropped. The divisor is never 0, not even where a
+ * compiler divides before it chooses. */
+static inline double softattn_kept_scale(double probability) {
+    return probability < 1 ? 1 / (1 - (probability < 1 ? probability : 0)) : 0;
+}
+
 #endif

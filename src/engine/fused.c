@@ -5,7 +5,6 @@
  */
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "engine/fused_block.h"
 #include "platform/cpu.h"
@@ -157,21 +156,42 @@ static bool has_unequal_sequences(const struct softattn_attention_problem *probl
 }
 
 /* More work first; equal ones as they come, so that the order is defined. */
-static int compare_loads(const void *a, const void *b) {
-    const struct load *left = a, *right = b;
-    if (left->work != right->work) {
-        return left->work > right->work ? -1 : 1;
-    }
-    return left->sequence < right->sequence ? -1 : left->sequence > right->sequence;
+static bool comes_before(const struct load *a, const struct load *b) {
+    return a->work != b->work ? a->work > b->work : a->sequence < b->sequence;
 }
 
+/* Lets the load at `root` sink in a heap of `count` loads, each of which comes after those below it. */
+static void sink_load(struct load *heap, int64_t root, int64_t count) {
+    for (int64_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
+        if (child + 1 < count && comes_before(&heap[child], &heap[child + 1])) {
+            child++;
+        }
+        if (!comes_before(&heap[root], &heap[child])) {
+            return;
+        }
+        const struct load moved = heap[root];
+        heap[root] = heap[child];
+        heap[child] = moved;
+        root = child;
+    }
+}
+
+/* Heap sort: the C library's qsort may allocate memory. */
 static void sort_sequences(const struct softattn_attention_problem *problem, struct load *order) {
     for (int64_t i = 0; i < problem->batch; i++) {
         const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
         order[i].sequence = i;
         order[i].work = (double)sequence.queries * (double)(sequence.keys - sequence.key_start);
     }
-    qsort(order, (size_t)problem->batch, sizeof *order, compare_loads);
+    for (int64_t root = problem->batch / 2 - 1; root >= 0; root--) {
+        sink_load(order, root, problem->batch);
+    }
+    for (int64_t end = problem->batch - 1; end > 0; end--) {
+        const struct load last = order[0];
+        order[0] = order[end];
+        order[end] = last;
+        sink_load(order, 0, end);
+    }
 }
 
 /* Cuts the block's rows into register blocks of whole vectors, as even as possible. */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/dropout.h"
 #include "engine/reals.h"
 
 enum { ALIGNMENT = 64 };
@@ -248,7 +249,7 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
     if (problem->sink.data != NULL) {
         put_sinks(block);
     }
-    problem->kernels->finish(block->rows, problem->dropout < 1 ? 1 / (1 - problem->dropout) : 0,
+    problem->kernels->finish(block->rows, softattn_kept_scale(problem->dropout),
                              problem->sink.data != NULL ? scratch->sink : NULL, total->max, total->sum,
                              scratch->factor, problem->lse.data != NULL ? scratch->lse : NULL);
     for (int64_t r = 0; r < block->rows;) {

@@ -10,10 +10,9 @@
 
 enum {
     ALIGNMENT = 64,
-    SHORT_ROW = 4096,  /* rows up to this length go on a list as a whole */
-    SHORT_LIST = 4096, /* lists up to this length find their k-th largest by counting */
-    GROUP = 16,        /* blocks whose masses are summed together first */
-    LOGITS = 0,        /* matrices of the walk */
+    SHORT_ROW = 4096, /* rows up to this length go on a list as a whole */
+    GROUP = 16,       /* blocks whose masses are summed together first */
+    LOGITS = 0,       /* matrices of the walk */
     PROBABILITIES = 1
 };
 
@@ -33,7 +32,6 @@ struct row {
 };
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- Scratch ---- */
 
@@ -85,94 +83,65 @@ static struct softattn_token_limit limit_at(const char *list, int64_t count, dou
     return (struct softattn_token_limit){value, keep - larger};
 }
 
-/*
- * Puts on the list the k largest tokens and perhaps some more, or with k 0 every token. The k largest maxima of blocks are
- * tokens, so no token below the least of them is among the k largest.
- */
-static void list_largest(struct row *row, int64_t k) {
-    const struct softattn_kernels *kernels = row->logits.kernels;
-    const int32_t bytes = kernels->real_bytes;
-    struct softattn_token_range range = {row->logits.cols, row->logits.x, row->logits.maxima, 0,
-                                         row->logits.max};
-    range.low = -(double)INFINITY;
-    if (k > 0) {
-        range.low =
-            softattn_next_below(kernels->kth_largest(row->logits.blocks, row->logits.maxima, k), bytes);
-    }
-    row->bracket.low = range.low;
-    row->bracket.high = range.high;
-    row->bracket.count = kernels->token_collect(&range, row->bracket.list, row->bracket.counts);
-    memset(row->bracket.above, 0, (size_t)row->logits.blocks * sizeof row->bracket.above[0]);
+/* Puts every token above low on the list; nothing else matters from then on. */
+static void list_above(struct row *row, double low) {
+    const struct softattn_logits *logits = &row->logits;
+    const struct softattn_token_range range = {logits->cols, logits->x, logits->maxima, low, logits->max};
+    row->bracket.low = low;
+    row->bracket.high = logits->max;
+    row->bracket.count = logits->kernels->token_collect(&range, row->bracket.list, row->bracket.counts);
+    memset(row->bracket.above, 0, (size_t)logits->blocks * sizeof row->bracket.above[0]);
     row->listed = row->holds = true;
 }
 
-/* Without a factor masses count tokens. */
-static void keep_k_of_list(struct row *row, int64_t k) {
-    const struct softattn_bracket *bracket = &row->bracket;
-    const struct softattn_kernels *kernels = row->logits.kernels;
-    if (k >= bracket->count) {
-        row->limit.value = bracket->low;
-    } else if (bracket->count <= SHORT_LIST) {
-        const double value = kernels->kth_largest(bracket->count, bracket->list, k);
-        row->limit = limit_at(bracket->list, bracket->count, value, k, kernels->real_bytes);
-    } else {
-        row->limit =
-            softattn_select_from_list(&row->logits, 0, k * SOFTATTN_WHOLE_MASS, bracket, &row->scratch);
+/* Lists the k largest tokens and perhaps some more. The k largest maxima of blocks are k tokens, so no token below the
+ * least of those is among the k largest. */
+static void list_largest(struct row *row, int64_t k) {
+    const struct softattn_logits *logits = &row->logits;
+    if (k <= logits->blocks) {
+        const double least = logits->kernels->kth_largest(logits->blocks, logits->maxima, k);
+        list_above(row, softattn_next_below(least, logits->kernels->real_bytes));
+        return;
+    }
+    list_above(row, softattn_bound_of_largest(logits, k, &row->scratch));
+    if (row->bracket.count < k) {
+        list_above(row, -(double)INFINITY);
     }
 }
 
-static void keep_k(struct row *row) {
-    const int64_t k = row->problem->top_k;
-    const double none = -(double)INFINITY;
-    const bool few = k <= row->logits.blocks;
-    int64_t unused;
-    if (few || row->logits.cols <= SHORT_ROW) {
-        list_largest(row, few ? k : 0);
-        keep_k_of_list(row, k);
-        return;
-    }
-    const int64_t all =
-        softattn_pass_row(&row->logits, 0, none, none, 0, &row->bracket, &unused) / SOFTATTN_WHOLE_MASS;
-    if (k < all) {
-        bool holds;
-        row->limit = softattn_select_from_row(&row->logits, 0, (double)k / (double)all,
-                                              k * SOFTATTN_WHOLE_MASS, &row->bracket, &holds, &row->scratch);
+static void keep_k(struct row *row, int64_t k) {
+    const struct softattn_kernels *kernels = row->logits.kernels;
+    const struct softattn_bracket *bracket = &row->bracket;
+    list_largest(row, k);
+    if (k < bracket->count) {
+        const double value = kernels->kth_largest(bracket->count, bracket->list, k);
+        row->limit = limit_at(bracket->list, bracket->count, value, k, kernels->real_bytes);
+    } else {
+        row->limit.value = bracket->low;
     }
 }
 
 /* ---- Top-p ---- */
 
-static int64_t fraction_of(double fraction, int64_t mass) {
-    return max_i64(1, min_i64(mass, (int64_t)ceil(fraction * (double)mass)));
-}
-
-static bool limited(const struct row *row) { return row->limit.value > -(double)INFINITY; }
-
-static void keep_p(struct row *row) {
-    const double p = row->problem->top_p;
+static void keep_p(struct row *row, double p) {
     const struct softattn_logits *logits = &row->logits;
     const struct softattn_bracket *bracket = &row->bracket;
-    const double value = row->limit.value;
-    const int64_t tied =
-        row->limit.ties > 0 ? row->limit.ties * softattn_token_mass(logits, row->factor, value) : 0;
-    if (!row->listed && !limited(row) && logits->cols <= SHORT_ROW) {
-        list_largest(row, 0);
+    if (!row->listed && logits->cols <= SHORT_ROW) {
+        list_above(row, -(double)INFINITY);
     }
-    if (row->listed) {
-        const int64_t above =
-            softattn_list_mass(logits, row->factor, bracket->list, bracket->count, value, 0, &row->scratch);
-        row->limit = softattn_select_from_list(logits, row->factor, fraction_of(p, above + tied), bracket,
-                                               &row->scratch);
-    } else if (limited(row)) {
-        int64_t total;
-        const int64_t goal = fraction_of(
-            p, softattn_pass_row(logits, row->factor, value, value, 0, &row->bracket, &total) + tied);
-        row->limit = softattn_select_from_row(logits, row->factor, (double)goal / (double)total, goal,
-                                              &row->bracket, &row->holds, &row->scratch);
-    } else {
+    if (!row->listed) {
         row->limit =
-            softattn_select_from_row(logits, row->factor, p, 0, &row->bracket, &row->holds, &row->scratch);
+            softattn_select_from_row(logits, row->factor, p, &row->bracket, &row->holds, &row->scratch);
+        return;
     }
+    const double value = row->limit.value;
+    int64_t mass =
+        softattn_list_mass(logits, row->factor, bracket->list, bracket->count, value, 0, &row->scratch);
+    if (row->limit.ties > 0) {
+        mass += row->limit.ties * softattn_token_mass(logits, row->factor, value);
+    }
+    row->limit =
+        softattn_select_from_list(logits, row->factor, softattn_fraction_of(p, mass), bracket, &row->scratch);
 }
 
 /* ---- The choice ---- */
@@ -293,10 +262,10 @@ static void filter(struct row *row) {
     row->listed = row->holds = false;
     row->limit = (struct softattn_token_limit){-(double)INFINITY, 0};
     if (problem->top_k > 0 && problem->top_k < row->logits.cols) {
-        keep_k(row);
+        keep_k(row, problem->top_k);
     }
     if (problem->top_p < 1) {
-        keep_p(row);
+        keep_p(row, problem->top_p);
     }
     row->split = find_split(row);
 }

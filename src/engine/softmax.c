@@ -1,6 +1,7 @@
 /* The row-wise softmax engine: walks the rows (rows.h) and hands each, with what masks it, to the row kernel. */
 #include "engine/softmax.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -64,7 +65,11 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.scratch = visit->scratch;
     row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
     row.max = softattn_row_at(&run->rows, &problem->row_max, &visit->place, bytes);
-    problem->kernels->softmax_row(&row);
+    if (problem->diagnoses != NULL) {
+        problem->kernels->diagnose_row(&row, -(double)INFINITY, &problem->diagnoses[visit->row]);
+    } else {
+        problem->kernels->softmax_row(&row);
+    }
 }
 
 /* Stores that go around the caches pay when y is not x and both together do not stay in the cache anyway. */
@@ -80,7 +85,8 @@ static bool worth_streaming(const struct run *run) {
 /* Whether rows differ in nothing but x and y, so that the kernel can take many at a time. */
 static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
     return problem->bias.data == NULL && problem->keep.data == NULL && problem->lengths.data == NULL &&
-           problem->lse.data == NULL && problem->row_max.data == NULL && !problem->causal;
+           problem->lse.data == NULL && problem->row_max.data == NULL && problem->diagnoses == NULL &&
+           !problem->causal;
 }
 
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,

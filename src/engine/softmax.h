@@ -24,6 +24,7 @@ struct softattn_softmax_problem {
     int64_t causal_offset;
     int32_t output; /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
     bool empty_is_zero;
+    struct softattn_diagnosis_of_row *diagnoses; /* one per row, to be filled instead of y; NULL: a softmax */
 };
 
 /* False when scratch memory could not be had; nothing was written then. */

@@ -15,9 +15,8 @@ enum {
 };
 
 /* Standard deviations of the guess that a range allows for, and its rounding. */
-#define ERRORS       2.5
-#define ERRORS_ABOVE 1.5 /* for the upper end of a row's range */
-#define ROUNDING     1e-6
+#define ERRORS   2.5
+#define ROUNDING 1e-6
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -59,6 +58,10 @@ double softattn_next_below(double value, int32_t real_bytes) {
     bits = value == 0 ? INT64_MIN + 1 : value > 0 ? bits - 1 : bits + 1;
     memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+int64_t softattn_fraction_of(double fraction, int64_t mass) {
+    return max_i64(1, min_i64(mass, (int64_t)ceil(fraction * (double)mass)));
 }
 
 /* The real nearest to a value. */
@@ -112,6 +115,24 @@ static struct sample sample_list(const char *list, int64_t count, int64_t bytes,
     return sample;
 }
 
+double softattn_bound_of_largest(const struct softattn_logits *row, int64_t k,
+                                 const struct softattn_select_scratch *scratch) {
+    const int64_t bytes = row->kernels->real_bytes, take = columns_per_block(row->blocks);
+    int64_t count = 0;
+    for (int64_t block = 0; block < row->blocks; block++) {
+        const int64_t first = block * SOFTATTN_TOKEN_BLOCK, columns = min_i64(take, row->cols - first);
+        memcpy(scratch->sample + count * bytes, row->x + first * bytes, (size_t)(columns * bytes));
+        count += columns;
+    }
+    const double rank = (double)k * (double)count / (double)row->cols;
+    const double low_rank = rank + 3 * sqrt(rank) + 1;
+    if (low_rank >= (double)count) {
+        return -(double)INFINITY;
+    }
+    const double bound = row->kernels->kth_largest(count, scratch->sample, (int64_t)low_rank);
+    return softattn_next_below(bound, row->kernels->real_bytes);
+}
+
 /* ---- Guessing ---- */
 
 /* Mass of a sample by bins of equal width from its largest value down to its least, as weights; and its error: the
@@ -123,7 +144,7 @@ struct histogram {
 };
 
 /* Value at the upper edge of a bin; the range is halved so that no difference overflows. */
-static double edge_of(const struct histogram *histogram, double bin) {
+static double edge_of(const struct histogram *histogram, int32_t bin) {
     return histogram->largest - (histogram->largest / 2 - histogram->least / 2) * bin * (2.0 / BINS);
 }
 
@@ -190,20 +211,7 @@ static struct range halve(struct range range, int32_t bytes) {
     return range;
 }
 
-/* The bin in which the mass, counted from the largest value down, reaches the target; *sum and *squares are of the bins
- * before it. */
-static int32_t bin_reaching(const struct histogram *histogram, double target, double *sum, double *squares) {
-    int32_t bin = 0;
-    *sum = *squares = 0;
-    for (; bin < BINS - 1 && *sum + histogram->mass[bin] < target; bin++) {
-        *sum += histogram->mass[bin];
-        *squares += histogram->squares[bin];
-    }
-    return bin;
-}
-
-/* The bins' values, from the upper edge of bin top to the lower one of bin bottom; the first and the last bin are open to
- * outer, and at least one value is inside. */
+/* The values of bins top ... bottom; the first and the last bin are open to outer. Never all of outer, never nothing. */
 static struct range range_of(const struct histogram *histogram, int32_t top, int32_t bottom,
                              struct range outer, int32_t bytes) {
     struct range range = outer;
@@ -215,9 +223,7 @@ static struct range range_of(const struct histogram *histogram, int32_t top, int
         const double edge = narrow(edge_of(histogram, bottom + 1), bytes);
         range.low = edge > outer.low ? edge : outer.low;
     }
-    if (!(range.low < range.high)) {
-        range.low = softattn_next_below(range.high, bytes);
-    }
+    range.low = range.low < range.high ? range.low : softattn_next_below(range.high, bytes);
     return range;
 }
 
@@ -227,7 +233,6 @@ static struct range range_of(const struct histogram *histogram, int32_t top, int
  */
 static struct range guess(const struct histogram *histogram, double fraction, struct range outer,
                           int32_t bytes) {
-    double sum, squares;
     if (histogram->largest < histogram->least) { /* nothing of the sample has any mass */
         return halve(outer, bytes);
     }
@@ -235,25 +240,22 @@ static struct range guess(const struct histogram *histogram, double fraction, st
         return (struct range){softattn_next_below(histogram->largest, bytes), histogram->largest};
     }
     const double target = fraction * histogram->total;
-    int32_t bottom = bin_reaching(histogram, target, &sum, &squares), top = bottom;
+    double above = 0, squares = 0;
+    int32_t bottom = 0;
+    for (; bottom < BINS - 1 && above + histogram->mass[bottom] < target; bottom++) {
+        above += histogram->mass[bottom];
+        squares += histogram->squares[bottom];
+    }
     const double margin = ERRORS * error_at(histogram, fraction, squares) + ROUNDING * histogram->total;
-    double reached = sum + histogram->mass[bottom];
-    while (top > 0 && sum > target - margin) {
-        sum -= histogram->mass[--top];
+    double reached = above + histogram->mass[bottom];
+    int32_t top = bottom;
+    while (top > 0 && above > target - margin) {
+        above -= histogram->mass[--top];
     }
     while (bottom < BINS - 1 && reached < target + margin) {
         reached += histogram->mass[++bottom];
     }
     return range_of(histogram, top, (int32_t)min_i64(bottom, top + BINS / 2 - 1), outer, bytes);
-}
-
-/* The logit down to which the histogram has a mass, as a real between the ends of outer. */
-static double logit_at(const struct histogram *histogram, double mass, struct range outer, int32_t bytes) {
-    double sum, squares;
-    const int32_t bin = bin_reaching(histogram, mass, &sum, &squares);
-    const double part = histogram->mass[bin] > 0 ? (mass - sum) / histogram->mass[bin] : 1;
-    const double logit = narrow(edge_of(histogram, bin + (part < 0 ? 0 : part < 1 ? part : 1)), bytes);
-    return logit < outer.high && logit > outer.low ? logit : mass > 0 ? outer.low : outer.high;
 }
 
 /* ---- Lists ---- */
@@ -390,7 +392,7 @@ static struct softattn_token_limit select_from_part(const struct softattn_logits
 
 /* A logit up to which no token has any mass: weights of 2^-37 are rounded down to none. */
 static double massless(const struct softattn_logits *row, double factor) {
-    return factor > 0 ? narrow(row->max - 37.01 / factor, row->kernels->real_bytes) : -(double)INFINITY;
+    return narrow(row->max - 37.01 / factor, row->kernels->real_bytes);
 }
 
 struct softattn_token_limit softattn_select_from_list(const struct softattn_logits *row, double factor,
@@ -432,50 +434,28 @@ static struct part collect_part(const struct softattn_logits *row, struct range 
     return (struct part){bracket->list, bracket->count, range, inside, missing};
 }
 
-/* Lists tokens from `high` down, more and more of them, until they have the mass that is missing above; *low is where that
- * ends. `reach` is the mass to begin with, in the histogram's weights. */
-static struct part collect_down(const struct softattn_logits *row, double factor,
-                                const struct histogram *histogram, struct range outer, double above,
-                                double reach, int64_t missing, struct softattn_bracket *bracket,
-                                const struct softattn_select_scratch *scratch) {
-    for (;; reach *= 2) {
-        const struct range below = {outer.low, bracket->high};
-        bracket->low = logit_at(histogram, above + reach, below, row->kernels->real_bytes);
-        const struct range range = {bracket->low, bracket->high};
-        struct part part = collect_part(row, range, 0, missing, bracket);
-        part.inside = softattn_list_mass(row, factor, part.list, part.count, range.low, 0, scratch);
-        if (part.inside >= missing || range.low <= outer.low) {
-            return part;
-        }
-    }
-}
-
 struct softattn_token_limit softattn_select_from_row(const struct softattn_logits *row, double factor,
-                                                     double fraction, int64_t goal,
-                                                     struct softattn_bracket *bracket, bool *holds,
+                                                     double fraction, struct softattn_bracket *bracket,
+                                                     bool *holds,
                                                      const struct softattn_select_scratch *scratch) {
-    const int32_t bytes = row->kernels->real_bytes;
     const struct range outer = {massless(row, factor), row->max};
     const struct sample sample = sample_row(row, scratch);
     struct histogram histogram;
-    double sum, squares;
     int64_t total;
     make_histogram(row, factor, &sample, &histogram);
-    (void)bin_reaching(&histogram, fraction * histogram.total, &sum, &squares);
-    const double error = error_at(&histogram, fraction, squares) + ROUNDING * histogram.total;
-    const double above_high = fraction * histogram.total - ERRORS_ABOVE * error;
-    bracket->high = logit_at(&histogram, above_high, outer, bytes);
-    const int64_t above = softattn_pass_row(row, factor, bracket->high, bracket->high, 0, bracket, &total);
-    if (goal == 0) {
-        goal = max_i64(1, min_i64(total, (int64_t)ceil(fraction * (double)total)));
+    const struct range range = guess(&histogram, fraction, outer, row->kernels->real_bytes);
+    const int64_t above = softattn_pass_row(row, factor, range.low, range.high, 0, bracket, &total);
+    const int64_t goal = softattn_fraction_of(fraction, total);
+    const int64_t inside =
+        softattn_list_mass(row, factor, bracket->list, bracket->count, range.low, 0, scratch);
+    struct part part = {bracket->list, bracket->count, range, inside, goal - above};
+    *holds = above < goal && goal <= above + inside;
+    if (above >= goal) {
+        part = collect_part(row, (struct range){range.high, row->max}, above, goal, bracket);
+    } else if (!*holds) {
+        const int64_t reached = above + inside;
+        part =
+            collect_part(row, (struct range){outer.low, range.low}, total - reached, goal - reached, bracket);
     }
-    *holds = above < goal;
-    if (!*holds) {
-        const struct range upper = {bracket->high, row->max};
-        return select_from_part(row, factor, collect_part(row, upper, above, goal, bracket), scratch);
-    }
-    const double missing = (double)(goal - above) / (double)total * histogram.total;
-    const struct part part = collect_down(row, factor, &histogram, outer, above_high, missing + error / 2,
-                                          goal - above, bracket, scratch);
     return select_from_part(row, factor, part, scratch);
 }

@@ -1,6 +1,6 @@
 /*
- * Which tokens of a row of logits a filter keeps: the smallest number of them, largest logits first and lower columns
- * first among equal ones, whose masses reach a goal. Top-p sets a goal of mass, top-k counts tokens.
+ * Which tokens of a row of logits top-p keeps: the smallest number of them, largest logits first and lower columns first
+ * among equal ones, whose masses reach a goal.
  *
  * Nothing is sorted. A sample of the row tells between which logits the last kept token should lie; a pass over the row
  * sums the exact mass above and puts those in between on a list; the same is then done to the list, which shrinks to a
@@ -59,24 +59,29 @@ int64_t softattn_token_sample_size(int64_t cols);
 /* Mass of a weight, as kernels compute it. */
 int64_t softattn_mass(double weight);
 
+/* The mass that is meant by a fraction of a mass: rounded up, at least one unit. */
+int64_t softattn_fraction_of(double fraction, int64_t mass);
+
 /* The next real below. */
 double softattn_next_below(double value, int32_t real_bytes);
+
+/* A logit that k tokens are probably above, and not many more. */
+double softattn_bound_of_largest(const struct softattn_logits *row, int64_t k,
+                                 const struct softattn_select_scratch *scratch);
 
 /* A pass over the row that fills the bracket with the masses above high and the tokens with low < x <= high. Returns the
  * sum of those masses; *total is the mass of all. */
 int64_t softattn_pass_row(const struct softattn_logits *row, double factor, double low, double high,
                           double least_weight, struct softattn_bracket *bracket, int64_t *total);
 
-/*
- * Keeps tokens of the row until their mass reaches goal, or with goal 0 the fraction of the mass of all, at least one.
- * The mass of all is at least goal. bracket is filled, and holds the limit unless false comes back in *holds.
- */
+/* Keeps tokens of the row until they have the fraction of the mass of all. The bracket is filled, and holds the limit unless
+ * *holds comes back false. */
 struct softattn_token_limit softattn_select_from_row(const struct softattn_logits *row, double factor,
-                                                     double fraction, int64_t goal,
-                                                     struct softattn_bracket *bracket, bool *holds,
+                                                     double fraction, struct softattn_bracket *bracket,
+                                                     bool *holds,
                                                      const struct softattn_select_scratch *scratch);
 
-/* The same from the tokens on the bracket's list, which reach the goal without those above. */
+/* Keeps tokens of the bracket's list, whose mass is at least the goal. */
 struct softattn_token_limit softattn_select_from_list(const struct softattn_logits *row, double factor,
                                                       int64_t goal, const struct softattn_bracket *bracket,
                                                       const struct softattn_select_scratch *scratch);

@@ -103,7 +103,20 @@ struct softattn_row_cross_entropy {
     int64_t loss_step, lse_step; /* reals from one row's to the next */
     int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
     int32_t stream;   /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *scratch;    /* with stream: cols reals, for rows so short that these stay in the nearest cache; or NULL */
+    void *
+        scratch; /* with stream: cols reals, for rows so short that these stay in the nearest cache; or NULL */
+};
+
+/* ---- Diagnosis ---- */
+
+/*
+ * What softmax makes of a row's scores: see docs/semantics.md for the formulas. Reals, summed as in softmax. With a sink,
+ * one more score, that takes part in everything but the scores' mean and variance.
+ */
+struct softattn_diagnosis_of_row {
+    double entropy, max_probability, effective_keys, score_mean, score_variance, jacobian_norm;
+    int32_t visible; /* 0: there is no score above -infinity, and the numbers mean nothing */
+    int32_t sound;   /* 0: one is NaN or +infinity, and the numbers mean nothing */
 };
 
 /* ---- Attention tiles ---- */
@@ -185,14 +198,15 @@ struct softattn_token_range {
 struct softattn_token_pass {
     int64_t cols;
     const void *x;
-    const void *maxima;        /* as above */
-    double max;                /* at least every x; finite */
-    double factor;             /* log2(e) / temperature; 0: all tokens have mass 2^36 */
-    double low, high;          /* low <= high */
-    double least_weight;       /* 0: none */
-    int64_t *above;            /* out, per block: mass of the tokens with x > high and w >= least_weight */
-    int64_t total;             /* out: mass of all tokens; not with factor 0 */
-    void *candidate_values;    /* out: the x with low < x <= high, in order; room for cols + 64. May be x. NULL: none
+    const void *maxima;  /* as above */
+    double max;          /* at least every x; finite */
+    double factor;       /* log2(e) / temperature */
+    double low, high;    /* low <= high */
+    double least_weight; /* 0: none */
+    int64_t *above;      /* out, per block: mass of the tokens with x > high and w >= least_weight */
+    int64_t total;       /* out: mass of all tokens */
+    void *
+        candidate_values; /* out: the x with low < x <= high, in order; room for cols + 64. May be x. NULL: none
                                   are wanted */
     int64_t *block_candidates; /* out: how many of them each block has; NULL: not wanted */
     int64_t candidates;        /* out: their number */
@@ -223,6 +237,9 @@ struct softattn_kernels {
 
     /* Softmax of one row; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
+
+    /* Diagnosis of one row, of which y, output, empty_is_zero, lse and max are not used; sink: -infinity for none. */
+    void (*diagnose_row)(const struct softattn_row *row, double sink, struct softattn_diagnosis_of_row *out);
 
     /* Products with the Jacobian, and cross-entropy: see the structs. */
     void (*softmax_backward)(const struct softattn_row_backward *row);

@@ -72,6 +72,16 @@ static void attention_of_all_sizes(const softattn_context *context) {
     }
 }
 
+/* Masks, slopes, sinks, lists and blocks of any size, in any combination. */
+static void attention_with_masks(const softattn_context *context) {
+    for (int problem = 0; problem < 80; problem++) {
+        attention_options options = attention_options_random(&contents);
+        attention_options_add_masks(&options, &contents);
+        options.side = problem % 2 ? GUARD_BEFORE : GUARD_AFTER;
+        check_attention(&options, context);
+    }
+}
+
 static void softmax_stays_within_its_operands(void **state) {
     (void)state;
     on_every_context(softmax_of_all_widths);
@@ -82,10 +92,16 @@ static void attention_stays_within_its_operands(void **state) {
     on_every_context(attention_of_all_sizes);
 }
 
+static void attention_with_masks_stays_within_its_operands(void **state) {
+    (void)state;
+    on_every_context(attention_with_masks);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(softmax_stays_within_its_operands),
         cmocka_unit_test(attention_stays_within_its_operands),
+        cmocka_unit_test(attention_with_masks_stays_within_its_operands),
     };
     random_start(&contents, "test_guard_pages");
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@ import sys
 
 bench = sys.argv[1]
 
+MATRIX_MODES = ("softmax", "softmax-backward", "cross-entropy")
 SMALL_SOFTMAX = ["softmax", "--rows", "7", "--cols", "130"]
 SMALL_ATTENTION = ["attention", "--heads", "4", "--kv-heads", "2", "--seq-q", "9", "--seq-kv", "33",
                    "--dim", "16"]
@@ -51,7 +52,7 @@ def check_result(result):
         assert result["rows"] is None and result["causal"] in ("none", "top-left", "bottom-right")
     else:
         check_positive(result, "rows", "cols", "nanoseconds_per_element", "peak_flops_per_element")
-        assert result["operation"] == "softmax" and result["batch"] is None
+        assert result["operation"] in MATRIX_MODES and result["batch"] is None
 
 
 def check_ceilings(ceilings, isas):
@@ -94,6 +95,19 @@ def softmax_results_are_complete():
     assert check_csv(*SMALL_SOFTMAX)[0]["cols"] == "130"
 
 
+def gradient_results_are_complete():
+    bytes_per_row = {"softmax-backward": 3 * 4 * 130, "cross-entropy": 2 * 4 * 130 + 8 + 4}
+    for mode, row in bytes_per_row.items():
+        for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"]):
+            results = run_json(mode, *SMALL_SOFTMAX[1:], *extra)["results"]
+            assert len(results) == 1
+            check_result(results[0])
+            doubled = 2 * row - (8 if mode == "cross-entropy" else 0)
+            assert results[0]["operation"] == mode and results[0]["in_place"] == ("--in-place" in extra)
+            assert results[0]["bytes"] == 7 * (doubled if "f64" in extra else row)
+        assert f"{mode} 7x130 f32" in run(mode, *SMALL_SOFTMAX[1:]).stdout
+
+
 def attention_results_are_complete():
     pairs = {"none": 9 * 33, "top-left": sum(range(1, 10)), "bottom-right": sum(range(25, 34))}
     for causal, visible in pairs.items():
@@ -101,8 +115,31 @@ def attention_results_are_complete():
         assert len(results) == 1
         check_result(results[0])
         assert results[0]["flops"] == 4 * 16 * visible * 4 and results[0]["kv_heads"] == 2
+        assert (results[0]["window_left"], results[0]["window_right"]) == (-1, -1)
     check_result(run_json(*SMALL_ATTENTION, "--type", "f64", "--dim-v", "3")["results"][0])
     assert check_csv(*SMALL_ATTENTION)[0]["seq_kv"] == "33"
+
+
+def visible_pairs(seq_q, seq_kv, causal, left, right):
+    """Pairs of a query and a key it sees, by the definition of the masks."""
+    offset = seq_kv - seq_q if causal == "bottom-right" else 0
+    return sum((causal == "none" or j <= i + offset) and (left < 0 or j >= i + offset - left) and
+               (right < 0 or j <= i + offset + right) for i in range(seq_q) for j in range(seq_kv))
+
+
+def windows_count_only_what_they_show():
+    for causal in ("none", "top-left", "bottom-right"):
+        for left, right in ((4, 2), (3, 0), (-1, 5), (2, -1), (0, 0), (-1, -1)):
+            masks = ["--causal", causal, "--window", f"{left},{right}"]
+            result = run_json(*SMALL_ATTENTION, *masks)["results"][0]
+            check_result(result)
+            assert (result["window_left"], result["window_right"]) == (left, right), result
+            assert result["flops"] == 4 * 16 * visible_pairs(9, 33, causal, left, right) * 4, result
+    engines = [*SMALL_ATTENTION, "--window", "4,2", "--engine", "fused,blas,textbook"]
+    rows = check_csv(*engines)
+    assert [(row["engine"], row["window_left"], row["window_right"]) for row in rows] == [
+        ("fused", "4", "2"), ("blas", "4", "2"), ("textbook", "4", "2")], rows
+    assert "9x33 d16 window 4,2 f32" in run(*engines).stdout
 
 
 def lists_measure_every_combination():
@@ -123,8 +160,12 @@ def the_grid_has_every_family():
     for result in report["results"]:
         check_result(result)
     families = {result["family"] for result in report["results"]}
-    assert families >= {"softmax", "prefill", "causal", "grouped-heads", "decode", "tiny", "prefill-f64"}
+    assert families >= {*MATRIX_MODES, "prefill", "causal", "window", "grouped-heads", "decode", "tiny",
+                        "prefill-f64"}
     assert len(report["results"]) == 2 * len(families)
+    windows = {(result["causal"], result["window_left"], result["window_right"])
+               for result in report["results"] if result["family"] == "window"}
+    assert windows == {("top-left", 255, 0)}, windows
     only = check_csv("grid", "--quick", "--family", "tiny")
     assert [row["family"] for row in only] == ["tiny"]
 
@@ -140,8 +181,12 @@ def tables_are_for_people():
 def wrong_command_lines_end_with_status_2():
     for line in ("", "melt", "softmax twice", "softmax --batch 2", "ceilings --rows 2", "softmax --rows 0",
                  "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f16",
-                 "softmax --engine blas", "softmax --rows 1000000000 --cols 1000000000",
-                 "attention --isa abacus", "attention --causal left", "attention --heads 3 --kv-heads 2",
+                 "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
+                 "softmax --rows 1000000000 --cols 1000000000",
+                 "attention --isa abacus", "attention --causal left", "attention --window 4",
+                 "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
+                 "grid --window 4,2",
+                 "attention --heads 3 --kv-heads 2",
                  "grid --threads 1,,2", "grid --threads 5000", "grid --what"):
         arguments = line.split()
         done = run(*arguments, status=2)
@@ -150,13 +195,15 @@ def wrong_command_lines_end_with_status_2():
 
 def help_names_every_mode():
     done = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True)
-    for word in ("ceilings", "softmax", "attention", "grid", "--json", "examples:"):
+    for word in ("ceilings", *MATRIX_MODES, "attention", "grid", "--window LEFT,RIGHT", "--json",
+                 "examples:"):
         assert word in done.stdout, word
     assert done.stderr == ""
 
 
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
-             attention_results_are_complete, lists_measure_every_combination, the_grid_has_every_family,
-             tables_are_for_people, wrong_command_lines_end_with_status_2, help_names_every_mode):
+             gradient_results_are_complete, attention_results_are_complete, windows_count_only_what_they_show,
+             lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
+             wrong_command_lines_end_with_status_2, help_names_every_mode):
     print(test.__name__, flush=True)
     test()

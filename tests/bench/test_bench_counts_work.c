@@ -86,6 +86,13 @@ static void softmax_reads_and_writes_every_element_once(void) {
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_F64) == 16.0 * 1024 * 512, "f64");
 }
 
+static void gradients_move_each_matrix_once(void) {
+    EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F32) == 12.0 * 1024 * 512, "backward f32");
+    EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F64) == 24.0 * 1024 * 512, "backward f64");
+    EXPECT(bench_cross_entropy_bytes(100, 7, BENCH_F32) == 100 * (2 * 7 * 4 + 8 + 4), "cross-entropy f32");
+    EXPECT(bench_cross_entropy_bytes(100, 7, BENCH_F64) == 100 * (2 * 7 * 8 + 8 + 8), "cross-entropy f64");
+}
+
 /* The definition of the masks, pair by pair. */
 static bool is_visible(const struct bench_attention_shape *shape, int64_t query, int64_t key) {
     int64_t position = query;
@@ -136,6 +143,7 @@ int main(void) {
     grouped_heads_read_keys_and_values_once();
     masked_keys_are_not_read();
     softmax_reads_and_writes_every_element_once();
+    gradients_move_each_matrix_once();
     counts_equal_the_definition();
     return expect_summary();
 }

@@ -4,6 +4,7 @@
  * speed.
  */
 #include "expect.h"
+#include "measure.h"
 #include "memory.h"
 #include "result.h"
 #include "timer.h"
@@ -69,6 +70,17 @@ static void a_failed_call_ends_the_measurement(void) {
     EXPECT(bench_measure(fake_calls, &late, 0.3, &timing) == -1, "in a sample");
 }
 
+static void a_measurement_without_time_for_another_is_the_only_one(void) {
+    const struct bench_problem problem = {
+        .operation = BENCH_SOFTMAX, .type = BENCH_F32, .rows = 4, .cols = 4};
+    const struct bench_way way = {BENCH_ENGINE_AUTO, "auto", 1};
+    struct bench_arena arena = {0};
+    struct bench_result result;
+    bench_measure_problem(&problem, &way, 1e-3, 0, &arena, &result);
+    EXPECT(!result.failed && result.attempts == 1, "%d attempts", result.attempts);
+    bench_arena_destroy(&arena);
+}
+
 static struct bench_result attention_result(int64_t seq_q, double seconds) {
     struct bench_result result = {
         .problem = {.operation = BENCH_ATTENTION, .type = BENCH_F32},
@@ -130,6 +142,7 @@ int main(void) {
     long_calls_are_sampled_at_least_3_times_and_7_where_that_is_not_too_long();
     a_trial_takes_3_samples();
     a_failed_call_ends_the_measurement();
+    a_measurement_without_time_for_another_is_the_only_one();
     the_slower_ceiling_binds();
     softmax_is_measured_against_copying();
     shares_cover_everything_once();

@@ -301,6 +301,25 @@ static void each_output_may_be_left_out(const softattn_context *context, random_
     entropy_case_destroy(&whole);
 }
 
+/* Thousands of losses, so that another order shows in the last bits. */
+static void the_total_adds_the_losses_in_order(const softattn_context *context, random_source *random) {
+    for (int32_t variant = 0; variant < 4; variant++) {
+        entropy_options options = entropy_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 5000, 3);
+        options.reduction = variant & 2 ? SOFTATTN_REDUCTION_SUM : SOFTATTN_REDUCTION_MEAN;
+        entropy_case c;
+        entropy_case_create(&c, &options, random);
+        EXPECT(entropy_case_run(&c, context) == SOFTATTN_OK, "%s", last_error());
+        double sum = 0;
+        for (int64_t row = 0; row < array_count(&c.losses); row++) {
+            sum += array_get(&c.losses, row);
+        }
+        sum /= variant & 2 ? 1 : array_get(&c.counted, 0);
+        const double expected = variant & 1 ? sum : (double)(float)sum;
+        EXPECT(array_get(&c.total, 0) == expected, "%a instead of %a", array_get(&c.total, 0), expected);
+        entropy_case_destroy(&c);
+    }
+}
+
 static void temperature_is_the_inverse_of_scale(const softattn_context *context, random_source *random) {
     entropy_options options = entropy_options_plain(ARRAY_F64, 3, 20);
     options.scale = 0.25;
@@ -361,6 +380,7 @@ int main(void) {
         a_mean_over_nothing_is_zero(context, &random);
         extreme_logits_stay_finite(context);
         each_output_may_be_left_out(context, &random);
+        the_total_adds_the_losses_in_order(context, &random);
         temperature_is_the_inverse_of_scale(context, &random);
         flat_functions_equal_the_handle(context, &random);
         softattn_context_destroy(context);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint64_t run_seed(void) {
     const char *text = getenv("SOFTATTN_TEST_SEED");
@@ -20,20 +21,42 @@ static uint64_t splitmix(uint64_t *state) {
     return z ^ (z >> 31);
 }
 
-void random_start(random_source *source, const char *name) {
-    uint64_t seed = run_seed();
-    printf("%s: SOFTATTN_TEST_SEED=%" PRIu64 "\n", name, seed);
-    for (const char *letter = name; *letter; letter++) {
-        seed = splitmix(&seed) ^ (uint64_t)(unsigned char)*letter;
+/* The seed and the bytes make the state. */
+static void fill_state(random_source *source, uint64_t seed, const unsigned char *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        seed = splitmix(&seed) ^ bytes[i];
     }
     for (int i = 0; i < 4; i++) {
         source->state[i] = splitmix(&seed);
     }
 }
 
+void random_start(random_source *source, const char *name) {
+    const uint64_t seed = run_seed();
+    printf("%s: SOFTATTN_TEST_SEED=%" PRIu64 "\n", name, seed);
+    *source = (random_source){.remaining = 0};
+    fill_state(source, seed, (const unsigned char *)name, strlen(name));
+}
+
+void random_start_from_bytes(random_source *source, const unsigned char *bytes, size_t count) {
+    *source = (random_source){.bytes = bytes, .remaining = count};
+    fill_state(source, 0, bytes, count);
+}
+
 static uint64_t rotate_left(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
 
+/* Two bytes, repeated: small numbers that are drawn from it are theirs, and so is a fraction. */
+static uint64_t next_bytes(random_source *source) {
+    const uint64_t two = (uint64_t)source->bytes[0] << 8 | source->bytes[1];
+    source->bytes += 2;
+    source->remaining -= 2;
+    return two << 48 | two << 32 | two << 16 | two;
+}
+
 uint64_t random_bits(random_source *source) {
+    if (source->remaining >= 2) {
+        return next_bytes(source);
+    }
     uint64_t *s = source->state;
     const uint64_t result = rotate_left(s[1] * 5, 7) * 9;
     const uint64_t t = s[1] << 17;

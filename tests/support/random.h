@@ -5,15 +5,21 @@
 #ifndef TEST_SUPPORT_RANDOM_H
 #define TEST_SUPPORT_RANDOM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct random_source {
     uint64_t state[4];
+    const unsigned char *bytes; /* drawn first, while there are any */
+    size_t remaining;
 } random_source;
 
 /* Starts the source from the run's seed (SOFTATTN_TEST_SEED, or a fixed one) and the name, and prints both.
  */
 void random_start(random_source *source, const char *name);
+
+/* Starts the source so that two bytes each decide the first draws, and all of them the rest. */
+void random_start_from_bytes(random_source *source, const unsigned char *bytes, size_t count);
 
 uint64_t random_bits(random_source *source);
 

@@ -281,10 +281,10 @@ ALWAYS_INLINE int64_t small_mass(const real *weights, int64_t cols) {
 }
 
 /* Weights of a block, 0 behind them up to a multiple of four vectors. */
-ALWAYS_INLINE void weigh_block(const struct softattn_token_pass *pass, const real *x, int64_t cols,
+ALWAYS_INLINE void weigh_block(const real *x, int64_t cols, double row_max, double row_factor,
                                real *weights) {
-    const vec max = v_set((real)pass->max), factor = v_set((real)pass->factor);
-    const vec lowest = v_set(lowest_difference((real)pass->factor));
+    const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
+    const vec lowest = v_set(lowest_difference((real)row_factor));
     int64_t j = weigh_groups(x, cols, max, lowest, factor, weights);
     weigh_rest(x + j, cols - j, max, lowest, factor, weights + j);
     for (j = (cols + LANES - 1) / LANES * LANES; j % (4 * LANES) != 0; j += LANES) {
@@ -302,7 +302,7 @@ static void token_pass(struct softattn_token_pass *pass) {
     for (int64_t first = 0, block = 0; first < pass->cols; first += SOFTATTN_TOKEN_BLOCK, block++) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
-        weigh_block(pass, x + first, cols, weights);
+        weigh_block(x + first, cols, pass->max, pass->factor, weights);
         if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;
             pass->total += small_mass(weights, cols);
@@ -360,34 +360,41 @@ ALWAYS_INLINE vec kept_bound(const struct softattn_token_choice *choice, int64_t
     return v_load(bound);
 }
 
-static void token_choice(const struct softattn_token_choice *choice) {
-    const real *x = choice->x;
-    real *y = choice->probabilities;
-    const vec max = v_set((real)choice->max), factor = v_set((real)choice->factor);
-    const vec lowest = v_set(lowest_difference((real)choice->factor));
+/* A block of the choice: its columns' probabilities, still without the division by the sum, and their keep bytes. */
+ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int64_t first, int64_t cols,
+                                const real *weights, real *sums) {
+    const real *x = (const real *)choice->x + first;
     const vec least_weight = v_set((real)choice->least_weight);
-    real sums[STRIPES], kept[STRIPES];
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(sums + i, v_zero());
-    }
-    for (int64_t j = 0; j < choice->cols; j += LANES) {
-        const int64_t rest = choice->cols - j < LANES ? choice->cols - j : LANES;
-        const vec x_0 = load_logits(x + j, rest);
-        vec w_0 = x_0;
-        WEIGHT_EXPONENT(0)
-        w_0 = v_exp2(w_0);
-        const mask keep = v_and(v_less(kept_bound(choice, j), x_0), v_not_less(w_0, least_weight));
-        w_0 = v_select(keep, w_0, v_zero());
-        if (y) {
-            v_store_part(y + j, w_0, rest);
+    real kept[STRIPES];
+    for (int64_t j = 0; j < cols; j += LANES) {
+        const int64_t rest = cols - j < LANES ? cols - j : LANES;
+        const vec w = v_load(weights + j);
+        const mask above = v_less(kept_bound(choice, first + j), load_logits(x + j, rest));
+        const mask keep = v_and(above, v_not_less(w, least_weight));
+        const vec p = v_select(keep, w, v_zero());
+        if (choice->probabilities) {
+            v_store_part((real *)choice->probabilities + first + j, p, rest);
+            v_store(sums + j % STRIPES, v_add(v_load(sums + j % STRIPES), p));
         }
-        v_store(sums + j % STRIPES, v_add(v_load(sums + j % STRIPES), w_0));
         if (choice->keep) {
             v_store(kept, v_select(keep, v_set(1), v_zero()));
             for (int64_t i = 0; i < rest; i++) {
-                choice->keep[(j + i) * choice->keep_stride] = kept[i] > 0;
+                choice->keep[(first + j + i) * choice->keep_stride] = kept[i] > 0;
             }
         }
+    }
+}
+
+static void token_choice(const struct softattn_token_choice *choice) {
+    real *y = choice->probabilities;
+    real weights[SOFTATTN_TOKEN_BLOCK], sums[STRIPES];
+    for (int i = 0; i < STRIPES; i += LANES) {
+        v_store(sums + i, v_zero());
+    }
+    for (int64_t first = 0; first < choice->cols; first += SOFTATTN_TOKEN_BLOCK) {
+        const int64_t cols = block_cols(choice->cols, first);
+        weigh_block((const real *)choice->x + first, cols, choice->max, choice->factor, weights);
+        choose_block(choice, first, cols, weights, sums);
     }
     if (y) {
         row_multiply(y, choice->cols, 1 / stripe_sum(sums), y, 0);

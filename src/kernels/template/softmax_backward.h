@@ -79,8 +79,7 @@ ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct back
 
 /* LANES columns of out. */
 ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
-    const vec value = product_value(product, y, visible_values(product, y, v), scale, sum);
-    return visible_values(product, y, value);
+    return visible_values(product, y, product_value(product, y, v, scale, sum));
 }
 
 /* Columns j … j + LANES - 1. */

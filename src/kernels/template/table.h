@@ -9,6 +9,7 @@
 #include "kernels/template/attention.h"
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
+#include "kernels/template/diagnose.h"
 #include "kernels/template/merge.h"
 #include "kernels/template/sampling.h"
 #include "kernels/template/softmax_backward.h"
@@ -32,6 +33,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .decode_rows = DECODE_ROWS,
     .lanes = lanes,
     .softmax_row = softmax_row,
+    .diagnose_row = diagnose_row,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
     .jacobian_row = jacobian_row,

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Puts the results of a grid into the tables of README.md and docs/performance.md.
+
+    softattn-bench grid --isa avx512,avx2 --threads 1,2 --json > grid.json
+    python3 bench/figures.py grid.json
+
+Each table stands between two comments, `figures: <name> begin` and `figures: <name> end`.
+"""
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PREFILL = {"prefill", "prefill-f64", "head-sizes", "causal", "window", "grouped-heads"}
+
+
+def shape(result):
+    if result["operation"] == "softmax":
+        return f'{result["rows"]} × {result["cols"]}'
+    heads = f'{result["heads"]}' if result["heads"] == result["kv_heads"] else f'{result["heads"]}/{result["kv_heads"]}'
+    text = f'batch {result["batch"]}, {heads} heads, {result["seq_q"]} × {result["seq_kv"]}, d = {result["dim"]}'
+    if result["causal"] != "none":
+        text += f', {result["causal"]}'
+    left = result.get("window_left")
+    return text + (f", window {left + 1}" if left is not None and left >= 0 else "")
+
+
+def columns(results):
+    seen = []
+    for result in results:
+        key = (result["isa"], result["threads"])
+        if key not in seen:
+            seen.append(key)
+    return seen
+
+
+def table(results, cell, head):
+    """One row per shape and type, one column per instruction set and number of threads."""
+    keys = columns(results)
+    rows = {}
+    for result in results:
+        name = shape(result) + (", f64" if result["type"] == "f64" else "")
+        rows.setdefault(name, {})[(result["isa"], result["threads"])] = cell(result)
+    titles = [f'{isa}, {threads} thread{"s" if threads > 1 else ""}' for isa, threads in keys]
+    lines = ["| " + " | ".join([head] + titles) + " |", "|---" * (len(keys) + 1) + "|"]
+    for name, cells in rows.items():
+        lines.append("| " + " | ".join([name] + [cells.get(key, "") for key in keys]) + " |")
+    return "\n".join(lines)
+
+
+def doubt(result):
+    """Results that varied by more than the program accepts carry a mark."""
+    return " ~" if result["unrest"] > 0.05 else ""
+
+
+def share(result):
+    return f'{100 * result["share"]:.0f} %{doubt(result)}'
+
+
+def softmax_cell(result):
+    return f'{result["nanoseconds_per_element"]:.3f} ns, {share(result)}'
+
+
+def time_cell(result):
+    seconds = result["seconds"]
+    return f"{seconds * 1e6:.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
+
+
+def machine(document):
+    of = document["machine"]
+    caches = " / ".join(f'{of[f"l{level}_bytes"] // 1024} KiB' for level in (1, 2, 3))
+    return (f'{of["cpu"]}, {of["cpus"]} CPUs, caches {caches}; libsoftattn {document["library_version"]}; '
+            f'{document["date"][:10]}. A value marked ~ varied by more than 5 %, or other processes ran beside it.')
+
+
+def fill(path, name, text):
+    content = path.read_text(encoding="utf-8")
+    mark = f"figures: {name} " if name else "figures: "
+    pattern = re.compile(f"(<!-- {mark}begin -->\n).*?(<!-- {mark}end -->)", re.S)
+    if not pattern.search(content):
+        sys.exit(f"{path}: no place for the figures '{name}'")
+    path.write_text(pattern.sub(lambda match: match[1] + text + "\n" + match[2], content), encoding="utf-8")
+
+
+def main():
+    document = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    results = [result for result in document["results"] if not result["error"] and result["engine"] != "textbook"]
+    of = lambda *families: [result for result in results if result["family"] in families]
+    page = ROOT / "docs" / "performance.md"
+    attention = of(*PREFILL)
+    decode = of("decode")
+    fill(page, "machine", machine(document))
+    fill(page, "softmax", table(of("softmax", "softmax-f64"), softmax_cell, "n × n"))
+    fill(page, "attention", table(attention, share, "problem"))
+    fill(page, "decode", table(decode, lambda r: f"{time_cell(r)}, {share(r)}", "problem"))
+    fill(page, "small", table(of("tiny"), time_cell, "problem"))
+    best = [r for r in of("softmax", "prefill", "causal", "decode") if r["isa"] == columns(results)[0][0]]
+    summary = table(best, lambda r: f"{time_cell(r)}, {share(r)}", "time, and share of what the machine can do at best")
+    fill(ROOT / "README.md", "", summary + "\n\n" + machine(document))
+
+
+main()

@@ -1,0 +1,191 @@
+/*
+ * What a row of scores does to softmax (struct softattn_diagnosis): one sweep for the maximum and the mean, and one for all
+ * other sums, a block at a time.
+ *
+ * With w_j = exp(s_j - m), one score at the maximum m apart from the others, and R the others' sum of w, the sum is
+ * S = 1 + R and the largest probability 1 / S. Nothing below subtracts numbers that are nearly equal, so rows that are
+ * almost one-hot keep their relative accuracy:
+ *   entropy  ln(1 + R) + (sum of w_j * (m - s_j)) / S
+ *   |J|^2 with J = diag(y) - y y^T, the sum of y_i^2 (1 - y_i)^2 and of y_i^2 y_j^2 for i != j, becomes
+ *            a^2 d^2 + (r2 - 2 r3) + 2 a^2 r2 + r2^2, with a = 1 / S, d = R / S and r2, r3 the others' sums of y^2, y^3:
+ *            the fourth powers cancel, and each y^2 - 2 y^3 is at least 0 as the others' y are at most 1/2.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_DIAGNOSE_H
+#define SOFTATTN_KERNELS_TEMPLATE_DIAGNOSE_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/exp2.h"
+#include "kernels/template/log.h"
+#include "kernels/template/softmax_row.h"
+
+enum { DIAGNOSE_BLOCK = 512 };
+
+/* w is multiplied by this before it is squared, so that squares of small weights are not lost. */
+#if SOFTATTN_REAL_BITS == 32
+#define DIAGNOSE_SCALE 0x1p40f
+#else
+#define DIAGNOSE_SCALE 0x1p300
+#endif
+
+/* Sums over a row in stripes. */
+struct diagnose_sums {
+    real visible[STRIPES]; /* 1 for each score above -infinity */
+    real mean[STRIPES];    /* s / cols */
+    real squares[STRIPES]; /* (s - mean)^2 */
+    real ties[STRIPES];    /* 1 for each score with w = 1, */
+    real w[STRIPES];       /* and of those with w < 1: w, */
+    real w2[STRIPES];      /* (w * DIAGNOSE_SCALE)^2, */
+    real w3[STRIPES];      /* that times w */
+    real drop[STRIPES];    /* w * (m - s) */
+};
+
+ALWAYS_INLINE void stripe_add(real *sums, int64_t j, vec value) {
+    real *sum = sums + j % STRIPES;
+    v_store(sum, v_add(v_load(sum), value));
+}
+
+/* The vector at p, or what of it is left; columns beyond the row are masked. */
+ALWAYS_INLINE vec load_scores(const real *p, int64_t left) {
+    return left >= LANES ? v_load(p) : v_load_part(p, left, -REAL_INFINITY);
+}
+
+ALWAYS_INLINE mask is_masked(vec s) { return v_equal(s, v_set(-REAL_INFINITY)); }
+
+/* Terms are divided by cols before they are summed, so that the sum overflows only where the mean does. */
+static void diagnose_mean(const real *s, int64_t cols, struct diagnose_sums *sums) {
+    const vec part = v_set(1 / (real)cols);
+    for (int64_t j = 0; j < cols; j += LANES) {
+        const vec s_j = load_scores(s + j, cols - j);
+        stripe_add(sums->visible, j, v_select(is_masked(s_j), v_zero(), v_set(1)));
+        stripe_add(sums->mean, j, v_select(is_masked(s_j), v_zero(), v_mul(s_j, part)));
+    }
+}
+
+/* w of `cols` columns of a block into weights, and 0 up to the next vector. */
+ALWAYS_INLINE void diagnose_weights(const real *s, int64_t cols, vec max, real *weights) {
+    const vec factor = v_set(LOG2_E);
+    int64_t j = 0;
+    for (; j + 4 * LANES <= cols; j += 4 * LANES) {
+        vec w_0 = row_exponent(v_load(s + j), max, factor);
+        vec w_1 = row_exponent(v_load(s + j + LANES), max, factor);
+        vec w_2 = row_exponent(v_load(s + j + 2 * LANES), max, factor);
+        vec w_3 = row_exponent(v_load(s + j + 3 * LANES), max, factor);
+        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 1);
+        v_store(weights + j, w_0);
+        v_store(weights + j + LANES, w_1);
+        v_store(weights + j + 2 * LANES, w_2);
+        v_store(weights + j + 3 * LANES, w_3);
+    }
+    for (; j < cols; j += LANES) {
+        v_store(weights + j, v_exp2(row_exponent(load_scores(s + j, cols - j), max, factor)));
+    }
+}
+
+/* Differences that overflow become the lowest real: their w is 0, and 0 times infinity would be NaN. */
+static void diagnose_block(const real *s, int64_t cols, real max_value, real mean_value,
+                           struct diagnose_sums *sums) {
+    const vec max = v_set(max_value), mean = v_set(mean_value), lowest = v_set(-REAL_LARGEST);
+    real weights[DIAGNOSE_BLOCK];
+    diagnose_weights(s, cols, max, weights);
+    for (int64_t j = 0; j < cols; j += LANES) {
+        const vec s_j = load_scores(s + j, cols - j), w = v_load(weights + j);
+        const mask masked = is_masked(s_j), other = v_less(w, v_set(1));
+        const vec drop = v_select(masked, v_zero(), v_max(lowest, v_sub(s_j, max)));
+        const vec from_mean = v_select(masked, v_zero(), v_sub(s_j, mean));
+        const vec w1 = v_select(other, w, v_zero()), scaled = v_mul(w1, v_set(DIAGNOSE_SCALE));
+        const vec w2 = v_mul(scaled, scaled);
+        stripe_add(sums->squares, j, v_mul(from_mean, from_mean));
+        stripe_add(sums->ties, j, v_select(other, v_zero(), v_set(1)));
+        stripe_add(sums->w, j, w1);
+        stripe_add(sums->w2, j, w2);
+        stripe_add(sums->w3, j, v_mul(w2, w1));
+        stripe_add(sums->drop, j, v_mul(w, v_sub(v_zero(), drop)));
+    }
+}
+
+/* ln(1 + x) for x >= 0: the error of ln(u) near u = 1 + x cancels against that of u - 1. */
+static real log_of_one_plus(real x) {
+    const real u = 1 + x;
+    return u == 1 ? x : real_log(u) * (x / (u - 1));
+}
+
+/* exp(x) for x >= 0. */
+static real real_exp(real x) { return 1 / v_reduce_max(v_exp2(v_set(-x * LOG2_E))); }
+
+/* Sums over the scores but one at the maximum. */
+struct diagnose_others {
+    real w, w2, w3, drop;
+};
+
+/* A score that joins the row: the sink. */
+static void diagnose_join(real score, real max, struct diagnose_others *others) {
+    const real w = v_reduce_max(v_exp2(row_exponent(v_set(score), v_set(max), v_set(LOG2_E))));
+    const real w2 = (w * DIAGNOSE_SCALE) * (w * DIAGNOSE_SCALE);
+    if (score > -REAL_INFINITY || score != score) {
+        others->w += w;
+        others->w2 += w2;
+        others->w3 += w2 * w;
+        others->drop += w * (max - score);
+    }
+}
+
+/* Scores at the maximum beside the one apart. */
+static void diagnose_ties(real ties, struct diagnose_others *others) {
+    others->w += ties;
+    others->w2 += ties * (DIAGNOSE_SCALE * DIAGNOSE_SCALE);
+    others->w3 += ties * (DIAGNOSE_SCALE * DIAGNOSE_SCALE);
+}
+
+/* The norm in double, whose range its squares need. */
+static double diagnose_norm(const struct diagnose_others *others, double sum) {
+    const double unit = (double)DIAGNOSE_SCALE * (double)DIAGNOSE_SCALE;
+    const double a = 1 / sum, d = (double)others->w / sum;
+    const double r2 = (double)others->w2 / unit * a * a, r3 = (double)others->w3 / unit * a * a * a;
+    return __builtin_sqrt(a * a * d * d + (r2 - 2 * r3) + 2 * a * a * r2 + r2 * r2);
+}
+
+static void diagnose_result(const struct diagnose_others *others, struct softattn_diagnosis_of_row *out) {
+    const real sum = 1 + others->w;
+    const real entropy = log_of_one_plus(others->w) + others->drop / sum;
+    out->entropy = (double)entropy;
+    out->max_probability = (double)(1 / sum);
+    out->effective_keys = (double)real_exp(entropy);
+    out->jacobian_norm = diagnose_norm(others, 1 + (double)others->w);
+}
+
+static void diagnose_row(const struct softattn_row *row, double sink, struct softattn_diagnosis_of_row *out) {
+    const real *s = row_is_plain(row) ? row->x : row_scores(row);
+    const real sink_score = (real)sink, largest = row_max(s, row->cols);
+    const real max = (sink_score > largest ? sink_score : largest) + 0;
+    const real base = max == -REAL_INFINITY ? 0 : max;
+    struct diagnose_sums sums;
+    __builtin_memset(&sums, 0, sizeof sums);
+    if (row->cols > 0) {
+        diagnose_mean(s, row->cols, &sums);
+    }
+    const real visible = stripe_sum(sums.visible);
+    *out = (struct softattn_diagnosis_of_row){.visible = visible > 0, .sound = 1};
+    if (!out->visible) {
+        return;
+    }
+    const real mean = stripe_sum(sums.mean) * ((real)row->cols / visible);
+    for (int64_t first = 0; first < row->cols; first += DIAGNOSE_BLOCK) {
+        const int64_t left = row->cols - first;
+        diagnose_block(s + first, left < DIAGNOSE_BLOCK ? left : DIAGNOSE_BLOCK, base, mean, &sums);
+    }
+    /* the one apart is the sink where that is larger than every other score */
+    const real ties = stripe_sum(sums.ties) - (sink_score > largest ? 0 : 1);
+    struct diagnose_others others = {stripe_sum(sums.w), stripe_sum(sums.w2), stripe_sum(sums.w3),
+                                     stripe_sum(sums.drop)};
+    diagnose_ties(ties, &others);
+    if (!(sink_score > largest)) {
+        diagnose_join(sink_score, base, &others);
+    }
+    const real sound = others.w + others.drop;
+    out->sound = sound == sound && max < REAL_INFINITY;
+    out->score_mean = (double)mean;
+    out->score_variance = (double)(stripe_sum(sums.squares) / visible);
+    diagnose_result(&others, out);
+}
+
+#endif

@@ -1,0 +1,123 @@
+/*
+ * A row of softmax is the same bits whatever the thread count, the rows around it, the layout, the alignment and
+ * the store path, on every instruction set.
+ */
+#include "compare.h"
+#include "contexts.h"
+#include "expect.h"
+#include "softmax_case.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_THREADS = 8 };
+
+static void softmax_ignores_the_thread_count(const char *isa, random_source *random) {
+    for (int variant = 0; variant < 4; variant++) {
+        softmax_options options = softmax_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 301, 129);
+        options.axis = variant / 2;
+        options.keep.given = true;
+        softmax_case c;
+        test_array serial;
+        softmax_case_create(&c, &options, random);
+        array_create(&serial, options.type, 2, options.shape, ARRAY_COMPACT, GUARD_AFTER);
+        for (int32_t threads = 1; threads <= MOST_THREADS; threads++) {
+            softattn_context *const context = context_create(isa, threads);
+            EXPECT(softmax_case_run(&c, context) == SOFTATTN_OK, "%s", last_error());
+            if (threads == 1) {
+                array_copy(&serial, &c.y);
+            }
+            EXPECT(compare_bits("y", &c.y, &serial) == 0, "%d threads on %s", (int)threads, isa);
+            array_fill(&c.y, 0.0);
+            softattn_context_destroy(context);
+        }
+        array_destroy(&serial);
+        softmax_case_destroy(&c);
+    }
+}
+
+/* One matrix in every layout, in place and not, along either axis of its transpose. */
+static void softmax_ignores_the_layout(const char *isa, random_source *random) {
+    softattn_context *const context = context_create(isa, 1);
+    for (int variant = 0; variant < 2 * ARRAY_LAYOUTS * ARRAY_BACKWARDS; variant++) {
+        softmax_options options = softmax_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 9, 83);
+        random_source contents = *random;
+        softmax_case compact, other;
+        softmax_case_create(&compact, &options, random);
+        options.layout = (array_layout)(variant / 2 % ARRAY_LAYOUTS);
+        options.output_layout = (array_layout)(variant / 2 / ARRAY_LAYOUTS);
+        options.in_place = options.layout == options.output_layout;
+        options.side = GUARD_BEFORE;
+        softmax_case_create(&other, &options, &contents);
+        EXPECT(softmax_case_run(&compact, context) == SOFTATTN_OK, "%s", last_error());
+        EXPECT(softmax_case_run(&other, context) == SOFTATTN_OK, "%s", last_error());
+        EXPECT(compare_bits("y", softmax_case_result(&other), &compact.y) == 0 &&
+                   compare_bits("lse", &other.lse, &compact.lse) == 0,
+               "on %s: %s", isa, softmax_case_text(&other));
+        softmax_case_destroy(&compact);
+        softmax_case_destroy(&other);
+    }
+    softattn_context_destroy(context);
+}
+
+/* The same row at every offset from an aligned address, read from and written to. */
+static void softmax_ignores_the_alignment(const char *isa, random_source *random) {
+    enum { COLS = 150, OFFSETS = 17 };
+    softattn_context *const context = context_create(isa, 1);
+    float x[COLS + OFFSETS], y[COLS + OFFSETS], values[COLS], first[COLS];
+    for (int i = 0; i < COLS; i++) {
+        values[i] = (float)random_normal(random);
+    }
+    for (int cols = 1; cols <= COLS; cols += 7) {
+        for (int offset = 0; offset < OFFSETS * OFFSETS; offset++) {
+            float *const from = x + offset % OFFSETS, *const to = y + offset / OFFSETS;
+            memcpy(from, values, sizeof values);
+            EXPECT(softattn_softmax_f32(context, 1, cols, from, cols, to, cols) == SOFTATTN_OK, "%s",
+                   last_error());
+            if (offset == 0) {
+                memcpy(first, to, (size_t)cols * sizeof *first);
+            }
+            EXPECT(memcmp(to, first, (size_t)cols * sizeof *first) == 0, "%d cols from +%d to +%d on %s",
+                   cols, offset % OFFSETS, offset / OFFSETS, isa);
+        }
+    }
+    softattn_context_destroy(context);
+}
+
+/* A matrix far larger than the caches, which may be stored in another way, against its rows one by one. */
+static void softmax_of_a_large_matrix_equals_its_rows(const char *isa, random_source *random) {
+    enum { ROWS = 9000, COLS = 1031, ROWS_CHECKED = 40 };
+    const size_t count = (size_t)ROWS * COLS;
+    softattn_context *const context = context_create(isa, 2);
+    float *const x = malloc(count * sizeof *x), *const y = malloc(count * sizeof *y);
+    float row[COLS];
+    if (!x || !y) {
+        abort();
+    }
+    for (size_t i = 0; i < count; i++) {
+        x[i] = (float)(random_bits(random) >> 40) * 0x1p-20f; /* 0 … 16 */
+    }
+    EXPECT(softattn_softmax_f32(context, ROWS, COLS, x, COLS, y, COLS) == SOFTATTN_OK, "%s", last_error());
+    for (int i = 0; i < ROWS_CHECKED; i++) {
+        const size_t at = (size_t)random_below(random, ROWS) * COLS;
+        EXPECT(softattn_softmax_f32(context, 1, COLS, x + at, COLS, row, COLS) == SOFTATTN_OK, "%s",
+               last_error());
+        EXPECT(memcmp(row, y + at, sizeof row) == 0, "row at %zu on %s", at, isa);
+    }
+    free(x);
+    free(y);
+    softattn_context_destroy(context);
+}
+
+int main(void) {
+    random_source random;
+    random_start(&random, "test_softmax_bits_on_any_machine");
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        const char *const isa = softattn_isa_name(i);
+        softmax_ignores_the_thread_count(isa, &random);
+        softmax_ignores_the_layout(isa, &random);
+        softmax_ignores_the_alignment(isa, &random);
+        softmax_of_a_large_matrix_equals_its_rows(isa, &random);
+    }
+    return expect_summary();
+}
