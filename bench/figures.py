@@ -17,7 +17,7 @@ PREFILL = {"prefill", "prefill-f64", "head-sizes", "causal", "window", "grouped-
 
 def shape(result):
     if result["operation"] == "softmax":
-        return f'{result["rows"]} × {result["cols"]}'
+        return f'softmax {result["rows"]} × {result["cols"]}'
     heads = f'{result["heads"]}' if result["heads"] == result["kv_heads"] else f'{result["heads"]}/{result["kv_heads"]}'
     text = f'batch {result["batch"]}, {heads} heads, {result["seq_q"]} × {result["seq_kv"]}, d = {result["dim"]}'
     if result["causal"] != "none":
