@@ -100,7 +100,8 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.rows = run.rows;
     walk.matrix[X] = (struct softattn_row_matrix){problem->x, true, false};
     walk.matrix[Y] = (struct softattn_row_matrix){problem->y, false, true};
-    walk.scratch_reals = problem->cols; /* scores of a row that is not plain, or weights of a streamed one */
+    /* scores of a row that is not plain, or weights of two streamed ones */
+    walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
     walk.in_runs = rows_are_alike(problem);
     return softattn_rows_walk(&walk, runtime);
 }

@@ -30,7 +30,8 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * scratch holds cols reals unless the row is plain (no bias, no keep, scale 1, first 0, last cols) and not streamed.
+ * scratch holds cols reals, 2 * cols for streamed rows; plain rows (no bias, no keep, scale 1, first 0, last cols) that
+ * are not streamed need none.
  */
 struct softattn_row {
     int64_t rows;           /* 1, or more where only x and y differ between them: */

@@ -132,7 +132,8 @@ static struct entropy_sums entropy_general_sums(const struct entropy_row *row, r
 
 /* With target weights on a target class alone, and a positive scale: the sums of a softmax. */
 static struct entropy_sums entropy_plain_sums(const struct entropy_row *row, real extreme, real *to) {
-    const struct row_ahead ahead = {row->next_x, 0, row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
+    const struct row_ahead ahead = {
+        .read = row->next_x, .write = 0, .is_near = row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
     real weights[STRIPES];
     row_weights(row->x, row->cols, extreme, row->exponent_scale, to, weights, ahead);
     return (struct entropy_sums){stripe_sum(weights), 0, 0};

@@ -88,9 +88,21 @@ ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
 struct row_ahead {
     const real *read, *write;
     int is_near; /* rows so short that the next ones fit the first-level cache beside these */
+    /* the weights of the row before, whose probabilities are streamed out meanwhile; NULL: none */
+    const real *finished;
+    real *finished_y;
+    real finished_factor;
 };
 
 enum { NEAR_ROW_BYTES = 8192 };
+
+/* Streams out the part of the row before that one turn of the loop at element j is about. */
+ALWAYS_INLINE void row_stream_finished(struct row_ahead ahead, int64_t j) {
+    for (int i = 0; ahead.finished && i < TURN_VECTORS * LANES; i += LANES) {
+        v_stream(ahead.finished_y + j + i,
+                 v_mul(v_load(ahead.finished + j + i), v_set(ahead.finished_factor)));
+    }
+}
 
 /* Asks for the part of the next rows that one turn of the loop at element j is about. */
 ALWAYS_INLINE void row_ask_ahead(struct row_ahead ahead, int64_t j) {
@@ -117,6 +129,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
     int64_t j = 0;
     for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
         row_ask_ahead(ahead, j);
+        row_stream_finished(ahead, j);
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const real *from = s + j + v * LANES;
             vec p_0 = row_exponent(v_load(from), max, factor);
@@ -232,9 +245,9 @@ static void plain_rows(const struct softattn_row *row) {
         const real *next = x + row->x_step;
         real *weights = row->stream ? (real *)row->scratch : y;
         real sums[STRIPES];
-        const struct row_ahead ahead = {is_last ? row->prefetch : next,
-                                        is_last || row->stream ? 0 : y + row->y_step,
-                                        row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
+        const struct row_ahead ahead = {.read = is_last ? row->prefetch : next,
+                                        .write = is_last || row->stream ? 0 : y + row->y_step,
+                                        .is_near = row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
         row_weights(x, row->cols, row_base(max), LOG2_E, weights, sums, ahead);
         const real sum = stripe_sum(sums);
         max = is_last ? 0 : row_signless_max(next, row->cols);
@@ -251,6 +264,53 @@ static void plain_rows(const struct softattn_row *row) {
     }
 }
 
+/* Whether every row of y starts where streamed stores may go without a head of single elements. */
+static int rows_are_aligned(const struct softattn_row *row) {
+    const uintptr_t vector = (uintptr_t)LANES * REAL_BYTES;
+    return (uintptr_t)row->y % vector == 0 && (uintptr_t)(row->y_step * REAL_BYTES) % vector == 0;
+}
+
+/*
+ * Plain rows to streamed probabilities: the weights of two rows take turns in scratch, so that each row's stores go out
+ * while the weights of the next are computed, and memory and arithmetic overlap.
+ */
+static void streamed_rows(const struct softattn_row *row) {
+    const real *x = row->x;
+    real *y = row->y;
+    real *weights = row->scratch, *other = weights + row->cols;
+    const int64_t turns = row->cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);
+    struct row_ahead ahead = {.is_near = 0};
+    real max = row_signless_max(x, row->cols);
+    for (int64_t r = 0; r < row->rows; r++) {
+        const int is_last = r + 1 == row->rows;
+        const real *next = x + row->x_step;
+        real sums[STRIPES];
+        ahead.read = is_last ? row->prefetch : next;
+        row_weights(x, row->cols, row_base(max), LOG2_E, weights, sums, ahead);
+        if (ahead.finished) {
+            row_multiply(other + turns, row->cols - turns, ahead.finished_factor, ahead.finished_y + turns,
+                         1);
+        }
+        const real sum = stripe_sum(sums);
+        max = is_last ? 0 : row_signless_max(next, row->cols);
+        ahead.finished = sum == 0 ? 0 : weights;
+        ahead.finished_factor = sum == 0 ? 0 : 1 / sum;
+        ahead.finished_y = y;
+        if (sum == 0) {
+            row_fill_empty(row, y);
+        }
+        real *swap = weights;
+        weights = other;
+        other = swap;
+        x = next;
+        y += row->y_step;
+    }
+    if (ahead.finished) {
+        row_multiply(other, row->cols, ahead.finished_factor, ahead.finished_y, 1);
+    }
+    V_FENCE();
+}
+
 /* One row with everything that may be asked of it. */
 static void full_row(const struct softattn_row *row) {
     const real *s = row_is_plain(row) ? row->x : row_scores(row);
@@ -260,7 +320,8 @@ static void full_row(const struct softattn_row *row) {
     /* log-probabilities need the scores again, streamed rows keep their weights in scratch */
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
     const real max = row_signless_max(s, row->cols);
-    row_weights(s, row->cols, row_base(max), LOG2_E, weights, sums, (struct row_ahead){row->prefetch, 0, 0});
+    row_weights(s, row->cols, row_base(max), LOG2_E, weights, sums,
+                (struct row_ahead){.read = row->prefetch});
     const real sum = stripe_sum(sums);
     row_statistics(row, max, sum);
     if (!y) {
@@ -282,7 +343,11 @@ static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
     if (row_is_plain(first) && first->y && !first->lse && !first->max &&
         first->output == SOFTATTN_ROW_PROBABILITIES) {
-        plain_rows(first);
+        if (first->stream && rows_are_aligned(first)) {
+            streamed_rows(first);
+        } else {
+            plain_rows(first);
+        }
         return;
     }
     for (int64_t r = 0; r < first->rows; r++) {
