@@ -27,10 +27,14 @@ static void add_real(struct bench_fields *fields, int present, const char *name,
 
 static void add_problem(struct bench_fields *fields, const struct bench_problem *problem) {
     const int attention = problem->operation == BENCH_ATTENTION;
+    const int sampling = problem->operation == BENCH_SAMPLING;
     const struct bench_attention_shape *shape = &problem->attention;
     add_integer(fields, !attention, "rows", problem->rows);
     add_integer(fields, !attention, "cols", problem->cols);
-    add_integer(fields, !attention, "in_place", problem->in_place);
+    add_integer(fields, !bench_operation_only_reads(problem->operation), "in_place", problem->in_place);
+    add_real(fields, sampling, "temperature", problem->sampling.temperature);
+    add_integer(fields, sampling, "top_k", problem->sampling.top_k);
+    add_real(fields, sampling, "top_p", problem->sampling.top_p);
     add_integer(fields, attention, "batch", shape->batch);
     add_integer(fields, attention, "heads", shape->heads_q);
     add_integer(fields, attention, "kv_heads", shape->heads_kv);

@@ -14,30 +14,41 @@ struct matrix_row {
     enum bench_type type;
     int64_t rows, cols;
     int in_place;
+    struct bench_sampling sampling;
 };
 
 static const struct matrix_row matrix_rows[] = {
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0, {0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0, {0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0, {0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0, {0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0, {0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0, {0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1, {0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0, {0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0, {0, 0, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0, 0, 1}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 1}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 64, 1}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 0.9}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0.7, 50, 0.9}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 1, 32000, 0, {1, 0, 0.9}},
+    {"sampling", BENCH_SAMPLING, BENCH_F64, 32, 131072, 0, {1, 0, 0.9}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 1024, 1024, 0, {0, 0, 0}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F64, 1024, 1024, 0, {0, 0, 0}},
 };
 
 struct attention_row {
@@ -93,7 +104,8 @@ static struct bench_grid_case matrix_case(const struct matrix_row *row) {
                     .type = row->type,
                     .rows = row->rows,
                     .cols = row->cols,
-                    .in_place = row->in_place},
+                    .in_place = row->in_place,
+                    .sampling = row->sampling},
     };
     return item;
 }

@@ -32,7 +32,7 @@ static int measure_ceilings(const struct bench *bench, const struct bench_result
     const double bytes = bench_result_bytes(result);
     bench_measure_multiply_add(bench->team, bench->loops, bench->problem->type, seconds,
                                &ceilings->multiply_add);
-    if (bench->problem->operation == BENCH_ATTENTION) {
+    if (bench_operation_only_reads(bench->problem->operation)) {
         ceilings->traffic = BENCH_READ;
         return bench_measure_traffic(bench->team, bench->arena, BENCH_READ, bytes, 0, seconds,
                                      &ceilings->memory);
@@ -136,10 +136,9 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
     if (bench->team == NULL)
         return bench_fail_from_memory(&result->failure);
     static bench_prepare *const prepare_operation[] = {
-        [BENCH_SOFTMAX] = bench_softmax_prepare,
-        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
-        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare,
-        [BENCH_ATTENTION] = bench_attention_prepare,
+        [BENCH_SOFTMAX] = bench_softmax_prepare,        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
+        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare, [BENCH_SAMPLING] = bench_output_prepare,
+        [BENCH_DIAGNOSE] = bench_output_prepare,        [BENCH_ATTENTION] = bench_attention_prepare,
     };
     return prepare_operation[bench->problem->operation](bench->problem, way->engine, bench->context,
                                                         bench->team, &bench->runner, &result->failure);

@@ -15,13 +15,15 @@
 
 /* ---- What there is ----------------------------------------------------------------------------------- */
 
-static const char *const mode_names[] = {"ceilings",      "softmax",   "softmax-backward",
-                                         "cross-entropy", "attention", "grid"};
+static const char *const mode_names[] = {"ceilings", "softmax",  "softmax-backward", "cross-entropy",
+                                         "sampling", "diagnose", "attention",        "grid"};
 
 enum {
     MODES = sizeof mode_names / sizeof mode_names[0],
     IN_CEILINGS = 1 << BENCH_MODE_CEILINGS,
-    IN_MATRICES = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD | 1 << BENCH_MODE_CROSS_ENTROPY,
+    IN_SAMPLING = 1 << BENCH_MODE_SAMPLING,
+    IN_WRITERS = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD | 1 << BENCH_MODE_CROSS_ENTROPY,
+    IN_MATRICES = IN_WRITERS | IN_SAMPLING | 1 << BENCH_MODE_DIAGNOSE,
     IN_ATTENTION = 1 << BENCH_MODE_ATTENTION,
     IN_GRID = 1 << BENCH_MODE_GRID,
     IN_PROBLEMS = IN_MATRICES | IN_ATTENTION,
@@ -39,6 +41,9 @@ enum option_id {
     OPTION_ROWS = OPTION_FIRST,
     OPTION_COLS,
     OPTION_IN_PLACE,
+    OPTION_TEMPERATURE,
+    OPTION_TOP_K,
+    OPTION_TOP_P,
     OPTION_BATCH,
     OPTION_HEADS,
     OPTION_KV_HEADS,
@@ -69,8 +74,12 @@ struct option_entry {
 
 static const struct option_entry entries[] = {
     {OPTION_ROWS, IN_MATRICES, "rows", "N", "rows of the matrix (1024)"},
-    {OPTION_COLS, IN_MATRICES, "cols", "N", "columns of the matrix, or classes (1024)"},
-    {OPTION_IN_PLACE, IN_MATRICES, "in-place", NULL, "write the result over the scores or gradient read"},
+    {OPTION_COLS, IN_MATRICES, "cols", "N", "columns of the matrix, classes or tokens (1024)"},
+    {OPTION_IN_PLACE, IN_WRITERS, "in-place", NULL, "write the result over the scores or gradient read"},
+    {OPTION_TEMPERATURE, IN_SAMPLING, "temperature", "T", "temperature; 0 for argmax (1)"},
+    {OPTION_TOP_K, IN_SAMPLING, "top-k", "K", "keep the K largest logits; 0 for all (0)"},
+    {OPTION_TOP_P, IN_SAMPLING, "top-p", "P",
+     "keep the largest logits up to this probability; 1 for all (1)"},
     {OPTION_BATCH, IN_ATTENTION, "batch", "N", "sequences (1)"},
     {OPTION_HEADS, IN_ATTENTION, "heads", "N", "query heads (8)"},
     {OPTION_KV_HEADS, IN_ATTENTION, "kv-heads", "N", "key/value heads (as --heads)"},
@@ -85,7 +94,7 @@ static const struct option_entry entries[] = {
     {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
     {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
     {OPTION_ENGINE, IN_RUNS, "engine", "LIST",
-     "auto, fused, blas, textbook (auto); softmax: auto, textbook; gradients: auto"},
+     "auto, fused, blas, textbook (auto); softmax: auto, textbook; the others: auto"},
     {OPTION_ISA, IN_RUNS, "isa", "LIST", "auto, or instruction sets by name (auto)"},
     {OPTION_THREADS, IN_ALL, "threads", "LIST", "numbers of threads; 0 for all CPUs (1)"},
     {OPTION_MIN_TIME, IN_ALL, "min-time", "SECONDS", "time of each measurement (0.3); 0 for a trial run"},
@@ -118,10 +127,14 @@ static void print_help(void) {
           "  softmax           row-wise softmax of one matrix\n"
           "  softmax-backward  its gradient\n"
           "  cross-entropy     losses and gradient of one matrix of logits\n"
+          "  sampling          a token from each row of logits such as a language model's\n"
+          "  diagnose          entropy, saturation and gradient norm of each row\n"
           "  attention         attention of one shape\n"
           "  grid              many problems of every kind\n",
           stdout);
-    print_options("softmax, softmax-backward and cross-entropy", IN_MATRICES);
+    print_options("softmax, softmax-backward, cross-entropy, sampling and diagnose", IN_MATRICES);
+    print_options("softmax, softmax-backward and cross-entropy", IN_WRITERS);
+    print_options("sampling", IN_SAMPLING);
     print_options("attention", IN_ATTENTION);
     print_options("all of these", IN_PROBLEMS);
     print_options("grid", IN_GRID);
@@ -132,6 +145,7 @@ static void print_help(void) {
           "\n"
           "examples:\n"
           "  softattn-bench softmax --rows 4096 --cols 4096 --threads 1,2\n"
+          "  softattn-bench sampling --rows 32 --cols 128256 --top-k 64\n"
           "  softattn-bench attention --heads 32 --kv-heads 8 --seq-q 1 --seq-kv 4096 --dim 128\n"
           "  softattn-bench attention --seq-q 2048 --causal top-left --engine fused,blas,textbook --json\n"
           "  softattn-bench attention --seq-q 8192 --causal top-left --window 255,0\n"
@@ -164,11 +178,11 @@ static int read_integer(const char *name, const char *text, int64_t least, int64
     return 0;
 }
 
-static int read_seconds(const char *name, const char *text, double *value) {
+static int read_real(const char *name, const char *text, double most, double *value) {
     char *end;
     const double number = strtod(text, &end);
-    if (end == text || *end != '\0' || !(number >= 0 && number <= 3600))
-        return complain("--%s is %s; it must be a number from 0 to 3600", name, text);
+    if (end == text || *end != '\0' || !(number >= 0 && number <= most))
+        return complain("--%s is %s; it must be a number from 0 to %g", name, text, most);
     *value = number;
     return 0;
 }
@@ -298,6 +312,10 @@ static int read_option(struct bench_options *options, const struct option_entry 
         return read_integer(entry->name, value, 1, max_size, size);
     switch (entry->id) {
     case OPTION_IN_PLACE: options->problem.in_place = 1; return 0;
+    case OPTION_TEMPERATURE:
+        return read_real(entry->name, value, 1000, &options->problem.sampling.temperature);
+    case OPTION_TOP_K: return read_integer(entry->name, value, 0, max_size, &options->problem.sampling.top_k);
+    case OPTION_TOP_P: return read_real(entry->name, value, 1, &options->problem.sampling.top_p);
     case OPTION_CAUSAL: return read_causal(value, &options->problem.attention.causal);
     case OPTION_WINDOW: return read_window(value, &options->problem.attention);
     case OPTION_TYPE: return read_type(value, &options->problem.type);
@@ -308,7 +326,7 @@ static int read_option(struct bench_options *options, const struct option_entry 
     case OPTION_ISA: return read_list(options, entry->name, value, read_isa_item, &options->isas_count);
     case OPTION_THREADS:
         return read_list(options, entry->name, value, read_threads_item, &options->threads_count);
-    case OPTION_MIN_TIME: return read_seconds(entry->name, value, &options->min_seconds);
+    case OPTION_MIN_TIME: return read_real(entry->name, value, 3600, &options->min_seconds);
     case OPTION_JSON: options->format = BENCH_JSON; return 0;
     default: options->format = BENCH_CSV; return 0;
     }
@@ -318,6 +336,7 @@ static void set_defaults(struct bench_options *options) {
     memset(options, 0, sizeof *options);
     options->problem.rows = 1024;
     options->problem.cols = 1024;
+    options->problem.sampling = (struct bench_sampling){.temperature = 1, .top_p = 1};
     struct bench_attention_shape *shape = &options->problem.attention;
     shape->batch = 1;
     shape->heads_q = 8;
@@ -339,6 +358,8 @@ static enum bench_operation operation_of(enum bench_mode mode) {
     case BENCH_MODE_SOFTMAX: return BENCH_SOFTMAX;
     case BENCH_MODE_SOFTMAX_BACKWARD: return BENCH_SOFTMAX_BACKWARD;
     case BENCH_MODE_CROSS_ENTROPY: return BENCH_CROSS_ENTROPY;
+    case BENCH_MODE_SAMPLING: return BENCH_SAMPLING;
+    case BENCH_MODE_DIAGNOSE: return BENCH_DIAGNOSE;
     default: return BENCH_ATTENTION; /* of ceilings and grid it means nothing */
     }
 }
@@ -348,7 +369,9 @@ static int engines_of(enum bench_mode mode) {
     switch (mode) {
     case BENCH_MODE_SOFTMAX: return 1 << BENCH_ENGINE_AUTO | 1 << BENCH_ENGINE_TEXTBOOK;
     case BENCH_MODE_SOFTMAX_BACKWARD:
-    case BENCH_MODE_CROSS_ENTROPY: return 1 << BENCH_ENGINE_AUTO;
+    case BENCH_MODE_CROSS_ENTROPY:
+    case BENCH_MODE_SAMPLING:
+    case BENCH_MODE_DIAGNOSE: return 1 << BENCH_ENGINE_AUTO;
     default: return (1 << BENCH_ENGINES) - 1;
     }
 }

@@ -14,8 +14,13 @@ const char *bench_engine_name(enum bench_engine engine) {
 }
 
 const char *bench_operation_name(enum bench_operation operation) {
-    static const char *const names[] = {"softmax", "softmax-backward", "cross-entropy", "attention"};
+    static const char *const names[] = {"softmax",  "softmax-backward", "cross-entropy",
+                                        "sampling", "diagnose",         "attention"};
     return names[operation];
+}
+
+int bench_operation_only_reads(enum bench_operation operation) {
+    return operation == BENCH_SAMPLING || operation == BENCH_DIAGNOSE || operation == BENCH_ATTENTION;
 }
 
 const char *bench_causal_name(int32_t causal) {
@@ -44,11 +49,23 @@ static void attention_name(const struct bench_problem *problem, char *name, size
              causal, window, bench_type_name(problem->type));
 }
 
+static void matrix_name(const struct bench_problem *problem, char *name, size_t capacity) {
+    const struct bench_sampling *sampling = &problem->sampling;
+    char temperature[32] = "", top_k[32] = "", top_p[32] = "";
+    if (problem->operation == BENCH_SAMPLING && sampling->temperature != 1)
+        snprintf(temperature, sizeof temperature, " T %g", sampling->temperature);
+    if (problem->operation == BENCH_SAMPLING && sampling->top_k > 0)
+        snprintf(top_k, sizeof top_k, " top-k %" PRId64, sampling->top_k);
+    if (problem->operation == BENCH_SAMPLING && sampling->top_p < 1)
+        snprintf(top_p, sizeof top_p, " top-p %g", sampling->top_p);
+    snprintf(name, capacity, "%s %" PRId64 "x%" PRId64 "%s%s%s%s %s",
+             bench_operation_name(problem->operation), problem->rows, problem->cols, temperature, top_k,
+             top_p, problem->in_place ? " in-place" : "", bench_type_name(problem->type));
+}
+
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {
     if (problem->operation == BENCH_ATTENTION)
         attention_name(problem, name, capacity);
     else
-        snprintf(name, capacity, "%s %" PRId64 "x%" PRId64 "%s %s", bench_operation_name(problem->operation),
-                 problem->rows, problem->cols, problem->in_place ? " in-place" : "",
-                 bench_type_name(problem->type));
+        matrix_name(problem, name, capacity);
 }

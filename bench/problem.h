@@ -9,13 +9,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum bench_operation { BENCH_SOFTMAX, BENCH_SOFTMAX_BACKWARD, BENCH_CROSS_ENTROPY, BENCH_ATTENTION };
+enum bench_operation {
+    BENCH_SOFTMAX,
+    BENCH_SOFTMAX_BACKWARD,
+    BENCH_CROSS_ENTROPY,
+    BENCH_SAMPLING,
+    BENCH_DIAGNOSE,
+    BENCH_ATTENTION
+};
+
+/* How tokens are chosen. */
+struct bench_sampling {
+    double temperature; /* 0: argmax */
+    int64_t top_k;      /* 0: off */
+    double top_p;       /* 1: off */
+};
 
 struct bench_problem {
     enum bench_operation operation;
     enum bench_type type;
     int64_t rows, cols;                     /* of all but attention */
-    int in_place;                           /* of all but attention */
+    int in_place;                           /* of softmax and gradients */
+    struct bench_sampling sampling;         /* of sampling */
     struct bench_attention_shape attention; /* of an attention */
 };
 
@@ -36,6 +51,10 @@ struct bench_way {
 };
 
 const char *bench_operation_name(enum bench_operation operation);
+
+/* Whether it reads much and writes next to nothing. */
+int bench_operation_only_reads(enum bench_operation operation);
+
 const char *bench_causal_name(int32_t causal);
 
 /* The problem's sizes in one short text, such as "softmax 1024x1024 f32". */

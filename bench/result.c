@@ -15,6 +15,8 @@ double bench_result_bytes(const struct bench_result *result) {
     case BENCH_SOFTMAX_BACKWARD:
         return bench_softmax_backward_bytes(problem->rows, problem->cols, problem->type);
     case BENCH_CROSS_ENTROPY: return bench_cross_entropy_bytes(problem->rows, problem->cols, problem->type);
+    case BENCH_SAMPLING:
+    case BENCH_DIAGNOSE: return bench_read_bytes(problem->rows, problem->cols, problem->type);
     default: return bench_attention_bytes(&problem->attention, problem->type);
     }
 }

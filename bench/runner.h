@@ -37,6 +37,7 @@ typedef int bench_prepare(const struct bench_problem *problem, enum bench_engine
 
 bench_prepare bench_softmax_prepare;
 bench_prepare bench_gradient_prepare; /* of softmax backward and cross-entropy */
+bench_prepare bench_output_prepare;   /* of sampling and diagnoses */
 bench_prepare bench_attention_prepare;
 
 /* Takes status and the library's detail text over into failure; returns -1. */

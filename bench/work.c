@@ -64,6 +64,10 @@ double bench_softmax_bytes(int64_t rows, int64_t cols, enum bench_type type) {
     return 2 * (double)rows * (double)cols * (double)bench_type_bytes(type);
 }
 
+double bench_read_bytes(int64_t rows, int64_t cols, enum bench_type type) {
+    return (double)rows * (double)cols * (double)bench_type_bytes(type);
+}
+
 double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type type) {
     return 3 * (double)rows * (double)cols * (double)bench_type_bytes(type);
 }

@@ -45,6 +45,9 @@ double bench_attention_bytes(const struct bench_attention_shape *shape, enum ben
 /* Every element read once and written once. */
 double bench_softmax_bytes(int64_t rows, int64_t cols, enum bench_type type);
 
+/* Every element read once. What is written per row is not counted. */
+double bench_read_bytes(int64_t rows, int64_t cols, enum bench_type type);
+
 /* Two matrices read and one written. */
 double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type type);
 

@@ -12,7 +12,7 @@ import sys
 
 bench = sys.argv[1]
 
-MATRIX_MODES = ("softmax", "softmax-backward", "cross-entropy")
+MATRIX_MODES = ("softmax", "softmax-backward", "cross-entropy", "sampling", "diagnose")
 SMALL_SOFTMAX = ["softmax", "--rows", "7", "--cols", "130"]
 SMALL_ATTENTION = ["attention", "--heads", "4", "--kv-heads", "2", "--seq-q", "9", "--seq-kv", "33",
                    "--dim", "16"]
@@ -108,6 +108,20 @@ def gradient_results_are_complete():
         assert f"{mode} 7x130 f32" in run(mode, *SMALL_SOFTMAX[1:]).stdout
 
 
+def output_results_are_complete():
+    for extra in ([], ["--temperature", "0"], ["--top-k", "3", "--top-p", "0.5", "--type", "f64", "--threads", "2"]):
+        results = run_json("sampling", *SMALL_SOFTMAX[1:], *extra)["results"]
+        assert len(results) == 1
+        check_result(results[0])
+        assert results[0]["bytes"] == 7 * 130 * (8 if "f64" in extra else 4) and results[0]["traffic"] == "read"
+        assert results[0]["top_k"] == (3 if "--top-k" in extra else 0) and results[0]["in_place"] is None
+    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 f32" in run(
+        "sampling", *SMALL_SOFTMAX[1:], "--temperature", "0.7", "--top-k", "3", "--top-p", "0.5").stdout
+    result = run_json("diagnose", *SMALL_SOFTMAX[1:])["results"][0]
+    check_result(result)
+    assert result["bytes"] == 7 * 130 * 4 and result["top_k"] is None
+
+
 def attention_results_are_complete():
     pairs = {"none": 9 * 33, "top-left": sum(range(1, 10)), "bottom-right": sum(range(25, 34))}
     for causal, visible in pairs.items():
@@ -182,6 +196,7 @@ def wrong_command_lines_end_with_status_2():
     for line in ("", "melt", "softmax twice", "softmax --batch 2", "ceilings --rows 2", "softmax --rows 0",
                  "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f16",
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
+                 "sampling --in-place", "sampling --top-p 1.5", "sampling --top-k -1", "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
@@ -202,7 +217,8 @@ def help_names_every_mode():
 
 
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
-             gradient_results_are_complete, attention_results_are_complete, windows_count_only_what_they_show,
+             gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
+             windows_count_only_what_they_show,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              wrong_command_lines_end_with_status_2, help_names_every_mode):
     print(test.__name__, flush=True)

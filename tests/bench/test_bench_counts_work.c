@@ -86,6 +86,11 @@ static void softmax_reads_and_writes_every_element_once(void) {
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_F64) == 16.0 * 1024 * 512, "f64");
 }
 
+static void tokens_and_diagnoses_read_every_element_once(void) {
+    EXPECT(bench_read_bytes(32, 1000, BENCH_F32) == 4.0 * 32 * 1000, "f32");
+    EXPECT(bench_read_bytes(32, 1000, BENCH_F64) == 8.0 * 32 * 1000, "f64");
+}
+
 static void gradients_move_each_matrix_once(void) {
     EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F32) == 12.0 * 1024 * 512, "backward f32");
     EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F64) == 24.0 * 1024 * 512, "backward f64");
@@ -144,6 +149,7 @@ int main(void) {
     masked_keys_are_not_read();
     softmax_reads_and_writes_every_element_once();
     gradients_move_each_matrix_once();
+    tokens_and_diagnoses_read_every_element_once();
     counts_equal_the_definition();
     return expect_summary();
 }

@@ -37,7 +37,8 @@ typedef struct query_scores {
     oracle_real *weight, *weight_error;
     bool *visible;
     oracle_real maximum, maximum_error, sum, denominator_error;
-    bool is_nan; /* a visible score is NaN or +infinity */
+    bool is_nan;   /* a visible score is NaN or +infinity */
+    bool is_empty; /* no visible score is above -infinity; there may be a sink */
 } query_scores;
 
 static int64_t key_end(const oracle_attention *p, int64_t batch) {
@@ -100,7 +101,8 @@ static oracle_real compute_score(const oracle_attention *p, const query_row *que
         magnitude += fabsl((oracle_real)q[d] * (oracle_real)k[d]);
     }
     oracle_real score = (oracle_real)p->scale * dot;
-    *error = (oracle_real)(p->dim_qk + 3) * fabsl((oracle_real)p->scale) * magnitude;
+    /* an infinite product has no rounding, and with a soft-cap makes a finite score */
+    *error = isinf(score) ? 0 : (oracle_real)(p->dim_qk + 3) * fabsl((oracle_real)p->scale) * magnitude;
     if (p->softcap > 0) {
         score = (oracle_real)p->softcap * tanhl(score / (oracle_real)p->softcap);
         *error += 8 * (oracle_real)p->softcap;
@@ -125,6 +127,7 @@ static void compute_scores(const oracle_attention *p, const query_row *query, qu
     s->maximum = has_sink ? (oracle_real)p->sinks[query->head] : -HUGE_VALL;
     s->maximum_error = has_sink ? 2 * fabsl(s->maximum) : 0;
     s->is_nan = isnan(s->maximum) || s->maximum == HUGE_VALL;
+    s->is_empty = true;
     for (int64_t key = 0; key < p->seq_kv; key++) {
         s->score[key] = -HUGE_VALL;
         s->error[key] = 0;
@@ -139,6 +142,7 @@ static void compute_scores(const oracle_attention *p, const query_row *query, qu
         } else if (score > -HUGE_VALL) {
             s->score[key] = score;
             s->error[key] = error;
+            s->is_empty = false;
             if (score > s->maximum) {
                 s->maximum = score;
                 s->maximum_error = error;
@@ -235,7 +239,9 @@ static void compute_query(const oracle_attention *p, const query_row *query, que
     } else {
         compute_weights(p, query, s);
         store_weights_and_lse(p, query->row, s, results);
-        store_output(p, query, s, results);
+        if (!s->is_empty) {
+            store_output(p, query, s, results);
+        }
     }
 }
 

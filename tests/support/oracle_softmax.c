@@ -4,7 +4,8 @@
  * Bounds, with u the unit roundoff and m the row's largest visible score:
  *   score      s = scale * x + bias. Nothing is rounded when scale is 1 without a bias. Otherwise scale, bias
  *              (each perhaps times log2 e), their product and their sum are rounded:
- *              a = 2|scale x| + 2|bias| + |s|, in units of u.
+ *              a = 2|scale x| + 2|bias| + |s|, in units of u, and one smallest normal more, as numbers below it
+ *              round by half of their last place.
  *   exponent   (s - m), times log2 e: the subtraction, the constant and the product: 3|s - m|.
  *   exp        2 ULP = 4 u.
  *   so e^(s - m) has the relative error d = u (a + 3|s - m| + 4). A wrong m has no effect on y: it cancels.
@@ -70,8 +71,9 @@ static void compute_scores(const oracle_softmax *p, int64_t row, row_scores *sco
             return;
         }
         if (p->scale != 1.0 || p->bias) {
-            scores->error[col] =
-                score == -HUGE_VALL ? 0 : 2 * fabsl(product) + 2 * fabsl(bias) + fabsl(score);
+            scores->error[col] = score == -HUGE_VALL ? 0
+                                                     : 2 * fabsl(product) + 2 * fabsl(bias) + fabsl(score) +
+                                                           (oracle_real)p->precision.smallest_normal;
         }
         if (score > scores->maximum) {
             scores->maximum = score;

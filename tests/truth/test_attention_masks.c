@@ -310,6 +310,23 @@ static void special_sinks_match_the_oracle(random_source *random) {
     }
 }
 
+/* A row whose scores are all -infinity is 0 even if it has a sink, whatever the values are. */
+static void rows_without_weight_beside_a_sink_match_the_oracle(random_source *random) {
+    for (int variant = 0; variant < 8; variant++) {
+        attention_options o = attention_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 2, 40, 7);
+        o.seq_q = variant & 2 ? 40 : 3;
+        o.has_sink = true;
+        o.wants_weights = variant & 4;
+        attention_case c;
+        attention_case_create(&c, &o, random);
+        array_fill(&c.q, 1.0);
+        array_fill(&c.k, -HUGE_VAL);
+        array_set(&c.v, 9 * o.dim_v + 3, NAN);
+        check_everywhere(&c, "no weight beside a sink");
+        attention_case_destroy(&c);
+    }
+}
+
 /* ---- All together -------------------------------------------------------------------------------------- */
 
 static void random_combinations_match_the_oracle(random_source *random) {
@@ -336,6 +353,7 @@ int main(void) {
     each_mask_alone_matches_the_oracle(&random);
     rows_that_see_nothing_match_the_oracle(&random);
     special_sinks_match_the_oracle(&random);
+    rows_without_weight_beside_a_sink_match_the_oracle(&random);
     random_combinations_match_the_oracle(&random);
     destroy_contexts();
     return expect_summary();

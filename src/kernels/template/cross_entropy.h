@@ -13,32 +13,32 @@
 
 /* One row, everything in the kernels' own type. */
 struct entropy_row {
-    const real *x, *q, *w;       /* q: target probabilities; q and w may be NULL */
-    const real *next_x, *next_q; /* asked for meanwhile; NULL: none */
+    /* the same for all rows */
+    const real *w; /* class weights; NULL: 1 */
     int64_t cols;
     real scale, exponent_scale; /* exponent_scale: scale * log2(e) */
     real keep, spread;          /* 1 - smoothing, smoothing / cols */
-    int64_t target;             /* negative: none, because of q or because the row is ignored */
-    real *to, *loss, *lse;      /* results; to: the gradient; NULL: not wanted */
-    real *weights;              /* where the weights are kept for the gradient; NULL: nowhere */
     real factor, z_loss;        /* factor: scale * that of the gradient */
+    int stream;                 /* store the gradient around the caches */
+    /* the row's own */
+    const real *x, *q;           /* q: target probabilities; NULL: none */
+    const real *next_x, *next_q; /* asked for meanwhile; NULL: none */
+    int64_t target;              /* negative: none, because of q or because the row is ignored */
+    real *to, *loss, *lse;       /* results; to: the gradient; NULL: not wanted */
+    real *weights;               /* where the weights are kept for the gradient; NULL: nowhere */
 };
 
-static struct entropy_row entropy_first_row(const struct softattn_row_cross_entropy *rows) {
+static struct entropy_row entropy_common(const struct softattn_row_cross_entropy *rows) {
     const int is_smoothed = rows->smoothing != 0 && rows->cols > 0;
-    return (struct entropy_row){.x = rows->x,
-                                .q = rows->probabilities,
-                                .w = rows->weights,
+    return (struct entropy_row){.w = rows->weights,
                                 .cols = rows->cols,
                                 .scale = (real)rows->scale,
                                 .exponent_scale = (real)(rows->scale * 1.44269504088896340735992468100189214),
                                 .keep = (real)(1 - rows->smoothing),
                                 .spread = is_smoothed ? (real)(rows->smoothing / (double)rows->cols) : 0,
-                                .to = rows->gradient,
-                                .loss = rows->loss,
-                                .lse = rows->lse,
                                 .factor = (real)(rows->scale * rows->factor),
-                                .z_loss = (real)rows->z_loss};
+                                .z_loss = (real)rows->z_loss,
+                                .stream = rows->stream};
 }
 
 /* ---- The logit with the largest scale * x ---- */
@@ -52,7 +52,7 @@ static real row_min(const real *x, int64_t cols) {
     return -v_reduce_max(v_sub(v_zero(), min));
 }
 
-static real entropy_extreme(const struct entropy_row *row) {
+NEVER_INLINE real entropy_extreme(const struct entropy_row *row) {
     return (row->scale < 0 ? row_min : row_max)(row->x, row->cols) + 0; /* of -0 and +0, +0 */
 }
 
@@ -86,8 +86,8 @@ ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int6
     return n == LANES ? a : first_lanes(a, n);
 }
 
-/* What n columns from j on add to the stripes' sums; their weights go into `to` (NULL: not wanted). */
-ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t n, real extreme, real *to,
+/* What n columns from j on add to the stripes' sums; their weights are kept where the row says. */
+ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t n, real extreme,
                                real *weights, real *targets, real *distance) {
     const vec below = v_sub(load_lanes(row->x + j, n, extreme), v_set(extreme));
     const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
@@ -96,15 +96,15 @@ ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t
     v_store(targets, v_add(v_load(targets), a));
     v_store(distance, v_fma(a, counted, v_load(distance)));
     v_store(weights, v_add(v_load(weights), n == LANES ? p : first_lanes(p, n)));
-    if (to && n == LANES) {
-        v_store(to + j, p);
-    } else if (to) {
-        v_store_part(to + j, p, n);
+    if (row->weights && n == LANES) {
+        v_store(row->weights + j, p);
+    } else if (row->weights) {
+        v_store_part(row->weights + j, p, n);
     }
 }
 
 /* With target weights on any column, and with any scale. */
-static struct entropy_sums entropy_general_sums(const struct entropy_row *row, real extreme, real *to) {
+NEVER_INLINE struct entropy_sums entropy_general_sums(const struct entropy_row *row, real extreme) {
     real weights[STRIPES], targets[STRIPES], distance[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(weights + i, v_zero());
@@ -120,22 +120,21 @@ static struct entropy_sums entropy_general_sums(const struct entropy_row *row, r
             prefetch_stripes(row->next_q + j);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
-            entropy_add(row, j + i, LANES, extreme, to, weights + i, targets + i, distance + i);
+            entropy_add(row, j + i, LANES, extreme, weights + i, targets + i, distance + i);
         }
     }
     for (int i = 0; i < STRIPES && j < row->cols; i += LANES, j += LANES) {
         const int64_t rest = row->cols - j < LANES ? row->cols - j : LANES;
-        entropy_add(row, j, rest, extreme, to, weights + i, targets + i, distance + i);
+        entropy_add(row, j, rest, extreme, weights + i, targets + i, distance + i);
     }
     return (struct entropy_sums){stripe_sum(weights), stripe_sum(targets), -stripe_sum(distance)};
 }
 
 /* With target weights on a target class alone, and a positive scale: the sums of a softmax. */
-static struct entropy_sums entropy_plain_sums(const struct entropy_row *row, real extreme, real *to) {
-    const struct row_ahead ahead = {
-        .read = row->next_x, .write = 0, .is_near = row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
+NEVER_INLINE struct entropy_sums entropy_plain_sums(const struct entropy_row *row, real extreme) {
     real weights[STRIPES];
-    row_weights(row->x, row->cols, extreme, row->exponent_scale, to, weights, ahead);
+    row_weights(row->x, row->cols, extreme, row->exponent_scale, row->weights, weights,
+                (struct row_ahead){.read = row->next_x});
     return (struct entropy_sums){stripe_sum(weights), 0, 0};
 }
 
@@ -149,107 +148,118 @@ struct entropy_gradient {
     real ratio, minus_factor; /* r and -f */
     int64_t target;           /* negative: none */
     real share;
+    int stream; /* store around the caches */
 };
 
-/*
- * How a gradient is stored: where the sums left the weights in its place, or around the caches, from weights
- * kept in scratch or, of rows so long that these would crowd the row itself out of the caches, computed
- * again. Always a constant where it is used, like is_plain: no column but the target's has a target weight.
- */
-enum entropy_way { IN_PLACE, FROM_SCRATCH, AGAIN };
+/* Whether no column but the target's has a target weight. */
+static int entropy_is_plain(const struct entropy_row *row) { return !row->q && row->spread == 0; }
 
 /* n columns from j on with weights p, the share left out. */
-ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int is_plain, const struct entropy_gradient *g,
-                              int64_t j, int64_t n, vec p) {
-    const vec ratio = v_set(g->ratio);
-    return is_plain ? v_mul(p, ratio)
-                    : v_fma(p, ratio, v_mul(entropy_targets(row, j, n), v_set(g->minus_factor)));
+ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int is_plain, int64_t j, int64_t n, vec p,
+                              vec ratio, vec minus_factor) {
+    return is_plain ? v_mul(p, ratio) : v_fma(p, ratio, v_mul(entropy_targets(row, j, n), minus_factor));
 }
 
-ALWAYS_INLINE vec entropy_exponent(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
-                                   int64_t n) {
-    const vec below = v_sub(load_lanes(row->x + j, n, g->extreme), v_set(g->extreme));
-    return v_mul(below, v_set(row->exponent_scale));
-}
-
-ALWAYS_INLINE vec entropy_values(const struct entropy_row *row, int is_plain, enum entropy_way way,
-                                 const struct entropy_gradient *g, int64_t j, int64_t n) {
-    const vec p = way == AGAIN ? v_exp2(entropy_exponent(row, g, j, n)) : load_lanes(g->weights + j, n, 0);
-    return entropy_mix(row, is_plain, g, j, n, p);
-}
-
-/* The vectors between columns j and end. Returns the column after them. */
-ALWAYS_INLINE int64_t entropy_store(const struct entropy_row *row, int is_plain, enum entropy_way way,
-                                    const struct entropy_gradient *g, int64_t j, int64_t end) {
-    for (; way == AGAIN && j + 4 * LANES <= end; j += 4 * LANES) {
-        const int64_t j_1 = j + LANES, j_2 = j + 2 * LANES, j_3 = j + 3 * LANES;
-        vec p_0 = entropy_exponent(row, g, j, LANES), p_1 = entropy_exponent(row, g, j_1, LANES);
-        vec p_2 = entropy_exponent(row, g, j_2, LANES), p_3 = entropy_exponent(row, g, j_3, LANES);
-        v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
-        v_stream(g->to + j, entropy_mix(row, is_plain, g, j, LANES, p_0));
-        v_stream(g->to + j_1, entropy_mix(row, is_plain, g, j_1, LANES, p_1));
-        v_stream(g->to + j_2, entropy_mix(row, is_plain, g, j_2, LANES, p_2));
-        v_stream(g->to + j_3, entropy_mix(row, is_plain, g, j_3, LANES, p_3));
+/* n columns from j on. The share goes into the vector before that is stored: another store to the same line
+ * after it was streamed would cost more than the row. */
+NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct entropy_gradient *g,
+                                    int64_t j, int64_t n) {
+    const vec x = load_lanes(row->x + j, n, g->extreme);
+    const vec p = g->weights ? load_lanes(g->weights + j, n, 0)
+                             : v_exp2(row_exponent(x, v_set(g->extreme), v_set(row->exponent_scale)));
+    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
+    const int64_t lane = g->target - j;
+    real values[STRIPES] = {0};
+    v_store_part(values, entropy_mix(row, entropy_is_plain(row), j, n, p, ratio, minus_factor), n);
+    if (lane >= 0 && lane < n) {
+        values[lane] = real_fma(g->share, g->minus_factor, values[lane]);
     }
+    if (n == LANES) {
+        store_whole(g->to + j, v_load(values), g->stream);
+    } else {
+        v_store_part(g->to + j, v_load_part(values, n, 0), n);
+    }
+}
+
+/*
+ * Vectors from column j on, as many as come before end and make whole turns of a loop. Returns the column
+ * after them. is_plain is a constant where it is used. What the loops need is copied: what they store could
+ * lie in *g for all that the compiler knows.
+ */
+ALWAYS_INLINE int64_t entropy_store_kept(const struct entropy_row *row, int is_plain,
+                                         const struct entropy_gradient *g, int64_t j, int64_t end) {
+    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
+    const real *weights = g->weights;
+    real *to = g->to;
+    const int stream = g->stream;
     for (; j + LANES <= end; j += LANES) {
-        store_whole(g->to + j, entropy_values(row, is_plain, way, g, j, LANES), way != IN_PLACE);
+        store_whole(to + j, entropy_mix(row, is_plain, j, LANES, v_load(weights + j), ratio, minus_factor),
+                    stream);
     }
     return j;
 }
 
-/* n columns from j on, fewer than a vector. */
-ALWAYS_INLINE void entropy_store_part(const struct entropy_row *row, int is_plain, enum entropy_way way,
-                                      const struct entropy_gradient *g, int64_t j, int64_t n) {
-    if (n > 0) {
-        v_store_part(g->to + j, entropy_values(row, is_plain, way, g, j, n), n);
+ALWAYS_INLINE int64_t entropy_store_again(const struct entropy_row *row, int is_plain,
+                                          const struct entropy_gradient *g, int64_t j, int64_t end) {
+    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
+    const vec scale = v_set(row->exponent_scale), extreme = v_set(g->extreme);
+    const real *x = row->x;
+    real *to = g->to;
+    for (; j + 4 * LANES <= end; j += 4 * LANES) {
+        const int64_t j_1 = j + LANES, j_2 = j + 2 * LANES, j_3 = j + 3 * LANES;
+        vec p_0 = row_exponent(v_load(x + j), extreme, scale),
+            p_1 = row_exponent(v_load(x + j_1), extreme, scale);
+        vec p_2 = row_exponent(v_load(x + j_2), extreme, scale),
+            p_3 = row_exponent(v_load(x + j_3), extreme, scale);
+        v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
+        v_stream(to + j, entropy_mix(row, is_plain, j, LANES, p_0, ratio, minus_factor));
+        v_stream(to + j_1, entropy_mix(row, is_plain, j_1, LANES, p_1, ratio, minus_factor));
+        v_stream(to + j_2, entropy_mix(row, is_plain, j_2, LANES, p_2, ratio, minus_factor));
+        v_stream(to + j_3, entropy_mix(row, is_plain, j_3, LANES, p_3, ratio, minus_factor));
+    }
+    return j;
+}
+
+NEVER_INLINE int64_t entropy_store_turns(const struct entropy_row *row, const struct entropy_gradient *g,
+                                         int64_t j, int64_t end) {
+    if (entropy_is_plain(row)) {
+        return g->weights ? entropy_store_kept(row, 1, g, j, end) : entropy_store_again(row, 1, g, j, end);
+    }
+    return g->weights ? entropy_store_kept(row, 0, g, j, end) : entropy_store_again(row, 0, g, j, end);
+}
+
+/* Columns j … end - 1, j at the start of a vector. */
+static void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
+                          int64_t end) {
+    j = entropy_store_turns(row, g, j, end);
+    for (; j < end; j += LANES) {
+        entropy_store_few(row, g, j, end - j < LANES ? end - j : LANES);
     }
 }
 
-/*
- * The share of a streamed row goes into the vector of the target before that is stored: another store to the
- * same line afterwards would cost more than the row.
- */
-ALWAYS_INLINE void entropy_store_row(const struct entropy_row *row, int is_plain, enum entropy_way way,
-                                     const struct entropy_gradient *g) {
-    const int64_t head = way == IN_PLACE ? 0 : stream_head(g->to, row->cols);
+/* By ordinary stores: the share comes after all. */
+static void entropy_store_row(const struct entropy_row *row, struct entropy_gradient *g) {
+    g->target = -1;
+    entropy_store(row, g, 0, row->cols);
+    if (row->target >= 0) {
+        g->to[row->target] = real_fma(g->share, g->minus_factor, g->to[row->target]);
+    }
+}
+
+static void entropy_stream_row(const struct entropy_row *row, const struct entropy_gradient *g) {
+    const int64_t head = stream_head(g->to, row->cols);
     int64_t j = head;
-    int has_share = g->target < 0;
-    entropy_store_part(row, is_plain, way, g, 0, head);
-    if (way != IN_PLACE && g->target >= head) {
-        real values[STRIPES];
-        j = entropy_store(row, is_plain, way, g, head, g->target);
-        if (j + LANES <= row->cols) {
-            v_store(values, entropy_values(row, is_plain, way, g, j, LANES));
-            values[g->target - j] = real_fma(g->share, g->minus_factor, values[g->target - j]);
-            v_stream(g->to + j, v_load(values));
-            has_share = 1;
-            j += LANES;
-        }
+    if (head > 0) {
+        entropy_store_few(row, g, 0, head);
     }
-    j = entropy_store(row, is_plain, way, g, j, row->cols);
-    entropy_store_part(row, is_plain, way, g, j, row->cols - j);
-    if (!has_share) {
-        g->to[g->target] = real_fma(g->share, g->minus_factor, g->to[g->target]);
+    if (g->target >= head) {
+        /* up to the vector of the target, that vector, and what follows */
+        const int64_t start = head + (g->target - head) / LANES * LANES;
+        entropy_store(row, g, head, start);
+        j = start + LANES < row->cols ? start + LANES : row->cols;
+        entropy_store_few(row, g, start, j - start);
     }
-}
-
-ALWAYS_INLINE void entropy_gradient_by(enum entropy_way way, const struct entropy_row *row,
-                                       const struct entropy_gradient *g) {
-    if (!row->q && row->spread == 0) {
-        entropy_store_row(row, 1, way, g);
-    } else {
-        entropy_store_row(row, 0, way, g);
-    }
-}
-
-static void entropy_gradient(const struct entropy_row *row, const struct entropy_gradient *g) {
-    if (g->weights == g->to) {
-        entropy_gradient_by(IN_PLACE, row, g);
-    } else if (g->weights) {
-        entropy_gradient_by(FROM_SCRATCH, row, g);
-    } else {
-        entropy_gradient_by(AGAIN, row, g);
-    }
+    entropy_store(row, g, j, row->cols);
 }
 
 /* ---- The rows ---- */
@@ -279,7 +289,8 @@ static struct entropy_gradient entropy_ratios(const struct entropy_row *row, con
                                      .ratio = row->factor * total / s->sums.weights,
                                      .minus_factor = -row->factor,
                                      .target = row->target,
-                                     .share = s->share};
+                                     .share = s->share,
+                                     .stream = row->stream};
 }
 
 /* Results that are the same for all columns. */
@@ -294,18 +305,22 @@ static void entropy_fill(const struct entropy_row *row, real value) {
 
 static int entropy_is_ignored(const struct entropy_row *row) { return !row->q && row->target < 0; }
 
+/* Ignored rows are read for their log-sum-exp alone. */
+static int entropy_is_read(const struct entropy_row *row) { return !entropy_is_ignored(row) || row->lse; }
+
+static real entropy_read_extreme(const struct entropy_row *row) {
+    return entropy_is_read(row) ? entropy_extreme(row) : 0;
+}
+
 /* From the extreme logit on up to the sums. */
-static struct entropy_state entropy_begin(const struct entropy_row *row, real extreme) {
-    struct entropy_state s = {.max = row->scale * extreme};
-    s.extreme = s.max == -REAL_INFINITY ? 0 : extreme;
-    if (row->target >= 0) {
-        s.below_target = s.extreme - row->x[row->target];
-        s.share = row->w ? row->keep * row->w[row->target] : row->keep;
-    }
-    s.sums = row->q || row->spread != 0 || !(row->scale > 0)
-                 ? entropy_general_sums(row, s.extreme, row->weights)
-                 : entropy_plain_sums(row, s.extreme, row->weights);
-    return s;
+static void entropy_begin(const struct entropy_row *row, real extreme, struct entropy_state *s) {
+    s->max = row->scale * extreme;
+    s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
+    s->below_target = row->target >= 0 ? s->extreme - row->x[row->target] : 0;
+    s->share = row->target < 0 ? 0 : row->w ? row->keep * row->w[row->target] : row->keep;
+    s->sums = !entropy_is_read(row)                     ? (struct entropy_sums){0, 0, 0}
+              : entropy_is_plain(row) && row->scale > 0 ? entropy_plain_sums(row, s->extreme)
+                                                        : entropy_general_sums(row, s->extreme);
 }
 
 /* From the sums on. Of a row that is ignored only the log-sum-exp comes from them. */
@@ -323,33 +338,31 @@ static void entropy_end(const struct entropy_row *row, struct entropy_state *s) 
         *row->loss = entropy_loss(row, s);
     }
     if (row->to) {
-        const struct entropy_gradient gradient = entropy_ratios(row, s);
-        entropy_gradient(row, &gradient);
+        struct entropy_gradient gradient = entropy_ratios(row, s);
+        if (row->stream) {
+            entropy_stream_row(row, &gradient);
+        } else {
+            entropy_store_row(row, &gradient);
+        }
     }
 }
 
-/* Row number r, from number 0, which has everything that they have in common. */
-static struct entropy_row entropy_row_at(const struct softattn_row_cross_entropy *rows,
-                                         const struct entropy_row *first, int64_t r) {
-    const int asks_ahead = rows->prefetch && r + 1 < rows->rows;
-    struct entropy_row row = *first;
-    row.x += r * rows->x_step;
-    row.q = row.q ? row.q + r * rows->probabilities_step : 0;
-    row.to = row.to ? row.to + r * rows->gradient_step : 0;
-    row.loss = row.loss ? row.loss + r * rows->loss_step : 0;
-    row.lse = row.lse ? row.lse + r * rows->lse_step : 0;
-    row.target = row.q ? -1 : rows->targets[r];
-    row.weights = entropy_is_ignored(&row) ? 0 : rows->stream ? rows->scratch : row.to;
-    row.next_x = asks_ahead ? row.x + rows->x_step : 0;
-    row.next_q = asks_ahead && row.q ? row.q + rows->probabilities_step : 0;
-    return row;
+static const real *real_at(const void *array, int64_t index) {
+    return array ? (const real *)array + index : 0;
 }
 
-/* Ignored rows are read for their log-sum-exp alone. */
-static int entropy_is_read(const struct entropy_row *row) { return !entropy_is_ignored(row) || row->lse; }
-
-static real entropy_read_extreme(const struct entropy_row *row) {
-    return entropy_is_read(row) ? entropy_extreme(row) : 0;
+/* Makes row, which has what all rows have in common, row number r. */
+static void entropy_set(struct entropy_row *row, const struct softattn_row_cross_entropy *rows, int64_t r) {
+    const int64_t next = rows->prefetch && r + 1 < rows->rows ? r + 1 : -1;
+    row->x = real_at(rows->x, r * rows->x_step);
+    row->q = real_at(rows->probabilities, r * rows->probabilities_step);
+    row->next_x = next < 0 ? 0 : real_at(rows->x, next * rows->x_step);
+    row->next_q = next < 0 ? 0 : real_at(rows->probabilities, next * rows->probabilities_step);
+    row->target = row->q ? -1 : rows->targets[r];
+    row->to = (real *)real_at(rows->gradient, r * rows->gradient_step);
+    row->loss = (real *)real_at(rows->loss, r * rows->loss_step);
+    row->lse = (real *)real_at(rows->lse, r * rows->lse_step);
+    row->weights = entropy_is_ignored(row) ? 0 : rows->stream ? rows->scratch : row->to;
 }
 
 /* Rows up to this size are short beside the caches, and what a reduction waits for is long beside them. */
@@ -361,24 +374,27 @@ enum { SHORT_ROW_BYTES = 1 << 16 };
  */
 static void cross_entropy(const struct softattn_row_cross_entropy *rows) {
     const int is_early = rows->cols * REAL_BYTES <= SHORT_ROW_BYTES;
-    const struct entropy_row first = entropy_first_row(rows);
-    struct entropy_row row = entropy_row_at(rows, &first, 0), next = row;
-    real extreme = entropy_read_extreme(&row), next_extreme = 0;
+    struct entropy_row even = entropy_common(rows), odd = even;
+    struct entropy_row *row = &even, *next = &odd;
+    entropy_set(row, rows, 0);
+    real extreme = entropy_read_extreme(row), next_extreme = 0;
     for (int64_t r = 0; r < rows->rows; r++) {
         const int has_next = r + 1 < rows->rows;
-        struct entropy_state state =
-            entropy_is_read(&row) ? entropy_begin(&row, extreme) : (struct entropy_state){0};
+        struct entropy_state state;
+        entropy_begin(row, extreme, &state);
         if (has_next) {
-            next = entropy_row_at(rows, &first, r + 1);
+            entropy_set(next, rows, r + 1);
         }
         if (has_next && is_early) {
-            next_extreme = entropy_read_extreme(&next);
+            next_extreme = entropy_read_extreme(next);
         }
-        entropy_end(&row, &state);
+        entropy_end(row, &state);
         if (has_next && !is_early) {
-            next_extreme = entropy_read_extreme(&next);
+            next_extreme = entropy_read_extreme(next);
         }
+        struct entropy_row *done = row;
         row = next;
+        next = done;
         extreme = next_extreme;
     }
     if (rows->stream) {

@@ -55,6 +55,18 @@ struct backward_row {
     int stream;
 };
 
+/* The last columns, fewer than STRIPES, from j on; rarely much beside the others, so not once for each
+ * product. */
+NEVER_INLINE void backward_last_sums(enum jacobian_product product, const struct backward_row *row, int64_t j,
+                                     real *sums) {
+    for (; j < row->cols; j += LANES, sums += LANES) {
+        const int64_t n = row->cols - j < LANES ? row->cols - j : LANES;
+        const vec y = v_load_part(row->y + j, n, masked_value(product));
+        const vec v = visible_values(product, y, v_load_part(row->v + j, n, 0));
+        v_store(sums, product_sum(product, y, v, v_load(sums)));
+    }
+}
+
 ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct backward_row *row) {
     real sums[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
@@ -68,53 +80,41 @@ ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct back
             v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
         }
     }
-    for (int i = 0; i < STRIPES && j < row->cols; i += LANES, j += LANES) {
-        const int64_t rest = row->cols - j < LANES ? row->cols - j : LANES;
-        const vec y = v_load_part(row->y + j, rest, masked_value(product));
-        const vec v = visible_values(product, y, v_load_part(row->v + j, rest, 0));
-        v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
-    }
+    backward_last_sums(product, row, j, sums);
     return stripe_sum(sums);
 }
 
-/* LANES columns of out. */
 ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
     return visible_values(product, y, product_value(product, y, v, scale, sum));
 }
 
-/* Columns j … j + LANES - 1. */
-ALWAYS_INLINE void backward_whole(enum jacobian_product product, const struct backward_row *row, int64_t j,
-                                  vec sum) {
-    const vec y = v_load(row->y + j), v = v_load(row->v + j);
-    store_whole(row->out + j, backward_values(product, y, v, v_set(row->scale), sum), row->stream);
-}
-
-/* Columns j … j + n - 1, fewer than a vector. */
-ALWAYS_INLINE void backward_part(enum jacobian_product product, const struct backward_row *row, int64_t j,
-                                 int64_t n, vec sum) {
-    if (n > 0) {
-        const vec y = v_load_part(row->y + j, n, masked_value(product)), v = v_load_part(row->v + j, n, 0);
-        v_store_part(row->out + j, backward_values(product, y, v, v_set(row->scale), sum), n);
+/* Columns j … end - 1, in vectors of which the last may be cut short. */
+NEVER_INLINE void backward_few(enum jacobian_product product, const struct backward_row *row, int64_t j,
+                               int64_t end, real sum) {
+    for (; j < end; j += LANES) {
+        const int64_t n = end - j < LANES ? end - j : LANES;
+        const vec y = v_load_part(row->y + j, n, masked_value(product));
+        const vec v = v_load_part(row->v + j, n, 0);
+        v_store_part(row->out + j, backward_values(product, y, v, v_set(row->scale), v_set(sum)), n);
     }
 }
 
 ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct backward_row *row) {
-    const vec sum = v_set(backward_sum(product, row));
+    const real sum = backward_sum(product, row);
+    const vec sums = v_set(sum), scale = v_set(row->scale);
     int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
-    backward_part(product, row, 0, j, sum);
+    backward_few(product, row, 0, j, sum);
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_y) {
             prefetch_stripes(row->next_y + j);
             prefetch_stripes(row->next_v + j);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
-            backward_whole(product, row, j + i, sum);
+            const vec y = v_load(row->y + j + i), v = v_load(row->v + j + i);
+            store_whole(row->out + j + i, backward_values(product, y, v, scale, sums), row->stream);
         }
     }
-    for (; j + LANES <= row->cols; j += LANES) {
-        backward_whole(product, row, j, sum);
-    }
-    backward_part(product, row, j, row->cols - j, sum);
+    backward_few(product, row, j, row->cols, sum);
 }
 
 ALWAYS_INLINE void backward_rows(enum jacobian_product product, const struct softattn_row_backward *rows) {
