@@ -8,7 +8,6 @@
 
 #include "engine/fused_block.h"
 #include "platform/cpu.h"
-#include "platform/prefetch.h"
 
 enum { ALIGNMENT = 64, TASKS_PER_THREAD = 4 };
 
@@ -224,6 +223,9 @@ static bool set_up_block(const struct run *run, const struct task *task,
     const int64_t units = ceil_div(rows, unit);
     block->first_row = task->block * units / blocks * unit;
     block->rows = min_i64((task->block + 1) * units / blocks * unit, rows) - block->first_row;
+    block->asked_out = block->first_row;
+    /* blocks of a head run from the last to the first */
+    block->asked_q = max_i64(block->first_row - block->rows, 0);
     cut_sub_blocks(block, &run->cut);
     return true;
 }
@@ -234,38 +236,10 @@ static void chunk_range(const struct softattn_fused_block *block, int64_t *first
     *last = block->first_key < block->last_key ? ceil_div(block->last_key, SOFTATTN_KEY_CHUNK) : 0;
 }
 
-/*
- * The rows of `view` that lie after the block's first row and one block further: those that this worker, or another,
- * will want next. A worker would otherwise wait for its queries and for the lines of its output, 3 % of the time at 1024
- * keys.
- */
-static void prefetch_rows(const struct softattn_fused_block *block, const struct softattn_view *view,
-                          int64_t row, int64_t rows, int64_t dim, bool write) {
-    const int64_t all_rows = block->group * block->sequence.queries;
-    for (int64_t r = row; r < row + rows && r < all_rows; r++) {
-        const char *address = softattn_query_address(block, view, softattn_row_head(block, r),
-                                                     softattn_row_query(block, r), block->real_bytes);
-        if (write) {
-            softattn_prefetch_write(address, dim * block->real_bytes);
-        } else {
-            softattn_prefetch_read(address, dim * block->real_bytes);
-        }
-    }
-}
-
-static void prefetch_for_block(const struct softattn_fused_block *block) {
-    const struct softattn_attention_problem *problem = block->problem;
-    const int64_t before =
-        block->first_row - block->rows; /* blocks of a head run from the last to the first */
-    prefetch_rows(block, &problem->out, block->first_row, block->rows, problem->dim_v, true);
-    prefetch_rows(block, &problem->q, before < 0 ? 0 : before, block->rows, problem->dim_qk, false);
-}
-
 static void run_whole_block(struct softattn_fused_block *block) {
     const struct softattn_fused_scratch *scratch = block->scratch;
     int64_t first, last;
     softattn_block_prepare(block);
-    prefetch_for_block(block);
     chunk_range(block, &first, &last);
     softattn_block_chunk(block, first, &scratch->total);
     for (int64_t chunk = first + 1; chunk < last; chunk++) {
