@@ -64,11 +64,32 @@ static int64_t register_blocks_per_task(const struct softattn_attention_problem 
     return bytes > 0.5 * (double)softattn_cpu_cache_bytes(2) ? SOFTATTN_SUB_BLOCKS : 1;
 }
 
+/* Keys that a query sees at most, or with a causal mask alone twice the mean. */
+static int64_t visible_span(const struct softattn_attention_problem *problem) {
+    const int64_t keys = problem->seq_kv;
+    const int64_t left = problem->window_left >= 0 ? min_i64(problem->window_left, keys) : keys;
+    const int64_t right = problem->window_right >= 0 ? min_i64(problem->window_right, keys) : keys;
+    const int64_t after = problem->causal != SOFTATTN_ALIGN_NONE ? 0 : right;
+    return min_i64(left + after + 1, keys);
+}
+
+/* Vectors of queries per register block. */
+static int64_t vectors_per_block(const struct softattn_attention_problem *problem) {
+    const struct softattn_kernels *kernels = problem->kernels;
+    const int64_t span = visible_span(problem), lanes = kernels->lanes();
+    if (problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0) {
+        return kernels->query_vectors;
+    }
+    return span < kernels->one_vector_keys * lanes   ? 1
+           : span < kernels->two_vector_keys * lanes ? 2
+                                                     : kernels->query_vectors;
+}
+
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads) {
     const struct softattn_kernels *kernels = problem->kernels;
     const int64_t rows = group_of(problem) * problem->seq_q;
     struct cut cut = {.lanes = kernels->lanes()};
-    cut.register_block = cut.lanes * kernels->query_vectors;
+    cut.register_block = cut.lanes * vectors_per_block(problem);
     cut.in_rows = rows <= kernels->decode_rows;
     cut.chunks = max_i64(1, ceil_div(problem->seq_kv, SOFTATTN_KEY_CHUNK));
     const int64_t heads = problem->batch * problem->heads_kv;
