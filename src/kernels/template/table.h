@@ -6,6 +6,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_TABLE_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/addend.h"
 #include "kernels/template/attention.h"
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
