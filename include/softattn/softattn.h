@@ -653,6 +653,84 @@ SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int
                                             int64_t dim_v, const double *q, const double *k, const double *v,
                                             double *out, int32_t causal);
 
+/* ---- Linear attention -------------------------------------------------------------------------------------------- */
+
+/*
+ * Attention whose similarity is a product of features (Katharopoulos et al., "Transformers are RNNs", 2020), so that its
+ * cost grows with the sequence, not with its square: for every batch and head, with f the feature map,
+ *   out_i = (f(q_i) S_i) / (f(q_i) . z_i),   S_i = sum over visible j of f(k_j)^T v_j,   z_i = sum over them of f(k_j)
+ * A denominator of 0, as without any visible key, gives output 0. Configure once, run any number of times through a const
+ * handle from any threads at once.
+ */
+typedef struct softattn_linear_attention softattn_linear_attention;
+
+#define SOFTATTN_FEATURE_MAP_ELU_PLUS_ONE 0 /* x + 1 for x > 0, else exp(x) */
+#define SOFTATTN_FEATURE_MAP_IDENTITY     1 /* q and k hold features already, of any sign */
+
+/* context may be NULL. */
+SOFTATTN_API int32_t softattn_linear_attention_create(const softattn_context *context,
+                                                      softattn_linear_attention **out);
+SOFTATTN_API void softattn_linear_attention_destroy(softattn_linear_attention *attention);
+
+/* mode: SOFTATTN_CAUSAL_*; offset (-2^53 ... 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. With
+ * key_lengths, BOTTOM_RIGHT goes by those. */
+SOFTATTN_API int32_t softattn_linear_attention_set_causal(softattn_linear_attention *attention, int32_t mode,
+                                                          int64_t offset);
+
+/* feature_map: SOFTATTN_FEATURE_MAP_*; default ELU_PLUS_ONE. */
+SOFTATTN_API int32_t softattn_linear_attention_set_feature_map(softattn_linear_attention *attention,
+                                                               int32_t feature_map);
+
+/* normalization: 1 divides by the denominator (the default), 0 leaves that out. */
+SOFTATTN_API int32_t softattn_linear_attention_set_normalization(softattn_linear_attention *attention,
+                                                                 int32_t normalization);
+
+/*
+ * Tensors as those of attention: rank 4, leading sizes of 1 may be left out down to rank 2 (normalizers: 1; key_lengths
+ * has rank 1). Any strides. f32 or f64, all of one type.
+ *
+ * The state of a call is S and z after all its keys. Given to the next call as its initial state, that one continues: with
+ * a causal mode of TOP_LEFT, each call gets the next queries, keys and values. Where the calls part after multiples of 64
+ * keys the results are the same bits as in one call. A final array may be the memory of the initial one, with the same
+ * strides; apart from that outputs overlap nothing.
+ */
+typedef struct softattn_linear_attention_args {
+    uint64_t struct_size;
+    const softattn_tensor *q;   /* [batch, heads_q, seq_q, dim_qk] */
+    const softattn_tensor *k;   /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
+                                             head h reads key/value head h / (heads_q / heads_kv) */
+    const softattn_tensor *v;   /* [batch, heads_kv, seq_kv, dim_v] */
+    const softattn_tensor *out; /* [batch, heads_q, seq_q, dim_v] */
+    const softattn_tensor
+        *key_lengths; /* int32 [batch], 0 ... seq_kv: keys after it are never read; NULL: all keys */
+    const softattn_tensor *initial_state; /* S before key 0: [batch, heads_kv, dim_qk, dim_v]; NULL: 0 */
+    const softattn_tensor
+        *initial_normalizer; /* z before key 0: [batch, heads_kv, dim_qk]; given when initial_state is,
+                                                  but without normalization NULL is 0 */
+    const softattn_tensor *final_state;      /* out: S after the last key; NULL: not wanted */
+    const softattn_tensor *final_normalizer; /* out: z after the last key; NULL: not wanted */
+} softattn_linear_attention_args;
+
+/* Runs on the tensors in args. Scratch memory per thread: about 2 * dim_qk * dim_v + 64 * (4 * dim_qk + 2 * dim_v)
+ * elements, from the context; one key/value head is one thread's work. */
+SOFTATTN_API int32_t softattn_linear_attention_run(const softattn_linear_attention *attention,
+                                                   const softattn_linear_attention_args *args);
+
+/*
+ * Linear attention with the feature map elu + 1 on contiguous arrays, laid out as those of softattn_attention_f32.
+ * causal: SOFTATTN_CAUSAL_NONE, _TOP_LEFT or _BOTTOM_RIGHT. context may be NULL.
+ */
+SOFTATTN_API int32_t softattn_linear_attention_f32(const softattn_context *context, int64_t batch,
+                                                   int64_t heads_q, int64_t heads_kv, int64_t seq_q,
+                                                   int64_t seq_kv, int64_t dim_qk, int64_t dim_v,
+                                                   const float *q, const float *k, const float *v, float *out,
+                                                   int32_t causal);
+SOFTATTN_API int32_t softattn_linear_attention_f64(const softattn_context *context, int64_t batch,
+                                                   int64_t heads_q, int64_t heads_kv, int64_t seq_q,
+                                                   int64_t seq_kv, int64_t dim_qk, int64_t dim_v,
+                                                   const double *q, const double *k, const double *v,
+                                                   double *out, int32_t causal);
+
 /* ---- Diagnosis --------------------------------------------------------------------------------------------------- */
 
 /*

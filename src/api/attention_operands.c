@@ -227,22 +227,13 @@ static int32_t fit_range(const struct softattn_array *arrays, int32_t first, int
     return status;
 }
 
-static int32_t check_heads(int64_t heads_q, int64_t heads_kv) {
-    const bool divides = heads_kv == 0 ? heads_q == 0 : heads_q % heads_kv == 0;
-    if (!divides) {
-        return softattn_fail(SOFTATTN_ERROR_SHAPE, "k: heads_kv %" PRId64 " does not divide heads_q %" PRId64,
-                             heads_kv, heads_q);
-    }
-    return SOFTATTN_OK;
-}
-
 int32_t softattn_attention_fit_operands(const struct softattn_array *arrays,
                                         struct softattn_attention_problem *problem) {
     const int32_t first_option = SOFTATTN_OPERAND_OUT + 1; /* q, k, v and out decide the sizes */
     struct softattn_sizes sizes = {size_names, {0}, {NULL}};
     int32_t status = fit_range(arrays, 0, first_option, &sizes, problem);
     if (status == SOFTATTN_OK) {
-        status = check_heads(sizes.value[HEADS_Q], sizes.value[HEADS_KV]);
+        status = softattn_check_heads(sizes.value[HEADS_Q], sizes.value[HEADS_KV]);
     }
     if (status == SOFTATTN_OK) {
         status = count_sequences(arrays, &sizes);

@@ -62,3 +62,12 @@ int32_t softattn_fit_view(const struct softattn_array *array, const struct softa
     *view = (struct softattn_view){array->data, stride[0], stride[1], stride[2], stride[3]};
     return status;
 }
+
+int32_t softattn_check_heads(int64_t heads_q, int64_t heads_kv) {
+    const bool divides = heads_kv == 0 ? heads_q == 0 : heads_q % heads_kv == 0;
+    if (!divides) {
+        return softattn_fail(SOFTATTN_ERROR_SHAPE, "k: heads_kv %" PRId64 " does not divide heads_q %" PRId64,
+                             heads_kv, heads_q);
+    }
+    return SOFTATTN_OK;
+}

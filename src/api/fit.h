@@ -28,4 +28,7 @@ struct softattn_layout {
 int32_t softattn_fit_view(const struct softattn_array *array, const struct softattn_layout *layout,
                           struct softattn_sizes *sizes, struct softattn_view *view);
 
+/* Fails unless query heads can share the key/value heads evenly. */
+int32_t softattn_check_heads(int64_t heads_q, int64_t heads_kv);
+
 #endif

@@ -4,9 +4,10 @@
 #include <stddef.h>
 
 #include "api/attention.h"
+#include "api/linear_attention.h"
 #include "api/status.h"
 
-/* The arguments of both functions, whose arrays differ in type only. */
+/* The arguments of all these functions. */
 struct flat_call {
     int64_t batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk, dim_v;
     const void *q, *k, *v;
@@ -42,22 +43,43 @@ static softattn_tensor tensor_of(const void *data, int64_t *shape, uint8_t bits)
                              .shape = shape};
 }
 
-static int32_t run(const softattn_context *context, const struct flat_call *call, uint8_t bits) {
-    int64_t q_shape[] = {call->batch, call->heads_q, call->seq_q, call->dim_qk};
-    int64_t k_shape[] = {call->batch, call->heads_kv, call->seq_kv, call->dim_qk};
-    int64_t v_shape[] = {call->batch, call->heads_kv, call->seq_kv, call->dim_v};
-    int64_t out_shape[] = {call->batch, call->heads_q, call->seq_q, call->dim_v};
-    const softattn_tensor q = tensor_of(call->q, q_shape, bits);
-    const softattn_tensor k = tensor_of(call->k, k_shape, bits);
-    const softattn_tensor v = tensor_of(call->v, v_shape, bits);
-    const softattn_tensor out = tensor_of(call->out, out_shape, bits);
-    softattn_attention attention = {.handle.context = context};
-    const softattn_attention_args args = {.struct_size = sizeof args, .q = &q, .k = &k, .v = &v, .out = &out};
+/* The four arrays as tensors; points into itself. */
+struct flat_tensors {
+    int64_t q_shape[4], k_shape[4], v_shape[4], out_shape[4];
+    softattn_tensor q, k, v, out;
+};
 
+/* Checks the numbers and fills tensors. */
+static int32_t describe(const struct flat_call *call, uint8_t bits, struct flat_tensors *tensors) {
+    *tensors = (struct flat_tensors){.q_shape = {call->batch, call->heads_q, call->seq_q, call->dim_qk},
+                                     .k_shape = {call->batch, call->heads_kv, call->seq_kv, call->dim_qk},
+                                     .v_shape = {call->batch, call->heads_kv, call->seq_kv, call->dim_v},
+                                     .out_shape = {call->batch, call->heads_q, call->seq_q, call->dim_v}};
+    tensors->q = tensor_of(call->q, tensors->q_shape, bits);
+    tensors->k = tensor_of(call->k, tensors->k_shape, bits);
+    tensors->v = tensor_of(call->v, tensors->v_shape, bits);
+    tensors->out = tensor_of(call->out, tensors->out_shape, bits);
+    return check_numbers(call);
+}
+
+static int32_t run(const softattn_context *context, const struct flat_call *call, uint8_t bits) {
+    struct flat_tensors t;
+    softattn_attention attention = {.handle.context = context};
+    const softattn_attention_args args = {
+        .struct_size = sizeof args, .q = &t.q, .k = &t.k, .v = &t.v, .out = &t.out};
     softattn_attention_reset(&attention);
     attention.causal = call->causal;
-    const int32_t status = check_numbers(call);
+    const int32_t status = describe(call, bits, &t);
     return status == SOFTATTN_OK ? softattn_attention_run(&attention, &args) : status;
+}
+
+static int32_t run_linear(const softattn_context *context, const struct flat_call *call, uint8_t bits) {
+    struct flat_tensors t;
+    const softattn_linear_attention attention = {.handle.context = context, .causal = call->causal};
+    const softattn_linear_attention_args args = {
+        .struct_size = sizeof args, .q = &t.q, .k = &t.k, .v = &t.v, .out = &t.out};
+    const int32_t status = describe(call, bits, &t);
+    return status == SOFTATTN_OK ? softattn_linear_attention_run(&attention, &args) : status;
 }
 
 int32_t softattn_attention_f32(const softattn_context *context, int64_t batch, int64_t heads_q,
@@ -75,4 +97,22 @@ int32_t softattn_attention_f64(const softattn_context *context, int64_t batch, i
     const struct flat_call call = {batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk,
                                    dim_v, q,       k,        v,     out,    causal};
     return run(context, &call, 64);
+}
+
+int32_t softattn_linear_attention_f32(const softattn_context *context, int64_t batch, int64_t heads_q,
+                                      int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
+                                      int64_t dim_v, const float *q, const float *k, const float *v,
+                                      float *out, int32_t causal) {
+    const struct flat_call call = {batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk,
+                                   dim_v, q,       k,        v,     out,    causal};
+    return run_linear(context, &call, 32);
+}
+
+int32_t softattn_linear_attention_f64(const softattn_context *context, int64_t batch, int64_t heads_q,
+                                      int64_t heads_kv, int64_t seq_q, int64_t seq_kv, int64_t dim_qk,
+                                      int64_t dim_v, const double *q, const double *k, const double *v,
+                                      double *out, int32_t causal) {
+    const struct flat_call call = {batch, heads_q, heads_kv, seq_q, seq_kv, dim_qk,
+                                   dim_v, q,       k,        v,     out,    causal};
+    return run_linear(context, &call, 64);
 }

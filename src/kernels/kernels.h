@@ -233,7 +233,7 @@ struct softattn_kernels {
     int32_t query_vectors; /* most vectors per query block */
     /* blocks of one or two vectors are faster where a query sees fewer keys than this many times the lanes */
     int32_t one_vector_keys, two_vector_keys;
-    int32_t decode_rows;   /* up to this many rows the decode layout is the faster one */
+    int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
@@ -328,6 +328,15 @@ struct softattn_kernels {
      */
     void (*multiply)(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
                      const void *b, int64_t b_stride, void *c, int64_t c_stride);
+
+    /*
+     * For linear attention, in place. elu_plus_one: x + 1 for x > 0, else exp2(x * log2(e)), of n values. add_rows:
+     * to[r * stride + c] += from[r * stride + c]. divide_rows: each row's first cols values divided by its next one, or
+     * by 1 without normalizes; a divisor of 0 gives 0; zeros become +0.
+     */
+    void (*elu_plus_one)(int64_t n, void *values);
+    void (*add_rows)(int64_t rows, int64_t cols, int64_t stride, const void *from, void *to);
+    void (*divide_rows)(int64_t rows, int64_t cols, int64_t stride, int32_t normalizes, void *values);
 };
 
 /* One row per instruction set of this build that this CPU runs. */

@@ -11,6 +11,7 @@
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
 #include "kernels/template/diagnose.h"
+#include "kernels/template/linear_attention.h"
 #include "kernels/template/merge.h"
 #include "kernels/template/sampling.h"
 #include "kernels/template/softmax_backward.h"
@@ -65,6 +66,9 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .store_lanes = store_lanes,
     .store_rows = store_rows,
     .multiply = multiply,
+    .elu_plus_one = elu_plus_one,
+    .add_rows = add_rows,
+    .divide_rows = divide_rows,
 };
 
 #endif
