@@ -1,8 +1,7 @@
 /*
  * A row of attention by the fused engine is the same bits whatever is computed beside it: alone or in a batch, at
  * any position of it, with other heads or without, among few queries (decoding) or many (prefill), in pieces or
- * at once, with shared key/value heads or repeated ones, in a padded batch or packed. On every instruction set
- * that promises it.
+ * at once, with shared key/value heads or repeated ones, in a padded batch or packed. On every instruction set.
  */
 #include "attention_case.h"
 #include "attention_part.h"
@@ -294,9 +293,6 @@ int main(void) {
     random_source random;
     random_start(&random, "test_attention_bits_among_neighbours");
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
-        if (!isa_is_exact(softattn_isa_name(i))) {
-            continue;
-        }
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         batch_and_heads_change_no_bit(context, &random);
         few_queries_give_the_bits_of_many(context, &random);
