@@ -216,7 +216,8 @@ def draw(library):
     axes[1].plot(gaps, gradient[:, 0], color="black", label="of cross-entropy, σ(z) − y")
     axes[1].plot(gaps, squared[:, 0], color="tab:red", linestyle="--", label="of the squared error")
     axes[1].set_title("gradient by the wrong class's logit")
-    axes[1].legend(frameon=False)
+    axes[1].set_ylim(-0.06, 1.35)  # room for the legend above the curves
+    axes[1].legend(frameon=False, loc="upper left")
     for axis in axes:
         axis.set_xlabel("logit of the wrong class above the right one's")
     save(figure, "cross_entropy.svg")
