@@ -118,9 +118,9 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
     const struct softattn_row_walk walk = {
         .kernels = problem->kernels,
         .rows = problem->rows,
-        .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true},
+        .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true, .may_be_overwritten = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
-                   [GRADIENT] = {.operand = problem->gradient, .is_written = true, .over = LOGITS}},
+                   [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
         .scratch_reals = run->keeps_weights ? problem->rows.cols : 0,
         .in_runs = true,
         .stream = run->stream,

@@ -155,10 +155,15 @@ struct group_matrix {
     int64_t step; /* bytes from one visited row to the next */
 };
 
-/* Whether a written matrix's copy is that of the matrix that it may be written over. */
-static bool writes_over_copy(const struct run *run, int32_t i) {
-    const struct softattn_row_matrix *matrix = &run->walk->matrix[i];
-    return matrix->is_written && run->copied[i] && run->copied[matrix->over];
+/* The read matrix that a written one shares its copy with, -1 where there is none. */
+static int32_t shared_copy(const struct run *run, int32_t written) {
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        if (run->walk->matrix[written].is_written && run->copied[written] && run->copied[i] &&
+            run->walk->matrix[i].may_be_overwritten) {
+            return i;
+        }
+    }
+    return -1;
 }
 
 static void open_group(const struct run *run, const struct softattn_row_place *place, int64_t count,
@@ -175,8 +180,9 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
             continue;
         }
         matrices[i].step = walk->rows.cols * bytes;
-        if (writes_over_copy(run, i)) {
-            matrices[i].first = matrices[walk->matrix[i].over].first;
+        const int32_t shared = shared_copy(run, i);
+        if (shared >= 0) {
+            matrices[i].first = matrices[shared].first;
             continue;
         }
         matrices[i].first = buffer;
@@ -275,7 +281,7 @@ static bool measure_scratch(struct run *run) {
     run->buffer_bytes = round_up((uint64_t)(run->group * walk->rows.cols * bytes));
     run->worker_bytes = run->visit_bytes;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
-        run->worker_bytes += run->copied[i] && !writes_over_copy(run, i) ? run->buffer_bytes : 0;
+        run->worker_bytes += run->copied[i] && shared_copy(run, i) < 0 ? run->buffer_bytes : 0;
     }
     return true;
 }

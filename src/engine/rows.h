@@ -95,7 +95,8 @@ struct softattn_row_visit {
 struct softattn_row_matrix {
     struct softattn_row_operand operand;
     bool is_read, is_written;
-    int32_t over; /* written: the read matrix whose row a visit may write over, where both are copies */
+    bool
+        may_be_overwritten; /* where this row and that of the written matrix are copies, they may be the same */
 };
 
 struct softattn_row_walk {

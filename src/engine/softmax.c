@@ -99,8 +99,9 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     run.rows.cols = problem->cols;
     run.stream = worth_streaming(&run);
     walk.rows = run.rows;
-    walk.matrix[X] = (struct softattn_row_matrix){.operand = problem->x, .is_read = true};
-    walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true, .over = X};
+    walk.matrix[X] =
+        (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
+    walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
     /* scores of a row that is not plain, or weights of two streamed ones */
     walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
