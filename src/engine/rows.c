@@ -140,7 +140,7 @@ struct run {
     const struct softattn_row_walk *walk;
     int64_t rows, rows_per_grab, workers;
     int64_t group; /* rows copied together, 1 where nothing is copied */
-    bool has_copies;
+    bool has_copies, streams_halves;
     bool copied[SOFTATTN_ROW_MATRICES];
     char *scratch;
     uint64_t visit_bytes, buffer_bytes,
@@ -209,10 +209,18 @@ static void point_to(struct softattn_row_visit *visit, const struct run *run,
     const bool is_last = r + visit->count == group_count;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct group_matrix *matrix = &matrices[i];
+        const struct softattn_row_operand *operand = &run->walk->matrix[i].operand;
+        const int64_t memory_step =
+            inner_stride(&run->walk->rows, operand) * softattn_row_element_bytes(operand, bytes);
+        /* of these, what is converted next is worth asking for; neighbours in a group of copies are here already */
+        const bool is_contiguous_half =
+            operand->format != SOFTATTN_FORMAT_REAL && softattn_row_is_contiguous(&run->walk->rows, operand);
         if (matrix->memory != NULL) {
             visit->data[i] = matrix->first + r * matrix->step;
             visit->step[i] = matrix->step / bytes;
-            visit->next[i] = is_last || run->copied[i] ? NULL : visit->data[i] + visit->count * matrix->step;
+            visit->next[i] = !is_last             ? visit->data[i] + visit->count * matrix->step
+                             : is_contiguous_half ? matrix->memory + group_count * memory_step
+                                                  : NULL;
         }
     }
 }
@@ -242,7 +250,7 @@ static void worker(void *context, int64_t index) {
     for (;;) {
         const int64_t begin = atomic_fetch_add_explicit(&run->next, run->rows_per_grab, memory_order_relaxed);
         if (begin >= run->rows) {
-            return;
+            break;
         }
         const int64_t end = begin + run->rows_per_grab < run->rows ? begin + run->rows_per_grab : run->rows;
         for (int64_t row = begin; row < end;) {
@@ -253,6 +261,9 @@ static void worker(void *context, int64_t index) {
             visit_group(run, row, count, scratch);
             row += count;
         }
+    }
+    if (run->streams_halves) {
+        run->walk->kernels->finish_narrowing();
     }
 }
 
@@ -297,6 +308,8 @@ static void plan_copies(struct run *run) {
         gathers = gathers || is_gathered;
         run->copied[i] = is_gathered || (operand->data != NULL && operand->format != SOFTATTN_FORMAT_REAL);
         run->has_copies = run->has_copies || run->copied[i];
+        run->streams_halves = run->streams_halves || (walk->stream && walk->matrix[i].is_written &&
+                                                      operand->format != SOFTATTN_FORMAT_REAL);
     }
     run->group = 1;
     if (gathers) {

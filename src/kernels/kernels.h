@@ -263,6 +263,8 @@ struct softattn_kernels {
      */
     void (*widen)(int32_t format, int64_t count, const uint16_t *from, void *to);
     void (*narrow)(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream);
+    /* Orders streamed stores of narrow before what follows. */
+    void (*finish_narrowing)(void);
 
     /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
     int64_t (*argmax)(int64_t cols, const void *x);

@@ -45,7 +45,7 @@ def check_result(result):
                    "gigabytes_per_second", "multiply_add_gflops", "traffic_gigabytes_per_second", "share")
     assert result["seconds_min"] <= result["seconds"] and result["spread"] >= 0
     assert result["binding"] in ("multiply-add", result["traffic"])
-    assert result["type"] in ("f32", "f64")
+    assert result["type"] in ("f32", "f64", "f16", "bf16")
     if result["operation"] == "attention":
         check_positive(result, "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "flops",
                        "gflops")
@@ -85,7 +85,8 @@ def ceilings_name_every_level_and_instruction_set():
 
 
 def softmax_results_are_complete():
-    for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--engine", "textbook"]):
+    for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--type", "f16"],
+                  ["--type", "bf16", "--in-place"], ["--engine", "textbook"]):
         results = run_json(*SMALL_SOFTMAX, *extra)["results"]
         assert len(results) == 1
         check_result(results[0])
@@ -98,7 +99,8 @@ def softmax_results_are_complete():
 def gradient_results_are_complete():
     bytes_per_row = {"softmax-backward": 3 * 4 * 130, "cross-entropy": 2 * 4 * 130 + 8 + 4}
     for mode, row in bytes_per_row.items():
-        for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"]):
+        for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--type", "f16", "--in-place"],
+                      ["--type", "bf16"]):
             results = run_json(mode, *SMALL_SOFTMAX[1:], *extra)["results"]
             assert len(results) == 1
             check_result(results[0])
@@ -194,7 +196,8 @@ def tables_are_for_people():
 
 def wrong_command_lines_end_with_status_2():
     for line in ("", "melt", "softmax twice", "softmax --batch 2", "ceilings --rows 2", "softmax --rows 0",
-                 "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f16",
+                 "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f8", "attention --type f16",
+                 "softmax --type bf16 --engine textbook", "diagnose --type bf16", "sampling --type f16",
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
                  "sampling --in-place", "sampling --top-p 1.5", "sampling --top-k -1", "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",

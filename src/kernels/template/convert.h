@@ -74,15 +74,19 @@ static uint16_t float_to_bf16(float value) {
 
 /* ---- Many ---- */
 
+enum { AHEAD = 4096 }; /* elements: of long runs, what comes that much later is asked for meanwhile */
+
 static void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
     const int is_f16 = format == SOFTATTN_FORMAT_F16;
     float *out = to;
     int64_t i = 0;
 #ifdef HALVES
     for (; is_f16 && i + HALVES <= count; i += HALVES) {
+        V_PREFETCH_FAR(from + i + AHEAD);
         widen_f16(from + i, out + i);
     }
     for (; !is_f16 && i + HALVES <= count; i += HALVES) {
+        V_PREFETCH_FAR(from + i + AHEAD);
         widen_bf16(from + i, out + i);
     }
 #endif
@@ -119,7 +123,6 @@ static void narrow(int32_t format, int64_t count, const void *from, uint16_t *to
             to[i] = narrow_one(is_f16, in[i]);
         }
         i = is_f16 ? narrow_blocks(1, i, count, in, to, 1) : narrow_blocks(0, i, count, in, to, 1);
-        V_FENCE();
     } else {
         i = is_f16 ? narrow_blocks(1, i, count, in, to, 0) : narrow_blocks(0, i, count, in, to, 0);
     }
@@ -130,6 +133,8 @@ static void narrow(int32_t format, int64_t count, const void *from, uint16_t *to
         to[i] = narrow_one(is_f16, in[i]);
     }
 }
+
+static void finish_narrowing(void) { V_FENCE(); }
 
 #endif
 

@@ -41,6 +41,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
 #if SOFTATTN_REAL_BITS == 32
     .widen = widen,
     .narrow = narrow,
+    .finish_narrowing = finish_narrowing,
 #endif
     .argmax = argmax,
     .block_maxima = block_maxima,
