@@ -8,7 +8,6 @@
 
 #include "engine/fused_block.h"
 #include "platform/cpu.h"
-#include "platform/prefetch.h"
 
 enum { ALIGNMENT = 64, TASKS_PER_THREAD = 4 };
 
@@ -65,11 +64,32 @@ static int64_t register_blocks_per_task(const struct softattn_attention_problem 
     return bytes > 0.5 * (double)softattn_cpu_cache_bytes(2) ? SOFTATTN_SUB_BLOCKS : 1;
 }
 
+/* Keys that a query sees at most, or with a causal mask alone twice the mean. */
+static int64_t visible_span(const struct softattn_attention_problem *problem) {
+    const int64_t keys = problem->seq_kv;
+    const int64_t left = problem->window_left >= 0 ? min_i64(problem->window_left, keys) : keys;
+    const int64_t right = problem->window_right >= 0 ? min_i64(problem->window_right, keys) : keys;
+    const int64_t after = problem->causal != SOFTATTN_ALIGN_NONE ? 0 : right;
+    return min_i64(left + after + 1, keys);
+}
+
+/* Vectors of queries per register block. */
+static int64_t vectors_per_block(const struct softattn_attention_problem *problem) {
+    const struct softattn_kernels *kernels = problem->kernels;
+    const int64_t span = visible_span(problem), lanes = kernels->lanes();
+    if (problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0) {
+        return kernels->query_vectors;
+    }
+    return span < kernels->one_vector_keys * lanes   ? 1
+           : span < kernels->two_vector_keys * lanes ? 2
+                                                     : kernels->query_vectors;
+}
+
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads) {
     const struct softattn_kernels *kernels = problem->kernels;
     const int64_t rows = group_of(problem) * problem->seq_q;
     struct cut cut = {.lanes = kernels->lanes()};
-    cut.register_block = cut.lanes * kernels->query_vectors;
+    cut.register_block = cut.lanes * vectors_per_block(problem);
     cut.in_rows = rows <= kernels->decode_rows;
     cut.chunks = max_i64(1, ceil_div(problem->seq_kv, SOFTATTN_KEY_CHUNK));
     const int64_t heads = problem->batch * problem->heads_kv;
@@ -224,6 +244,9 @@ static bool set_up_block(const struct run *run, const struct task *task,
     const int64_t units = ceil_div(rows, unit);
     block->first_row = task->block * units / blocks * unit;
     block->rows = min_i64((task->block + 1) * units / blocks * unit, rows) - block->first_row;
+    block->asked_out = block->first_row;
+    /* blocks of a head run from the last to the first */
+    block->asked_q = max_i64(block->first_row - block->rows, 0);
     cut_sub_blocks(block, &run->cut);
     return true;
 }
@@ -234,38 +257,10 @@ static void chunk_range(const struct softattn_fused_block *block, int64_t *first
     *last = block->first_key < block->last_key ? ceil_div(block->last_key, SOFTATTN_KEY_CHUNK) : 0;
 }
 
-/*
- * The rows of `view` that lie after the block's first row and one block further: those that this worker, or another,
- * will want next. A worker would otherwise wait for its queries and for the lines of its output, 3 % of the time at 1024
- * keys.
- */
-static void prefetch_rows(const struct softattn_fused_block *block, const struct softattn_view *view,
-                          int64_t row, int64_t rows, int64_t dim, bool write) {
-    const int64_t all_rows = block->group * block->sequence.queries;
-    for (int64_t r = row; r < row + rows && r < all_rows; r++) {
-        const char *address = softattn_query_address(block, view, softattn_row_head(block, r),
-                                                     softattn_row_query(block, r), block->real_bytes);
-        if (write) {
-            softattn_prefetch_write(address, dim * block->real_bytes);
-        } else {
-            softattn_prefetch_read(address, dim * block->real_bytes);
-        }
-    }
-}
-
-static void prefetch_for_block(const struct softattn_fused_block *block) {
-    const struct softattn_attention_problem *problem = block->problem;
-    const int64_t before =
-        block->first_row - block->rows; /* blocks of a head run from the last to the first */
-    prefetch_rows(block, &problem->out, block->first_row, block->rows, problem->dim_v, true);
-    prefetch_rows(block, &problem->q, before < 0 ? 0 : before, block->rows, problem->dim_qk, false);
-}
-
 static void run_whole_block(struct softattn_fused_block *block) {
     const struct softattn_fused_scratch *scratch = block->scratch;
     int64_t first, last;
     softattn_block_prepare(block);
-    prefetch_for_block(block);
     chunk_range(block, &first, &last);
     softattn_block_chunk(block, first, &scratch->total);
     for (int64_t chunk = first + 1; chunk < last; chunk++) {

@@ -43,6 +43,7 @@ struct softattn_fused_block {
     struct softattn_dropout dropout;
     int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
     int64_t first_row, rows;                        /* of group * queries */
+    int64_t asked_out, asked_q;                     /* up to which rows ask_for_rows has asked */
     int64_t first_key, last_key;                    /* keys that any row may see */
     struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
     int64_t real_bytes;

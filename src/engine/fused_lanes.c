@@ -4,6 +4,7 @@
 
 #include "engine/fused_block.h"
 #include "engine/reals.h"
+#include "platform/prefetch.h"
 
 static int64_t sub_width(const struct softattn_fused_block *block, int64_t sub) {
     return block->sub_row[sub + 1] - block->sub_row[sub];
@@ -48,6 +49,29 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
     }
 }
 
+enum { ROWS_ASKED = 16 }; /* per tile: more at a time than a core can wait for would be dropped */
+
+/*
+ * Asks for some more lines of the block's own output, and of the queries of the block that this worker, or another, will
+ * want next. Otherwise both are waited for, 3 % of the time at 1024 keys.
+ */
+static void ask_for_rows(struct softattn_fused_block *block) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t bytes = block->real_bytes;
+    for (int64_t i = 0; i < ROWS_ASKED && block->asked_q < block->first_row; i++, block->asked_q++) {
+        const char *q = softattn_query_address(block, &problem->q, softattn_row_head(block, block->asked_q),
+                                               softattn_row_query(block, block->asked_q), bytes);
+        softattn_prefetch_read(q, problem->dim_qk * bytes);
+    }
+    const int64_t end = block->first_row + block->rows;
+    for (int64_t i = 0; i < ROWS_ASKED && block->asked_out < end; i++, block->asked_out++) {
+        const char *out =
+            softattn_query_address(block, &problem->out, softattn_row_head(block, block->asked_out),
+                                   softattn_row_query(block, block->asked_out), bytes);
+        softattn_prefetch_write(out, problem->dim_v * bytes);
+    }
+}
+
 void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
                           const struct softattn_partial *partial) {
     const struct softattn_attention_problem *problem = block->problem;
@@ -80,6 +104,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
                 tile.slope = block->scratch->slope;
                 tile.position = block->scratch->position;
             }
+            ask_for_rows(block);
             tile.vectors = width / block->lanes;
             tile.first = masks.first;
             tile.last = masks.last;

@@ -17,9 +17,10 @@ static int64_t rows_of_head(const struct softattn_fused_block *block, int64_t ro
     return min_i64(end - row, block->sequence.queries - softattn_row_query(block, row));
 }
 
-/* ---- Block map ---- */
+/* How much of a tile a mask keeps. */
+enum kept { KEPT_ALL, KEPT_NONE, KEPT_SOME };
 
-enum map_state { MAP_ALL, MAP_NONE, MAP_SOME };
+/* ---- Block map ---- */
 
 static bool map_keeps(const struct softattn_fused_block *block, int64_t row, int64_t key) {
     const struct softattn_view *map = &block->problem->block_map;
@@ -29,11 +30,11 @@ static bool map_keeps(const struct softattn_fused_block *block, int64_t row, int
                      block_row * map->row + block_col * map->col] != 0;
 }
 
-static enum map_state map_state_of(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
-                                   int64_t key, int64_t keys) {
+static enum kept kept_by_map(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                             int64_t key, int64_t keys) {
     bool any = false, all = true;
     if (block->problem->block_map.data == NULL) {
-        return MAP_ALL;
+        return KEPT_ALL;
     }
     for (int64_t r = 0; r < count; r++) {
         for (int64_t j = key; j < key + keys;
@@ -43,7 +44,7 @@ static enum map_state map_state_of(const struct softattn_fused_block *block, int
             all = all && keeps;
         }
     }
-    return all ? MAP_ALL : any ? MAP_SOME : MAP_NONE;
+    return all ? KEPT_ALL : any ? KEPT_SOME : KEPT_NONE;
 }
 
 static void apply_map(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
@@ -58,10 +59,55 @@ static void apply_map(const struct softattn_fused_block *block, int64_t first_ro
     }
 }
 
+/* ---- Keep mask ---- */
+
+/* Whether some, and whether all, of `keys` bytes are not zero: eight at a time where they lie side by side. */
+static void look_at_bytes(const uint8_t *keep, int64_t stride, int64_t keys, bool *any, bool *all) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    int64_t j = 0;
+    for (; stride == 1 && j + 8 <= keys; j += 8) {
+        uint64_t eight;
+        memcpy(&eight, keep + j, sizeof eight);
+        *any = *any || eight != 0;
+        /* the lowest zero byte borrows and had no high bit */
+        *all = *all && ((eight - ones) & ~eight & high) == 0;
+    }
+    for (; j < keys; j++) {
+        *any = *any || keep[j * stride] != 0;
+        *all = *all && keep[j * stride] != 0;
+    }
+}
+
+static const uint8_t *keep_address(const struct softattn_fused_block *block, int64_t row, int64_t key) {
+    const struct softattn_view *keep = &block->problem->keep;
+    const char *first =
+        softattn_query_address(block, keep, softattn_row_head(block, row), softattn_row_query(block, row), 1);
+    return (const uint8_t *)first + (block->sequence.key_base + key) * keep->col;
+}
+
+/* Of keys first … last - 1 of the tile at `key`. */
+static enum kept kept_by_mask(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                              int64_t key, int64_t first, int64_t last) {
+    const struct softattn_view *keep = &block->problem->keep;
+    bool any = false, all = true;
+    const uint8_t *before = NULL;
+    if (keep->data == NULL) {
+        return KEPT_ALL;
+    }
+    for (int64_t r = 0; r < count && (all || !any); r++) {
+        const uint8_t *row = keep_address(block, first_row + r, key + first);
+        if (row != before) { /* one row of the mask may serve all queries */
+            look_at_bytes(row, keep->col, last - first, &any, &all);
+        }
+        before = row;
+    }
+    return all ? KEPT_ALL : any ? KEPT_SOME : KEPT_NONE;
+}
+
 /* ---- Bias, keep mask, dropout ---- */
 
 static void pack_addend(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
-                        int64_t key, int64_t keys, struct softattn_tile_layout layout) {
+                        int64_t key, int64_t keys, bool masked, struct softattn_tile_layout layout) {
     const struct softattn_attention_problem *problem = block->problem;
     const int64_t end = first_row + count;
     for (int64_t row = first_row; row < end;) {
@@ -69,19 +115,15 @@ static void pack_addend(const struct softattn_fused_block *block, int64_t first_
         const int64_t head = softattn_row_head(block, row);
         const int64_t query = softattn_row_query(block, row);
         const char *bias = problem->bias.data;
-        const char *keep = problem->keep.data;
+        const uint8_t *keep = masked ? keep_address(block, row, key) : NULL;
         if (bias != NULL) {
             bias = softattn_query_address(block, &problem->bias, head, query, block->real_bytes) +
                    (block->sequence.key_base + key) * problem->bias.col * block->real_bytes;
         }
-        if (keep != NULL) {
-            keep = softattn_query_address(block, &problem->keep, head, query, 1) +
-                   (block->sequence.key_base + key) * problem->keep.col;
-        }
         problem->kernels->pack_addend(
-            run, keys, bias, problem->bias.row, problem->bias.col, (const uint8_t *)keep, problem->keep.row,
-            problem->keep.col, block->scratch->addend + (row - first_row) * layout.row * block->real_bytes,
-            layout.row, layout.key);
+            run, keys, bias, problem->bias.row, problem->bias.col, keep, problem->keep.row, problem->keep.col,
+            block->scratch->addend + (row - first_row) * layout.row * block->real_bytes, layout.row,
+            layout.key);
         row += run;
     }
 }
@@ -158,8 +200,9 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     if (masks.first >= masks.last) {
         return masks;
     }
-    const enum map_state map = map_state_of(block, first_row, count, key, masks.last);
-    if (map == MAP_NONE) {
+    const enum kept map = kept_by_map(block, first_row, count, key, masks.last);
+    const enum kept mask = kept_by_mask(block, first_row, count, key, masks.first, masks.last);
+    if (map == KEPT_NONE || mask == KEPT_NONE) {
         return masks;
     }
     masks.skip = false;
@@ -175,9 +218,9 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     if (problem->alibi.data != NULL) {
         put_positions(block, first_row, count, padded, key);
     }
-    if (problem->bias.data != NULL || problem->keep.data != NULL || map == MAP_SOME) {
-        pack_addend(block, first_row, count, key, masks.last, layout);
-        if (map == MAP_SOME) {
+    if (problem->bias.data != NULL || mask == KEPT_SOME || map == KEPT_SOME) {
+        pack_addend(block, first_row, count, key, masks.last, mask == KEPT_SOME, layout);
+        if (map == KEPT_SOME) {
             apply_map(block, first_row, count, key, masks.last, layout);
         }
         pad_lanes(block->scratch->addend, count, padded, masks.last, layout, block->real_bytes);

@@ -233,8 +233,10 @@ enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 =
 struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;    /* 4 or 8 */
-    int32_t query_vectors; /* vectors per query block */
-    int32_t decode_rows;   /* up to this many rows the decode layout is the faster one */
+    int32_t query_vectors; /* most vectors per query block */
+    /* blocks of one or two vectors are faster where a query sees fewer keys than this many times the lanes */
+    int32_t one_vector_keys, two_vector_keys;
+    int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);

@@ -1,7 +1,7 @@
 /*
  * Attention by the fused engine gives the same bits whichever mask hides a place: what causal order, windows,
- * lengths, starts and block masks hide, a keep mask or a bias of -infinity can hide as well. The former let whole
- * tiles and chunks be left out, the latter have them computed.
+ * lengths, starts and block masks hide, a keep mask or a bias of -infinity can hide as well. A bias has the tiles that it
+ * hides computed, all others let whole tiles be left out.
  */
 #include "attention_case.h"
 #include "contexts.h"

@@ -134,7 +134,7 @@ NEVER_INLINE struct entropy_sums entropy_general_sums(const struct entropy_row *
 NEVER_INLINE struct entropy_sums entropy_plain_sums(const struct entropy_row *row, real extreme) {
     real weights[STRIPES];
     row_weights(row->x, row->cols, extreme, row->exponent_scale, row->weights, weights,
-                (struct row_ahead){.read = row->next_x});
+                (struct row_company){.later = row->next_x});
     return (struct entropy_sums){stripe_sum(weights), 0, 0};
 }
 

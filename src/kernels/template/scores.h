@@ -67,24 +67,4 @@ static int32_t all_finite(int64_t rows, int64_t cols, const void *matrix, int64_
     return !values_not_finite(matrix, stride, rows, cols);
 }
 
-static real addend_of(const real *bias, const uint8_t *keep) {
-    if ((keep && !*keep) || (bias && *bias == -REAL_INFINITY)) {
-        return -REAL_INFINITY;
-    }
-    const real scaled_bias = bias ? *bias * LOG2_E : 0;
-    return scaled_bias == -REAL_INFINITY ? -REAL_LARGEST : scaled_bias;
-}
-
-static void pack_addend(int64_t rows, int64_t keys, const void *bias, int64_t bias_row, int64_t bias_col,
-                        const uint8_t *keep, int64_t keep_row, int64_t keep_col, void *to, int64_t to_row,
-                        int64_t to_col) {
-    const real *b = bias;
-    for (int64_t r = 0; r < rows; r++) {
-        for (int64_t j = 0; j < keys; j++) {
-            ((real *)to)[r * to_row + j * to_col] = addend_of(b ? b + r * bias_row + j * bias_col : 0,
-                                                              keep ? keep + r * keep_row + j * keep_col : 0);
-        }
-    }
-}
-
 #endif

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
+#include "kernels/template/stream.h"
 
 /* Scores of a row that is not plain, into scratch; -infinity where masked. */
 static const real *row_scores(const struct softattn_row *row) {
@@ -84,36 +85,45 @@ ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
     v_store(sum, v_add(v_load(sum), p));
 }
 
-/* The rows that come next, or NULL: one to be read, one to be written. */
-struct row_ahead {
-    const real *read, *write;
-    int is_near; /* rows so short that the next ones fit the first-level cache beside these */
-    /* the weights of the row before, whose probabilities are streamed out meanwhile; NULL: none */
-    const real *finished;
-    real *finished_y;
-    real finished_factor;
-};
-
-enum { NEAR_ROW_BYTES = 8192 };
-
-/* Streams out the part of the row before that one turn of the loop at element j is about. */
-ALWAYS_INLINE void row_stream_finished(struct row_ahead ahead, int64_t j) {
-    for (int i = 0; ahead.finished && i < TURN_VECTORS * LANES; i += LANES) {
-        v_stream(ahead.finished_y + j + i,
-                 v_mul(v_load(ahead.finished + j + i), v_set(ahead.finished_factor)));
+static void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
+    int64_t j = stream ? stream_head(y, cols) : 0;
+    if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
+        v_store_part(y, v_mul(v_load_part(p, j, 0), v_set(factor)), j);
+    }
+    for (; j + LANES <= cols; j += LANES) {
+        store_whole(y + j, v_mul(v_load(p + j), v_set(factor)), stream);
+    }
+    if (j < cols) {
+        v_store_part(y + j, v_mul(v_load_part(p + j, cols - j, 0), v_set(factor)), cols - j);
     }
 }
 
-/* Asks for the part of the next rows that one turn of the loop at element j is about. */
-ALWAYS_INLINE void row_ask_ahead(struct row_ahead ahead, int64_t j) {
+/* What is done for other rows while the weights of one are computed. */
+struct row_company {
+    const real *next; /* a row whose maximum is found; NULL: none */
+    real *next_max;
+    const real *done; /* the weights of the row before, which become probabilities */
+    real *done_y, done_factor;
+    int64_t done_cols; /* how many of them are left; 0: none */
+    int stream;        /* these go around the caches, and done_y is aligned */
+    const real *later; /* what is asked for, from later + j on when column j is at work; NULL: nothing */
+    int later_is_near; /* to the first-level cache, else to the second */
+};
+
+/* The share of the row before in one turn of the loop at column j. */
+ALWAYS_INLINE void row_finish_turn(const struct row_company *company, int64_t j) {
+    const vec factor = v_set(company->done_factor);
+    for (int i = 0; i < TURN_VECTORS * LANES; i += LANES) {
+        store_whole(company->done_y + j + i, v_mul(v_load(company->done + j + i), factor), company->stream);
+    }
+}
+
+ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
     for (int i = 0; i < TURN_VECTORS * LANES; i += 64 / REAL_BYTES) {
-        if (ahead.read && ahead.is_near) {
-            V_PREFETCH(ahead.read + j + i);
-        } else if (ahead.read) {
-            V_PREFETCH_FAR(ahead.read + j + i);
-        }
-        if (ahead.write) {
-            V_PREFETCH_WRITE(ahead.write + j + i);
+        if (company->later_is_near) {
+            V_PREFETCH(company->later + j + i);
+        } else {
+            V_PREFETCH_FAR(company->later + j + i);
         }
     }
 }
@@ -121,15 +131,17 @@ ALWAYS_INLINE void row_ask_ahead(struct row_ahead ahead, int64_t j) {
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
 ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
-                               real *sums, struct row_ahead ahead) {
+                               real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
+    vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(sums + i, v_zero());
     }
     int64_t j = 0;
     for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
-        row_ask_ahead(ahead, j);
-        row_stream_finished(ahead, j);
+        if (company.later) {
+            row_ask_turn(&company, j);
+        }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const real *from = s + j + v * LANES;
             vec p_0 = row_exponent(v_load(from), max, factor);
@@ -137,6 +149,13 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
             vec p_2 = row_exponent(v_load(from + 2 * LANES), max, factor);
             vec p_3 = row_exponent(v_load(from + 3 * LANES), max, factor);
             v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
+            if (company.next) {
+                const real *next = company.next + j + v * LANES;
+                max_0 = v_max(v_load(next), max_0);
+                max_1 = v_max(v_load(next + LANES), max_1);
+                max_2 = v_max(v_load(next + 2 * LANES), max_2);
+                max_3 = v_max(v_load(next + 3 * LANES), max_3);
+            }
             if (to) {
                 real *at = to + j + v * LANES;
                 v_store(at, p_0);
@@ -149,6 +168,20 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
             add_to_stripe(sums, v + 2, p_2);
             add_to_stripe(sums, v + 3, p_3);
         }
+        if (j + TURN_VECTORS * LANES <= company.done_cols) {
+            row_finish_turn(&company, j);
+        }
+    }
+    if (company.next) {
+        const real turns = v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
+        const real rest = j < cols ? row_max(company.next + j, cols - j) : turns;
+        *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
+    }
+    const int64_t done =
+        company.done_cols < j ? company.done_cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES) : j;
+    if (done < company.done_cols) {
+        row_multiply(company.done + done, company.done_cols - done, company.done_factor,
+                     company.done_y + done, company.stream);
     }
     for (int v = 0; j < cols; v++, j += LANES) {
         const int64_t rest = cols - j < LANES ? cols - j : LANES;
@@ -176,25 +209,6 @@ static void row_fill(real *y, int64_t cols, real value) {
         v_store(y + j, v_set(value));
     }
     v_store_part(y + j, v_set(value), cols - j);
-}
-
-static void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
-    int64_t j = 0;
-    if (stream) {
-        /* streamed stores want whole aligned vectors */
-        const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LANES);
-        const int64_t first = head < cols ? head : cols;
-        v_store_part(y, v_mul(v_load_part(p, first, 0), v_set(factor)), first);
-        for (j = first; j + LANES <= cols; j += LANES) {
-            v_stream(y + j, v_mul(v_load(p + j), v_set(factor)));
-        }
-    }
-    for (; j + LANES <= cols; j += LANES) {
-        v_store(y + j, v_mul(v_load(p + j), v_set(factor)));
-    }
-    if (j < cols) {
-        v_store_part(y + j, v_mul(v_load_part(p + j, cols - j, 0), v_set(factor)), cols - j);
-    }
 }
 
 static void row_subtract(const real *s, int64_t cols, real max, real log_sum, real *y) {
@@ -232,83 +246,71 @@ static void row_fill_empty(const struct softattn_row *row, real *y) {
     row_fill(y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
 }
 
+enum {
+    QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
+    LEAD_BYTES = 8192 /* how far before its use a row is asked for: more does not stay in a 32 KiB cache */
+};
+
+/* The weights of a row, now that their sum is known, are finished along with the next row. */
+ALWAYS_INLINE void row_hand_over(struct row_company *company, const real *weights, int64_t cols, real sum,
+                                 real *y) {
+    const int64_t head = company->stream ? stream_head(y, cols) : 0;
+    company->done_factor = 1 / sum;
+    company->done = weights + head;
+    company->done_y = y + head;
+    company->done_cols = cols - head;
+    if (head > 0) {
+        row_multiply(weights, head, company->done_factor, y, 0);
+    }
+}
+
 /*
- * Plain rows to probabilities, many at a time. The maximum of the next row is found between the weights of this one and
- * their scaling, so that neither waits for the end of a reduction.
+ * Plain rows to probabilities, many at a time: while the weights of a row are computed, the maximum of a later one is found
+ * and the one before gets its factor, so that no row waits for the end of a reduction, and memory not for arithmetic.
+ * Streamed rows leave their weights in scratch, in turns.
  */
-static void plain_rows(const struct softattn_row *row) {
+ALWAYS_INLINE void plain_rows(const struct softattn_row *row, int stream) {
+    const int64_t cols = row->cols, x_step = row->x_step, lead = LEAD_BYTES / REAL_BYTES;
+    const int64_t lookahead = cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
+    /* LEAD_BYTES on from the row whose maximum is found, gaps between rows not counted */
+    const int64_t later = lookahead * x_step + lead / cols * x_step + lead % cols;
     const real *x = row->x;
     real *y = row->y;
-    real max = row_signless_max(x, row->cols);
+    struct row_company company = {.stream = stream, .later_is_near = 1};
+    real max = row_signless_max(x, cols), max_after = 0;
+    if (lookahead == 2 && row->rows > 1) {
+        max_after = row_signless_max(x + x_step, cols);
+    }
     for (int64_t r = 0; r < row->rows; r++) {
-        const int is_last = r + 1 == row->rows;
-        const real *next = x + row->x_step;
-        real *weights = row->stream ? (real *)row->scratch : y;
-        real sums[STRIPES];
-        const struct row_ahead ahead = {.read = is_last ? row->prefetch : next,
-                                        .write = is_last || row->stream ? 0 : y + row->y_step,
-                                        .is_near = row->cols * REAL_BYTES <= NEAR_ROW_BYTES};
-        row_weights(x, row->cols, row_base(max), LOG2_E, weights, sums, ahead);
+        const int is_looking = r + lookahead < row->rows;
+        real *weights = stream ? (real *)row->scratch + r % 2 * cols : y;
+        real sums[STRIPES], next_max = 0;
+        if (stream && stream_head(y + cols, LANES) > 0) {
+            /* streamed stores would wait in line behind the part of a vector that ends the row */
+            V_PREFETCH_WRITE(y + cols - 1);
+        }
+        company.next = is_looking ? x + lookahead * x_step : 0;
+        company.next_max = &next_max;
+        company.later = is_looking ? x + later : row->prefetch;
+        row_weights(x, cols, row_base(max), LOG2_E, weights, sums, company);
+        max = lookahead == 2 ? max_after : next_max;
+        max_after = next_max;
         const real sum = stripe_sum(sums);
-        max = is_last ? 0 : row_signless_max(next, row->cols);
         if (sum == 0) {
             row_fill_empty(row, y);
+            company.done_cols = 0;
         } else {
-            row_multiply(weights, row->cols, 1 / sum, y, row->stream);
+            row_hand_over(&company, weights, cols, sum, y);
         }
-        x = next;
+        x += x_step;
         y += row->y_step;
     }
-    if (row->stream) {
+    if (company.done_cols > 0) {
+        row_multiply(company.done, company.done_cols, company.done_factor, company.done_y, stream);
+    }
+    if (stream) {
         V_FENCE();
     }
-}
-
-/* Whether every row of y starts where streamed stores may go without a head of single elements. */
-static int rows_are_aligned(const struct softattn_row *row) {
-    const uintptr_t vector = (uintptr_t)LANES * REAL_BYTES;
-    return (uintptr_t)row->y % vector == 0 && (uintptr_t)(row->y_step * REAL_BYTES) % vector == 0;
-}
-
-/*
- * Plain rows to streamed probabilities: the weights of two rows take turns in scratch, so that each row's stores go out
- * while the weights of the next are computed, and memory and arithmetic overlap.
- */
-static void streamed_rows(const struct softattn_row *row) {
-    const real *x = row->x;
-    real *y = row->y;
-    real *weights = row->scratch, *other = weights + row->cols;
-    const int64_t turns = row->cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);
-    struct row_ahead ahead = {.is_near = 0};
-    real max = row_signless_max(x, row->cols);
-    for (int64_t r = 0; r < row->rows; r++) {
-        const int is_last = r + 1 == row->rows;
-        const real *next = x + row->x_step;
-        real sums[STRIPES];
-        ahead.read = is_last ? row->prefetch : next;
-        row_weights(x, row->cols, row_base(max), LOG2_E, weights, sums, ahead);
-        if (ahead.finished) {
-            row_multiply(other + turns, row->cols - turns, ahead.finished_factor, ahead.finished_y + turns,
-                         1);
-        }
-        const real sum = stripe_sum(sums);
-        max = is_last ? 0 : row_signless_max(next, row->cols);
-        ahead.finished = sum == 0 ? 0 : weights;
-        ahead.finished_factor = sum == 0 ? 0 : 1 / sum;
-        ahead.finished_y = y;
-        if (sum == 0) {
-            row_fill_empty(row, y);
-        }
-        real *swap = weights;
-        weights = other;
-        other = swap;
-        x = next;
-        y += row->y_step;
-    }
-    if (ahead.finished) {
-        row_multiply(other, row->cols, ahead.finished_factor, ahead.finished_y, 1);
-    }
-    V_FENCE();
 }
 
 /* One row with everything that may be asked of it. */
@@ -321,7 +323,7 @@ static void full_row(const struct softattn_row *row) {
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
     const real max = row_signless_max(s, row->cols);
     row_weights(s, row->cols, row_base(max), LOG2_E, weights, sums,
-                (struct row_ahead){.read = row->prefetch});
+                (struct row_company){.later = row->prefetch});
     const real sum = stripe_sum(sums);
     row_statistics(row, max, sum);
     if (!y) {
@@ -343,10 +345,10 @@ static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
     if (row_is_plain(first) && first->y && !first->lse && !first->max &&
         first->output == SOFTATTN_ROW_PROBABILITIES) {
-        if (first->stream && rows_are_aligned(first)) {
-            streamed_rows(first);
+        if (first->stream) {
+            plain_rows(first, 1);
         } else {
-            plain_rows(first);
+            plain_rows(first, 0);
         }
         return;
     }
