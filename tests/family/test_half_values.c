@@ -1,7 +1,7 @@
 /*
  * Results in 16-bit floats are those of the same call on f32 tensors, rounded to the nearest; statistics and losses are the
  * same bits. On every instruction set, with any number of threads, any layout, any mask, in place or not, and in runs so
- * large that results are stored around the caches.
+ * large that results are stored around the caches. Other mixes of types are refused.
  */
 #include "backward_case.h"
 #include "compare.h"
@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { RANDOM_PROBLEMS = 60, SOME_ELEMENTS = 1500, MANY_ELEMENTS = 200000 };
 
@@ -181,8 +182,7 @@ static void on_every_instruction_set(random_source *random) {
     }
 }
 
-/* More than any share of a last-level cache that the machines at hand have is too slow to check element by element by the
- * definition: rows repeat, and so must results. */
+/* More elements than a last-level cache holds are too many to round by the definition: rows repeat, and so must results. */
 static void large_runs_give_the_bits_of_small_ones(void) {
     enum { ROWS = 40000, COLS = 1003, SMALL = 8 };
     const size_t elements = (size_t)ROWS * COLS;
@@ -207,10 +207,51 @@ static void large_runs_give_the_bits_of_small_ones(void) {
     free(y);
 }
 
+static void expect_refused(softattn_softmax_args args, const char *name) {
+    softattn_softmax *softmax = NULL;
+    EXPECT(softattn_softmax_create(NULL, &softmax) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_run(softmax, &args) == SOFTATTN_ERROR_TYPE && strstr(last_error(), name) != NULL,
+           "%s: %s", name, last_error());
+    softattn_softmax_destroy(softmax);
+}
+
+/* y of another type than x, 16-bit statistics and a 16-bit bias. */
+static void other_mixes_are_refused(void) {
+    const int64_t shape[2] = {3, 5};
+    test_array f16, f32, bf16, lse;
+    array_create(&f16, ARRAY_F16, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&bf16, ARRAY_BF16, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&f32, ARRAY_F32, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&lse, ARRAY_F16, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+    const softattn_softmax_args args = {.struct_size = sizeof args, .x = &f16.tensor};
+    softattn_softmax_args mixed = args;
+    mixed.y = &f32.tensor;
+    expect_refused(mixed, "y");
+    mixed.y = &bf16.tensor;
+    expect_refused(mixed, "y");
+    mixed = args;
+    mixed.lse = &lse.tensor;
+    expect_refused(mixed, "lse");
+    mixed.y = &bf16.tensor;
+    mixed.lse = NULL;
+    mixed.x = &f32.tensor;
+    expect_refused(mixed, "y");
+    mixed.y = mixed.x = &f16.tensor;
+    mixed.bias = &bf16.tensor;
+    expect_refused(mixed, "bias");
+    EXPECT(array_untouched(&f16) && array_untouched(&bf16) && array_untouched(&f32) && array_untouched(&lse),
+           "outputs");
+    array_destroy(&lse);
+    array_destroy(&f32);
+    array_destroy(&bf16);
+    array_destroy(&f16);
+}
+
 int main(void) {
     random_source random;
     random_start(&random, "test_half_values");
     on_every_instruction_set(&random);
     large_runs_give_the_bits_of_small_ones();
+    other_mixes_are_refused();
     return expect_summary();
 }
