@@ -19,21 +19,41 @@ struct state {
 };
 
 static int32_t run_backward(const struct state *state) {
+    const softattn_context *context = state->context;
     const int64_t rows = state->problem.rows, cols = state->problem.cols;
-    if (state->problem.type == BENCH_F32)
-        return softattn_softmax_backward_f32(state->context, rows, cols, state->x, cols, state->dy, cols,
-                                             state->out, cols);
-    return softattn_softmax_backward_f64(state->context, rows, cols, state->x, cols, state->dy, cols,
-                                         state->out, cols);
+    switch (state->problem.type) {
+    case BENCH_F16:
+        return softattn_softmax_backward_f16(context, rows, cols, state->x, cols, state->dy, cols, state->out,
+                                             cols);
+    case BENCH_BF16:
+        return softattn_softmax_backward_bf16(context, rows, cols, state->x, cols, state->dy, cols,
+                                              state->out, cols);
+    case BENCH_F64:
+        return softattn_softmax_backward_f64(context, rows, cols, state->x, cols, state->dy, cols, state->out,
+                                             cols);
+    default:
+        return softattn_softmax_backward_f32(context, rows, cols, state->x, cols, state->dy, cols, state->out,
+                                             cols);
+    }
 }
 
 static int32_t run_cross_entropy(const struct state *state) {
+    const softattn_context *context = state->context;
     const int64_t rows = state->problem.rows, cols = state->problem.cols;
-    if (state->problem.type == BENCH_F32)
-        return softattn_cross_entropy_f32(state->context, rows, cols, state->x, cols, state->targets,
-                                          state->losses, state->out, cols);
-    return softattn_cross_entropy_f64(state->context, rows, cols, state->x, cols, state->targets,
-                                      state->losses, state->out, cols);
+    switch (state->problem.type) {
+    case BENCH_F16:
+        return softattn_cross_entropy_f16(context, rows, cols, state->x, cols, state->targets, state->losses,
+                                          state->out, cols);
+    case BENCH_BF16:
+        return softattn_cross_entropy_bf16(context, rows, cols, state->x, cols, state->targets, state->losses,
+                                           state->out, cols);
+    case BENCH_F64:
+        return softattn_cross_entropy_f64(context, rows, cols, state->x, cols, state->targets, state->losses,
+                                          state->out, cols);
+    default:
+        return softattn_cross_entropy_f32(context, rows, cols, state->x, cols, state->targets, state->losses,
+                                          state->out, cols);
+    }
 }
 
 static int32_t run(const struct state *state) {
@@ -70,7 +90,7 @@ static int create_arrays(struct state *state, struct bench_team *team) {
     const int has_targets = problem->operation == BENCH_CROSS_ENTROPY;
     state->x = bench_array_create(team, problem->type, elements);
     state->dy = bench_array_create(team, problem->type, has_targets ? 1 : elements);
-    state->losses = bench_array_create(team, problem->type, problem->rows);
+    state->losses = bench_array_create(team, bench_arithmetic_type(problem->type), problem->rows);
     state->targets = calloc((size_t)problem->rows, sizeof *state->targets);
     if (problem->in_place)
         state->out = has_targets ? state->x : state->dy;

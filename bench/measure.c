@@ -30,8 +30,8 @@ static int measure_ceilings(const struct bench *bench, const struct bench_result
                             struct ceilings *ceilings) {
     const double seconds = bench->min_seconds / 6;
     const double bytes = bench_result_bytes(result);
-    bench_measure_multiply_add(bench->team, bench->loops, bench->problem->type, seconds,
-                               &ceilings->multiply_add);
+    bench_measure_multiply_add(bench->team, bench->loops, bench_arithmetic_type(bench->problem->type),
+                               seconds, &ceilings->multiply_add);
     if (bench_operation_only_reads(bench->problem->operation)) {
         ceilings->traffic = BENCH_READ;
         return bench_measure_traffic(bench->team, bench->arena, BENCH_READ, bytes, 0, seconds,

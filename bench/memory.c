@@ -54,12 +54,26 @@ static double nearly_normal(uint64_t *state) {
     return ((double)sum - 2 * 65535.0) / standard_deviation;
 }
 
+/* A float's upper bits are a bf16; those of a number of the size of an f16, with the exponent's bias changed, an f16. */
+static void fill_halves(uint16_t *values, enum bench_type type, int64_t elements, uint64_t *state) {
+    for (int64_t i = 0; i < elements; i++) {
+        const float value = (float)nearly_normal(state);
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        const uint32_t magnitude = bits & 0x7fffffff, smallest = UINT32_C(113) << 23; /* 2^-14 */
+        const uint32_t rebiased = magnitude < smallest ? 0 : magnitude - (UINT32_C(112) << 23);
+        values[i] = (uint16_t)(type == BENCH_BF16 ? bits >> 16 : (bits >> 16 & 0x8000) | rebiased >> 13);
+    }
+}
+
 void bench_fill_random(void *array, enum bench_type type, int64_t elements, uint64_t seed) {
     uint64_t state = seed;
     if (type == BENCH_F32) {
         float *values = array;
         for (int64_t i = 0; i < elements; i++)
             values[i] = (float)nearly_normal(&state);
+    } else if (bench_arithmetic_type(type) == BENCH_F32) {
+        fill_halves(array, type, elements, &state);
     } else {
         double *values = array;
         for (int64_t i = 0; i < elements; i++)

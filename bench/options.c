@@ -90,7 +90,7 @@ static const struct option_entry entries[] = {
     {OPTION_CAUSAL, IN_ATTENTION, "causal", "MASK", "none, top-left or bottom-right (none)"},
     {OPTION_WINDOW, IN_ATTENTION, "window", "LEFT,RIGHT",
      "keys seen before and after the query's own; -1 for all (-1,-1)"},
-    {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32 or f64 (f32)"},
+    {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32, f64; of softmax and gradients also f16, bf16 (f32)"},
     {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
     {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
     {OPTION_ENGINE, IN_RUNS, "engine", "LIST",
@@ -221,12 +221,13 @@ static int read_window(const char *text, struct bench_attention_shape *shape) {
 }
 
 static int read_type(const char *text, enum bench_type *type) {
-    static const char *const names[] = {"f32", "f64"};
-    const int place = find(text, names, 2);
-    if (place < 0)
-        return complain("--type is %s; it must be f32 or f64", text);
-    *type = place == 0 ? BENCH_F32 : BENCH_F64;
-    return 0;
+    for (int i = 0; i < BENCH_TYPES; i++) {
+        if (strcmp(text, bench_type_name((enum bench_type)i)) == 0) {
+            *type = (enum bench_type)i;
+            return 0;
+        }
+    }
+    return complain("--type is %s; it must be f32, f64, f16 or bf16", text);
 }
 
 /* One item of a list goes into options at the given place. */
@@ -376,6 +377,21 @@ static int engines_of(enum bench_mode mode) {
     }
 }
 
+/* Whether a mode's problems have a type; 16-bit floats are for softmax and gradients, by the library only. */
+static int check_type(const struct bench_options *options) {
+    const enum bench_type type = options->problem.type;
+    const int takes_halves = options->mode == BENCH_MODE_SOFTMAX ||
+                             options->mode == BENCH_MODE_SOFTMAX_BACKWARD ||
+                             options->mode == BENCH_MODE_CROSS_ENTROPY;
+    int uses_textbook = 0;
+    for (int i = 0; i < options->engines_count; i++)
+        uses_textbook |= options->engines[i] == BENCH_ENGINE_TEXTBOOK;
+    if (type == bench_arithmetic_type(type) || (takes_halves && !uses_textbook))
+        return 0;
+    return complain("--type is %s, which %s has not%s", bench_type_name(type), mode_names[options->mode],
+                    takes_halves ? " by the textbook" : "");
+}
+
 /* What depends on several options. */
 static int complete(struct bench_options *options) {
     struct bench_problem *problem = &options->problem;
@@ -397,7 +413,7 @@ static int complete(struct bench_options *options) {
             return complain("--engine names %s, which is none of %s", bench_engine_name(options->engines[i]),
                             mode_names[options->mode]);
     }
-    return 0;
+    return check_type(options);
 }
 
 /* A word that is no option: the mode. */

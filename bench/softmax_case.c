@@ -18,11 +18,14 @@ struct state {
 };
 
 static int32_t library_softmax(const struct state *state) {
-    if (state->type == BENCH_F32)
-        return softattn_softmax_f32(state->context, state->rows, state->cols, state->x, state->cols, state->y,
-                                    state->cols);
-    return softattn_softmax_f64(state->context, state->rows, state->cols, state->x, state->cols, state->y,
-                                state->cols);
+    const softattn_context *context = state->context;
+    const int64_t rows = state->rows, cols = state->cols;
+    switch (state->type) {
+    case BENCH_F16: return softattn_softmax_f16(context, rows, cols, state->x, cols, state->y, cols);
+    case BENCH_BF16: return softattn_softmax_bf16(context, rows, cols, state->x, cols, state->y, cols);
+    case BENCH_F64: return softattn_softmax_f64(context, rows, cols, state->x, cols, state->y, cols);
+    default: return softattn_softmax_f32(context, rows, cols, state->x, cols, state->y, cols);
+    }
 }
 
 static double library_calls(void *argument, int64_t calls) {

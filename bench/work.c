@@ -5,9 +5,19 @@
 
 #include <softattn/softattn.h>
 
-int64_t bench_type_bytes(enum bench_type type) { return type == BENCH_F32 ? 4 : 8; }
+static const struct {
+    const char *name;
+    int64_t bytes;
+} types[BENCH_TYPES] = {
+    [BENCH_F32] = {"f32", 4}, [BENCH_F64] = {"f64", 8}, [BENCH_F16] = {"f16", 2}, [BENCH_BF16] = {"bf16", 2}};
 
-const char *bench_type_name(enum bench_type type) { return type == BENCH_F32 ? "f32" : "f64"; }
+int64_t bench_type_bytes(enum bench_type type) { return types[type].bytes; }
+
+const char *bench_type_name(enum bench_type type) { return types[type].name; }
+
+enum bench_type bench_arithmetic_type(enum bench_type type) {
+    return type == BENCH_F64 ? BENCH_F64 : BENCH_F32;
+}
 
 void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
                          int64_t *last) {
@@ -73,6 +83,6 @@ double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type 
 }
 
 double bench_cross_entropy_bytes(int64_t rows, int64_t classes, enum bench_type type) {
-    return (double)rows *
-           (2 * (double)classes * (double)bench_type_bytes(type) + 8 + (double)bench_type_bytes(type));
+    return (double)rows * (2 * (double)classes * (double)bench_type_bytes(type) + 8 +
+                           (double)bench_type_bytes(bench_arithmetic_type(type)));
 }

@@ -7,10 +7,13 @@
 
 #include <stdint.h>
 
-enum bench_type { BENCH_F32, BENCH_F64 };
+enum bench_type { BENCH_F32, BENCH_F64, BENCH_F16, BENCH_BF16, BENCH_TYPES };
 
 int64_t bench_type_bytes(enum bench_type type);
 const char *bench_type_name(enum bench_type type);
+
+/* The type that a problem is computed in: f32 for 16-bit floats. */
+enum bench_type bench_arithmetic_type(enum bench_type type);
 
 /* A size of the window below that hides nothing. */
 #define BENCH_WINDOW_UNLIMITED (-1)
@@ -51,7 +54,7 @@ double bench_read_bytes(int64_t rows, int64_t cols, enum bench_type type);
 /* Two matrices read and one written. */
 double bench_softmax_backward_bytes(int64_t rows, int64_t cols, enum bench_type type);
 
-/* Logits read and their gradient written; a target (int64) read and a loss written per row. */
+/* Logits read and their gradient written; a target (int64) read and a loss (of the arithmetic) written per row. */
 double bench_cross_entropy_bytes(int64_t rows, int64_t classes, enum bench_type type);
 
 #endif

@@ -150,10 +150,18 @@ SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context,
 
 #define SOFTATTN_DEVICE_CPU 1 /* kDLCPU */
 
-#define SOFTATTN_TYPE_INT   0 /* kDLInt */
-#define SOFTATTN_TYPE_UINT  1 /* kDLUInt */
-#define SOFTATTN_TYPE_FLOAT 2 /* kDLFloat */
-#define SOFTATTN_TYPE_BOOL  6 /* kDLBool */
+#define SOFTATTN_TYPE_INT    0 /* kDLInt */
+#define SOFTATTN_TYPE_UINT   1 /* kDLUInt */
+#define SOFTATTN_TYPE_FLOAT  2 /* kDLFloat */
+#define SOFTATTN_TYPE_BFLOAT 4 /* kDLBfloat */
+#define SOFTATTN_TYPE_BOOL   6 /* kDLBool */
+
+/*
+ * 16-bit floats: SOFTATTN_TYPE_FLOAT of 16 bits (f16, IEEE binary16) and SOFTATTN_TYPE_BFLOAT of 16 bits (bf16, the upper
+ * half of a float), where an operation says that it takes them. Everything between is computed in f32, as if the operands
+ * had been f32 tensors, and results are rounded to the nearest, ties to even; subnormals are kept, what is too large
+ * becomes infinity, a NaN stays one. Tensors that are described as f32 or f64 without them are then f32.
+ */
 
 #define SOFTATTN_MAX_RANK 8
 
@@ -238,19 +246,19 @@ SOFTATTN_API int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, i
 
 typedef struct softattn_softmax_args {
     uint64_t struct_size;
-    const softattn_tensor *x; /* scores, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *x; /* scores, f16, bf16, f32 or f64, rank 1 … 8, any strides */
     const softattn_tensor *y; /* result, x's shape and type; may be x's own memory with the same strides, or
                                          NULL when only the outputs below are wanted */
-    const softattn_tensor
-        *bias; /* added to scale * x; x's type; each size is x's or 1 (fewer dimensions: leading
+    const softattn_tensor *
+        bias; /* added to scale * x; x's type, f32 with 16-bit floats; each size is x's or 1 (fewer dimensions: leading
                                          ones); -infinity masks; NULL: none */
     const softattn_tensor
         *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
     const softattn_tensor
         *lengths; /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to
                                          x's shape without the axis; clamped to 0 … axis size; NULL: whole rows */
-    const softattn_tensor
-        *lse; /* out: natural-log sum of exp of each row, x's type and shape without the axis;
+    const softattn_tensor *
+        lse; /* out: natural-log sum of exp of each row, x's type (f32 with 16-bit floats) and shape without the axis;
                                          -infinity for an empty row; NULL: not wanted */
     const softattn_tensor *row_max; /* out: largest visible score of each row after scale and bias, as lse */
 } softattn_softmax_args;
@@ -270,6 +278,12 @@ SOFTATTN_API int32_t softattn_softmax_f32(const softattn_context *context, int64
                                           const float *x, int64_t x_stride, float *y, int64_t y_stride);
 SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64_t rows, int64_t cols,
                                           const double *x, int64_t x_stride, double *y, int64_t y_stride);
+/* The same on 16-bit floats. */
+SOFTATTN_API int32_t softattn_softmax_f16(const softattn_context *context, int64_t rows, int64_t cols,
+                                          const uint16_t *x, int64_t x_stride, uint16_t *y, int64_t y_stride);
+SOFTATTN_API int32_t softattn_softmax_bf16(const softattn_context *context, int64_t rows, int64_t cols,
+                                           const uint16_t *x, int64_t x_stride, uint16_t *y,
+                                           int64_t y_stride);
 
 /* ---- Derivatives of softmax -------------------------------------------------------------------------------------- */
 
@@ -283,7 +297,7 @@ SOFTATTN_API int32_t softattn_softmax_f64(const softattn_context *context, int64
  */
 typedef struct softattn_softmax_backward_args {
     uint64_t struct_size;
-    const softattn_tensor *y;  /* what run gave, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *y;  /* what run gave, f16, bf16, f32 or f64, rank 1 … 8, any strides */
     const softattn_tensor *dy; /* gradient of the loss by y; y's shape and type */
     const softattn_tensor
         *dx; /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the
@@ -308,7 +322,7 @@ SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax,
 
 typedef struct softattn_softmax_jacobian_args {
     uint64_t struct_size;
-    const softattn_tensor *y; /* as above, rank 1 … 7, n elements along the axis */
+    const softattn_tensor *y; /* as above, but f32 or f64, rank 1 … 7, n elements along the axis */
     const softattn_tensor
         *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
 } softattn_softmax_jacobian_args;
@@ -328,6 +342,15 @@ SOFTATTN_API int32_t softattn_softmax_backward_f64(const softattn_context *conte
                                                    int64_t cols, const double *y, int64_t y_stride,
                                                    const double *dy, int64_t dy_stride, double *dx,
                                                    int64_t dx_stride);
+/* The same on 16-bit floats. */
+SOFTATTN_API int32_t softattn_softmax_backward_f16(const softattn_context *context, int64_t rows,
+                                                   int64_t cols, const uint16_t *y, int64_t y_stride,
+                                                   const uint16_t *dy, int64_t dy_stride, uint16_t *dx,
+                                                   int64_t dx_stride);
+SOFTATTN_API int32_t softattn_softmax_backward_bf16(const softattn_context *context, int64_t rows,
+                                                    int64_t cols, const uint16_t *y, int64_t y_stride,
+                                                    const uint16_t *dy, int64_t dy_stride, uint16_t *dx,
+                                                    int64_t dx_stride);
 
 /* ---- Cross-entropy ----------------------------------------------------------------------------------------------- */
 
@@ -378,7 +401,7 @@ SOFTATTN_API int32_t softattn_cross_entropy_set_reduction(softattn_cross_entropy
 
 typedef struct softattn_cross_entropy_args {
     uint64_t struct_size;
-    const softattn_tensor *logits;  /* [..., classes], f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *logits;  /* [..., classes], f16, bf16, f32 or f64, rank 1 … 8, any strides */
     const softattn_tensor *targets; /* int32 or int64, logits' shape without the last dimension; each 0 …
                                                     classes - 1 or ignore_index, else an error that names the row and its
                                                     value; or NULL, and */
@@ -415,6 +438,15 @@ SOFTATTN_API int32_t softattn_cross_entropy_f64(const softattn_context *context,
                                                 int64_t classes, const double *logits, int64_t logits_stride,
                                                 const int64_t *targets, double *losses, double *gradient,
                                                 int64_t gradient_stride);
+/* The same on logits and gradients of 16-bit floats; losses are f32. */
+SOFTATTN_API int32_t softattn_cross_entropy_f16(const softattn_context *context, int64_t rows,
+                                                int64_t classes, const uint16_t *logits,
+                                                int64_t logits_stride, const int64_t *targets, float *losses,
+                                                uint16_t *gradient, int64_t gradient_stride);
+SOFTATTN_API int32_t softattn_cross_entropy_bf16(const softattn_context *context, int64_t rows,
+                                                 int64_t classes, const uint16_t *logits,
+                                                 int64_t logits_stride, const int64_t *targets, float *losses,
+                                                 uint16_t *gradient, int64_t gradient_stride);
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 

@@ -174,7 +174,8 @@ void softattn_array_make_compact(struct softattn_array *array) {
 }
 
 bool softattn_array_same(const struct softattn_array *a, const struct softattn_array *b) {
-    if (a->data != b->data || a->rank != b->rank || a->element_bytes != b->element_bytes) {
+    if (a->data != b->data || a->rank != b->rank || a->element_bytes != b->element_bytes ||
+        a->format != b->format) {
         return false;
     }
     for (int32_t i = 0; i < a->rank; i++) {

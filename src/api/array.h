@@ -15,6 +15,7 @@ struct softattn_array {
     char *data;       /* first element */
     int32_t rank;
     int32_t element_bytes;
+    int32_t format; /* SOFTATTN_FORMAT_*: which of the 16-bit floats it holds, if any */
     bool is_output;
     int64_t shape[SOFTATTN_MAX_RANK];
     int64_t

@@ -40,6 +40,7 @@ int32_t softattn_fit_rows(const struct softattn_array *array, const struct softa
     if (status == SOFTATTN_OK) {
         operand->data = array->data;
         operand->axis_stride = array->stride[axis];
+        operand->format = array->format;
         softattn_without_axis(array->stride, array->rank, axis, operand->stride);
     }
     return status;

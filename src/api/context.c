@@ -154,9 +154,10 @@ int32_t softattn_context_set_allocator(softattn_context *context, softattn_alloc
 
 /* ---- For runs ---- */
 
-const struct softattn_kernels *softattn_context_kernels(const softattn_context *context, int32_t real_bytes) {
+const struct softattn_kernels *softattn_context_kernels(const softattn_context *context,
+                                                        int32_t element_bytes) {
     const struct softattn_isa *isa = context == NULL ? softattn_default_isa() : context->isa;
-    return real_bytes == 4 ? isa->f32 : isa->f64;
+    return element_bytes == 8 ? isa->f64 : isa->f32;
 }
 
 static void run_on_pool(void *pool, int64_t jobs, void (*job)(void *job_context, int64_t index),

@@ -21,9 +21,10 @@ struct softattn_context {
     struct softattn_memory *memory;
 };
 
-/* What runs on context: kernels for an element type of 4 (f32) or 8 (f64) bytes, threads and memory,
- * allocator. */
-const struct softattn_kernels *softattn_context_kernels(const softattn_context *context, int32_t real_bytes);
+/* What runs on context: kernels for an element type of 2 (f16, bf16) or 4 (f32) bytes, or of 8 (f64), threads and
+ * memory, allocator. */
+const struct softattn_kernels *softattn_context_kernels(const softattn_context *context,
+                                                        int32_t element_bytes);
 struct softattn_runtime softattn_context_runtime(const softattn_context *context);
 const struct softattn_allocator *softattn_context_allocator(const softattn_context *context);
 

@@ -38,14 +38,14 @@ static const struct {
             offsetof(softattn_cross_entropy_args, argument),                                                 \
             offsetof(struct softattn_cross_entropy_problem, field)                                           \
     }
-    [SOFTATTN_ENTROPY_LOGITS] = OPERAND(REAL, true, false, AS_LOGITS, logits, logits),
+    [SOFTATTN_ENTROPY_LOGITS] = OPERAND(FLOAT, true, false, AS_LOGITS, logits, logits),
     [SOFTATTN_ENTROPY_TARGETS] = OPERAND(INTEGER, false, false, PER_ROW, targets, targets),
     [SOFTATTN_ENTROPY_PROBABILITIES] =
-        OPERAND(REAL, false, false, AS_LOGITS, target_probabilities, probabilities),
+        OPERAND(FLOAT, false, false, AS_LOGITS, target_probabilities, probabilities),
     [SOFTATTN_ENTROPY_CLASS_WEIGHTS] = OPERAND(REAL, false, false, PER_CLASS, class_weights, class_weights),
     [SOFTATTN_ENTROPY_LOSSES] = OPERAND(REAL, false, true, PER_ROW, losses, losses),
     [SOFTATTN_ENTROPY_TOTAL] = OPERAND(REAL, false, true, ONE_ELEMENT, total, total),
-    [SOFTATTN_ENTROPY_GRADIENT] = OPERAND(REAL, false, true, AS_LOGITS, gradient, gradient),
+    [SOFTATTN_ENTROPY_GRADIENT] = OPERAND(FLOAT, false, true, AS_LOGITS, gradient, gradient),
     [SOFTATTN_ENTROPY_LSE] = OPERAND(REAL, false, true, PER_ROW, lse, lse),
     [SOFTATTN_ENTROPY_COUNTED] = OPERAND(INTEGER, false, true, ONE_ELEMENT, counted, counted),
 #undef OPERAND
@@ -104,11 +104,9 @@ static int32_t fit_operand(int32_t which, const struct softattn_array *arrays,
     const struct softattn_array *logits = &arrays[SOFTATTN_ENTROPY_LOGITS], *array = &arrays[which];
     void *field = (char *)problem + operands[which].operand;
     const int32_t axis = logits->rank - 1;
-    if (operands[which].rule.element == SOFTATTN_ELEMENT_REAL) {
-        const int32_t status = softattn_require_same_real(array, logits);
-        if (status != SOFTATTN_OK) {
-            return status;
-        }
+    const int32_t status = softattn_require_type(operands[which].rule.element, array, logits);
+    if (status != SOFTATTN_OK) {
+        return status;
     }
     switch (operands[which].fit) {
     case AS_LOGITS: return softattn_fit_rows(array, logits, axis, field);

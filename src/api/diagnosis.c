@@ -92,14 +92,15 @@ int32_t softattn_diagnosis_fit(const softattn_diagnosis *known, const struct sof
                                struct softattn_diagnosis_outputs *outputs) {
     int32_t status = SOFTATTN_OK;
     *outputs = (struct softattn_diagnosis_outputs){.rows = softattn_rows_of(reference, axis)};
-    outputs->real_bytes = reference->element_bytes;
+    outputs->real_bytes =
+        reference->format == SOFTATTN_FORMAT_REAL ? reference->element_bytes : (int32_t)sizeof(float);
     outputs->summary = known->summary;
     for (int32_t i = 0; i < SOFTATTN_DIAGNOSIS_SUMMARY && status == SOFTATTN_OK; i++) {
         if (arrays[i].name == NULL) {
             continue;
         }
         if (i != SATURATED) {
-            status = softattn_require_same_real(&arrays[i], reference);
+            status = softattn_require_type(SOFTATTN_ELEMENT_REAL, &arrays[i], reference);
         }
         if (status == SOFTATTN_OK) {
             status = softattn_fit_row_values(&arrays[i], reference, axis, &outputs->tensors[i]);

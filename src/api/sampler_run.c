@@ -210,12 +210,12 @@ static int32_t run_argmax(const softattn_context *context, int32_t real_bytes, i
     if (status != SOFTATTN_OK) {
         return status;
     }
-    const struct softattn_sampling_problem problem = {.kernels =
-                                                          softattn_context_kernels(context, real_bytes),
-                                                      .rows = {.rank = 1, .shape = {rows}, .cols = cols},
-                                                      .logits = {arrays[0].data, {arrays[0].stride[0]}, 1},
-                                                      .tokens = {arrays[1].data, {1}, 1},
-                                                      .token_bytes = (int32_t)sizeof *tokens};
+    const struct softattn_sampling_problem problem = {
+        .kernels = softattn_context_kernels(context, real_bytes),
+        .rows = {.rank = 1, .shape = {rows}, .cols = cols},
+        .logits = {.data = arrays[0].data, .stride = {arrays[0].stride[0]}, .axis_stride = 1},
+        .tokens = {.data = arrays[1].data, .stride = {1}, .axis_stride = 1},
+        .token_bytes = (int32_t)sizeof *tokens};
     return solve(&problem, context);
 }
 

@@ -28,8 +28,8 @@ struct operand {
     size_t offset;
 };
 
-#define OPERAND(args, argument, is_output)                                                                   \
-    { {#argument, SOFTATTN_ELEMENT_REAL, true, is_output}, offsetof(args, argument) }
+#define OPERAND(args, element, argument, is_output)                                                          \
+    { {#argument, SOFTATTN_ELEMENT_##element, true, is_output}, offsetof(args, argument) }
 
 static int32_t read_tensors(const void *args, const struct operand *operands, int32_t count,
                             struct softattn_array *arrays) {
@@ -93,9 +93,9 @@ static int32_t run_product(const softattn_softmax *softmax, const void *args, co
 
 int32_t softattn_softmax_backward(const softattn_softmax *softmax,
                                   const softattn_softmax_backward_args *args) {
-    static const struct operand operands[] = {OPERAND(softattn_softmax_backward_args, y, false),
-                                              OPERAND(softattn_softmax_backward_args, dy, false),
-                                              OPERAND(softattn_softmax_backward_args, dx, true)};
+    static const struct operand operands[] = {OPERAND(softattn_softmax_backward_args, FLOAT, y, false),
+                                              OPERAND(softattn_softmax_backward_args, FLOAT, dy, false),
+                                              OPERAND(softattn_softmax_backward_args, FLOAT, dx, true)};
     const uint64_t first_bytes = offsetof(softattn_softmax_backward_args, dx) + sizeof args->dx;
     softattn_softmax_backward_args known;
     if (softmax == NULL) {
@@ -106,9 +106,9 @@ int32_t softattn_softmax_backward(const softattn_softmax *softmax,
 }
 
 int32_t softattn_softmax_jvp(const softattn_softmax *softmax, const softattn_softmax_jvp_args *args) {
-    static const struct operand operands[] = {OPERAND(softattn_softmax_jvp_args, y, false),
-                                              OPERAND(softattn_softmax_jvp_args, x_tangent, false),
-                                              OPERAND(softattn_softmax_jvp_args, y_tangent, true)};
+    static const struct operand operands[] = {OPERAND(softattn_softmax_jvp_args, FLOAT, y, false),
+                                              OPERAND(softattn_softmax_jvp_args, FLOAT, x_tangent, false),
+                                              OPERAND(softattn_softmax_jvp_args, FLOAT, y_tangent, true)};
     const uint64_t first_bytes = offsetof(softattn_softmax_jvp_args, y_tangent) + sizeof args->y_tangent;
     softattn_softmax_jvp_args known;
     if (softmax == NULL) {
@@ -147,8 +147,8 @@ static int32_t fit_jacobian(const struct softattn_array *y, int32_t axis,
 
 int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
                                   const softattn_softmax_jacobian_args *args) {
-    static const struct operand operands[] = {OPERAND(softattn_softmax_jacobian_args, y, false),
-                                              OPERAND(softattn_softmax_jacobian_args, jacobian, true)};
+    static const struct operand operands[] = {OPERAND(softattn_softmax_jacobian_args, REAL, y, false),
+                                              OPERAND(softattn_softmax_jacobian_args, REAL, jacobian, true)};
     const uint64_t first_bytes = offsetof(softattn_softmax_jacobian_args, jacobian) + sizeof args->jacobian;
     softattn_softmax_jacobian_args known;
     struct softattn_array arrays[JACOBIAN_OPERANDS];

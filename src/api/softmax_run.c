@@ -41,8 +41,8 @@ static const struct {
         {#argument, SOFTATTN_ELEMENT_##element, required, is_output}, fit,                                   \
             offsetof(softattn_softmax_args, argument), offsetof(struct softattn_softmax_problem, field)      \
     }
-    [X] = OPERAND(REAL, true, false, SAME_AS_X, x, x),
-    [Y] = OPERAND(REAL, false, true, SAME_AS_X, y, y),
+    [X] = OPERAND(FLOAT, true, false, SAME_AS_X, x, x),
+    [Y] = OPERAND(FLOAT, false, true, SAME_AS_X, y, y),
     [BIAS] = OPERAND(REAL, false, false, BROADCAST_TO_X, bias, bias),
     [KEEP_MASK] = OPERAND(BYTE, false, false, BROADCAST_TO_X, keep_mask, keep),
     [LENGTHS] = OPERAND(INTEGER, false, false, BROADCAST_TO_ROWS, lengths, lengths),
@@ -111,6 +111,7 @@ static int32_t fit_operand(enum fit fit, const struct softattn_array *array, con
         return status;
     }
     operand->data = array->data;
+    operand->format = array->format;
     if (has_axis) {
         without_axis(stride, rank, axis, operand->stride);
         operand->axis_stride = stride[axis];
@@ -130,10 +131,7 @@ static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
         if (arrays[i].name == NULL) {
             continue;
         }
-        int32_t status = SOFTATTN_OK;
-        if (operands[i].rule.element == SOFTATTN_ELEMENT_REAL) {
-            status = softattn_require_same_real(&arrays[i], x);
-        }
+        int32_t status = softattn_require_type(operands[i].rule.element, &arrays[i], x);
         if (status == SOFTATTN_OK) {
             void *operand = (char *)problem + operands[i].operand;
             status = fit_operand(operands[i].fit, &arrays[i], x, axis, problem->shape, operand);

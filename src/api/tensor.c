@@ -5,17 +5,32 @@
 #include <string.h>
 
 #include "api/status.h"
+#include "kernels/kernels.h"
 
 static const char *const accepted_names[] = {
     [SOFTATTN_ELEMENT_REAL] = "float32 or float64",
+    [SOFTATTN_ELEMENT_FLOAT] = "float16, bfloat16, float32 or float64",
     [SOFTATTN_ELEMENT_BYTE] = "bool or uint8",
     [SOFTATTN_ELEMENT_INTEGER] = "int32 or int64",
     [SOFTATTN_ELEMENT_INT32] = "int32",
 };
 
+/* The 16-bit float that a type is; SOFTATTN_FORMAT_REAL where it is none. */
+static int32_t half_format(uint8_t code, uint8_t bits) {
+    const bool is_f16 = code == SOFTATTN_TYPE_FLOAT && bits == 16;
+    const bool is_bf16 = code == SOFTATTN_TYPE_BFLOAT && bits == 16;
+    return is_f16 ? SOFTATTN_FORMAT_F16 : is_bf16 ? SOFTATTN_FORMAT_BF16 : SOFTATTN_FORMAT_REAL;
+}
+
+static bool is_real(uint8_t code, uint8_t bits) {
+    return code == SOFTATTN_TYPE_FLOAT && (bits == 32 || bits == 64);
+}
+
 static bool accepts(enum softattn_element element, uint8_t code, uint8_t bits) {
     switch (element) {
-    case SOFTATTN_ELEMENT_REAL: return code == SOFTATTN_TYPE_FLOAT && (bits == 32 || bits == 64);
+    case SOFTATTN_ELEMENT_REAL: return is_real(code, bits);
+    case SOFTATTN_ELEMENT_FLOAT:
+        return is_real(code, bits) || half_format(code, bits) != SOFTATTN_FORMAT_REAL;
     case SOFTATTN_ELEMENT_BYTE:
         return (code == SOFTATTN_TYPE_BOOL || code == SOFTATTN_TYPE_UINT) && bits == 8;
     case SOFTATTN_ELEMENT_INTEGER: return code == SOFTATTN_TYPE_INT && (bits == 32 || bits == 64);
@@ -97,6 +112,7 @@ int32_t softattn_tensor_read(const void *arguments, size_t offset, const struct 
     array->name = rule->name;
     array->rank = tensor->ndim;
     array->element_bytes = tensor->dtype.bits / 8;
+    array->format = half_format(tensor->dtype.code, tensor->dtype.bits);
     array->is_output = rule->is_output;
     copy_layout(tensor, array);
     status = softattn_array_check(array, with_memory);
@@ -106,12 +122,31 @@ int32_t softattn_tensor_read(const void *arguments, size_t offset, const struct 
     return status;
 }
 
+static const char *type_name(int32_t element_bytes, int32_t format) {
+    if (format != SOFTATTN_FORMAT_REAL) {
+        return format == SOFTATTN_FORMAT_F16 ? "float16" : "bfloat16";
+    }
+    return element_bytes == 4 ? "float32" : "float64";
+}
+
+static int32_t fail_type(const struct softattn_array *array, const struct softattn_array *reference) {
+    return softattn_fail(SOFTATTN_ERROR_TYPE, "%s: %s, but %s is %s", array->name,
+                         type_name(array->element_bytes, array->format), reference->name,
+                         type_name(reference->element_bytes, reference->format));
+}
+
 int32_t softattn_require_same_real(const struct softattn_array *array,
                                    const struct softattn_array *reference) {
-    if (array->element_bytes != reference->element_bytes) {
-        return softattn_fail(SOFTATTN_ERROR_TYPE, "%s: float%d, but %s is float%d", array->name,
-                             (int)array->element_bytes * 8, reference->name,
-                             (int)reference->element_bytes * 8);
+    const bool is_same =
+        array->element_bytes == reference->element_bytes && array->format == reference->format;
+    return is_same ? SOFTATTN_OK : fail_type(array, reference);
+}
+
+int32_t softattn_require_type(enum softattn_element element, const struct softattn_array *array,
+                              const struct softattn_array *reference) {
+    if (element == SOFTATTN_ELEMENT_REAL && reference->format != SOFTATTN_FORMAT_REAL) {
+        return array->element_bytes == 4 ? SOFTATTN_OK : fail_type(array, reference);
     }
-    return SOFTATTN_OK;
+    const bool is_float = element == SOFTATTN_ELEMENT_REAL || element == SOFTATTN_ELEMENT_FLOAT;
+    return is_float ? softattn_require_same_real(array, reference) : SOFTATTN_OK;
 }

@@ -11,6 +11,7 @@
 
 enum softattn_element {
     SOFTATTN_ELEMENT_REAL,    /* float32 or float64 */
+    SOFTATTN_ELEMENT_FLOAT,   /* these, float16 or bfloat16 */
     SOFTATTN_ELEMENT_BYTE,    /* bool or uint8 */
     SOFTATTN_ELEMENT_INTEGER, /* int32 or int64 */
     SOFTATTN_ELEMENT_INT32
@@ -28,8 +29,13 @@ struct softattn_tensor_rule {
 int32_t softattn_tensor_read(const void *arguments, size_t offset, const struct softattn_tensor_rule *rule,
                              bool with_memory, struct softattn_array *array);
 
-/* Fails unless two arrays of reals have one type. */
+/* Fails unless two arrays of floats have one type. */
 int32_t softattn_require_same_real(const struct softattn_array *array,
                                    const struct softattn_array *reference);
+
+/* Fails unless an array has the type that its rule and the reference's ask of it: elements of SOFTATTN_ELEMENT_FLOAT the
+ * same, those of SOFTATTN_ELEMENT_REAL that of the arithmetic on the reference, float32 for 16-bit floats. */
+int32_t softattn_require_type(enum softattn_element element, const struct softattn_array *array,
+                              const struct softattn_array *reference);
 
 #endif

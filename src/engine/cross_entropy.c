@@ -105,7 +105,7 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .loss_step = own_losses != NULL ? 1 : value_step(&problem->rows, &problem->losses),
         .lse_step = value_step(&problem->rows, &problem->lse),
         .prefetch = run->prefetch,
-        .stream = run->stream,
+        .stream = run->stream && problem->gradient.format == SOFTATTN_FORMAT_REAL,
         .scratch = run->keeps_weights ? visit->scratch : NULL};
     problem->kernels->cross_entropy(&rows);
     if (losses != NULL && own_losses != NULL) {
@@ -118,11 +118,12 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
     const struct softattn_row_walk walk = {
         .kernels = problem->kernels,
         .rows = problem->rows,
-        .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true},
+        .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true, .may_be_overwritten = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
                    [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
         .scratch_reals = run->keeps_weights ? problem->rows.cols : 0,
         .in_runs = true,
+        .stream = run->stream,
         .visit = visit_rows,
         .user = run};
     return softattn_rows_walk(&walk, runtime);
@@ -137,13 +138,15 @@ static void suit_to_caches(struct run *run) {
     const struct softattn_cross_entropy_problem *problem = run->problem;
     const struct softattn_rows *rows = &problem->rows;
     const int matrices = 1 + (problem->probabilities.data != NULL) + (problem->gradient.data != NULL);
-    const double row_bytes = (double)rows->cols * problem->kernels->real_bytes;
+    const bool is_real = problem->logits.format == SOFTATTN_FORMAT_REAL;
+    const double row_bytes =
+        (double)(rows->cols * softattn_row_element_bytes(&problem->logits, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(matrices * (double)softattn_rows_count(rows) * row_bytes);
-    run->prefetch = is_cold && 3 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
+    run->prefetch = is_cold && is_real && 3 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
     run->stream = is_cold && problem->gradient.data != NULL &&
                   problem->gradient.data != problem->logits.data &&
                   softattn_row_is_contiguous(rows, &problem->gradient);
-    run->keeps_weights = run->stream && 2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
+    run->keeps_weights = run->stream && is_real && 2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
 }
 
 /* ---- The whole ---- */

@@ -1,5 +1,4 @@
-/* Walking the rows of strided arrays: who takes which rows, where they are, gathering them and putting them
- * back. */
+/* Walking the rows of strided arrays: who takes which rows, where they are, copying them and putting them back. */
 #include "engine/rows.h"
 
 #include <stdatomic.h>
@@ -10,7 +9,10 @@
 #include "platform/memory.h"
 
 enum {
-    GROUP_BYTES = 64,        /* rows gathered together: those that share cache lines */
+    GROUP_BYTES = 64, /* rows gathered together: those that share cache lines */
+    CONVERTED_BYTES =
+        16384,  /* floats converted together: with other things, they stay in the nearest cache */
+    STRIP = 64, /* elements gathered for one conversion */
     WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds */
     ALIGNMENT = 64
 };
@@ -50,11 +52,11 @@ static int64_t inner_stride(const struct softattn_rows *rows, const struct softa
     return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
 }
 
-/* ---- Gathering ---- */
+/* ---- Copying ---- */
 
 /* count neighbours along the last row dimension, their elements gathered row by row (or put back). */
-static void move_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
-                      int64_t count, char *strided, char *packed, bool gather) {
+static void gather_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                        int64_t count, char *strided, char *packed, bool gather) {
     const struct softattn_kernels *kernels = walk->kernels;
     const int64_t bytes = kernels->real_bytes, cols = walk->rows.cols, axis = operand->axis_stride;
     const int64_t step = inner_stride(&walk->rows, operand);
@@ -75,16 +77,74 @@ static void move_rows(const struct softattn_row_walk *walk, const struct softatt
     }
 }
 
+static void convert(const struct softattn_row_walk *walk, int32_t format, int64_t count, char *narrow,
+                    char *wide, bool widen) {
+    uint16_t *halves = (uint16_t *)(void *)narrow;
+    if (widen) {
+        walk->kernels->widen(format, count, halves, wide);
+    } else {
+        walk->kernels->narrow(format, count, wide, halves, walk->stream);
+    }
+}
+
+/* As gather_rows, with columns that are no neighbours, a strip of all rows after the other. */
+static void convert_strips(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                           int64_t count, char *strided, char *packed, bool widen) {
+    const int64_t cols = walk->rows.cols, axis = operand->axis_stride;
+    const int64_t step = inner_stride(&walk->rows, operand);
+    uint16_t *halves = (uint16_t *)(void *)strided, strip[STRIP];
+    for (int64_t j = 0; j < cols; j += STRIP) {
+        const int64_t width = cols - j < STRIP ? cols - j : STRIP;
+        for (int64_t r = 0; r < count; r++) {
+            uint16_t *from = halves + r * step + j * axis;
+            char *wide = packed + (r * cols + j) * (int64_t)sizeof(float);
+            for (int64_t i = 0; widen && i < width; i++) {
+                strip[i] = from[i * axis];
+            }
+            convert(walk, operand->format, width, (char *)strip, wide, widen);
+            for (int64_t i = 0; !widen && i < width; i++) {
+                from[i * axis] = strip[i];
+            }
+        }
+    }
+}
+
+/* As gather_rows, with 16-bit floats to become floats (or back). */
+static void convert_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                         int64_t count, char *strided, char *packed, bool widen) {
+    const int64_t cols = walk->rows.cols, step = inner_stride(&walk->rows, operand);
+    if (!softattn_row_is_contiguous(&walk->rows, operand)) {
+        convert_strips(walk, operand, count, strided, packed, widen);
+        return;
+    }
+    const int64_t together = step == cols ? count : 1;
+    for (int64_t r = 0; r < count; r += together) {
+        convert(walk, operand->format, together * cols, strided + r * step * (int64_t)sizeof(uint16_t),
+                packed + r * cols * (int64_t)sizeof(float), widen);
+    }
+}
+
+/* Between an operand in memory and its copy in scratch. */
+static void copy_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                      int64_t count, char *memory, char *copy, bool into_copy) {
+    if (operand->format == SOFTATTN_FORMAT_REAL) {
+        gather_rows(walk, operand, count, memory, copy, into_copy);
+    } else {
+        convert_rows(walk, operand, count, memory, copy, into_copy);
+    }
+}
+
 /* ---- The walk ---- */
 
 struct run {
     const struct softattn_row_walk *walk;
     int64_t rows, rows_per_grab, workers;
-    int64_t group; /* rows gathered together, 1 where nothing is gathered */
-    bool gathered[SOFTATTN_ROW_MATRICES];
+    int64_t group; /* rows copied together, 1 where nothing is copied */
+    bool has_copies, streams_halves;
+    bool copied[SOFTATTN_ROW_MATRICES];
     char *scratch;
     uint64_t visit_bytes, buffer_bytes,
-        worker_bytes; /* of a visit, of one gathered matrix, of all that a worker has */
+        worker_bytes; /* of a visit, of one copied matrix, of all that a worker has */
     atomic_llong next;
 };
 
@@ -95,6 +155,17 @@ struct group_matrix {
     int64_t step; /* bytes from one visited row to the next */
 };
 
+/* The read matrix that a written one shares its copy with, -1 where there is none. */
+static int32_t shared_copy(const struct run *run, int32_t written) {
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        if (run->walk->matrix[written].is_written && run->copied[written] && run->copied[i] &&
+            run->walk->matrix[i].may_be_overwritten) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 static void open_group(const struct run *run, const struct softattn_row_place *place, int64_t count,
                        char *scratch, struct group_matrix *matrices) {
     const struct softattn_row_walk *walk = run->walk;
@@ -102,16 +173,22 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
     char *buffer = scratch + run->visit_bytes;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct softattn_row_operand *operand = &walk->matrix[i].operand;
-        char *memory = softattn_row_at(&walk->rows, operand, place, bytes);
+        char *memory =
+            softattn_row_at(&walk->rows, operand, place, softattn_row_element_bytes(operand, bytes));
         matrices[i] = (struct group_matrix){memory, memory, inner_stride(&walk->rows, operand) * bytes};
-        if (!run->gathered[i]) {
+        if (!run->copied[i]) {
+            continue;
+        }
+        matrices[i].step = walk->rows.cols * bytes;
+        const int32_t shared = shared_copy(run, i);
+        if (shared >= 0) {
+            matrices[i].first = matrices[shared].first;
             continue;
         }
         matrices[i].first = buffer;
-        matrices[i].step = walk->rows.cols * bytes;
         buffer += run->buffer_bytes;
         if (walk->matrix[i].is_read) {
-            move_rows(walk, operand, count, memory, matrices[i].first, true);
+            copy_rows(walk, operand, count, memory, matrices[i].first, true);
         }
     }
 }
@@ -119,8 +196,8 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
 static void close_group(const struct run *run, int64_t count, const struct group_matrix *matrices) {
     const struct softattn_row_walk *walk = run->walk;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
-        if (run->gathered[i] && walk->matrix[i].is_written) {
-            move_rows(walk, &walk->matrix[i].operand, count, matrices[i].memory, matrices[i].first, false);
+        if (run->copied[i] && walk->matrix[i].is_written) {
+            copy_rows(walk, &walk->matrix[i].operand, count, matrices[i].memory, matrices[i].first, false);
         }
     }
 }
@@ -132,11 +209,18 @@ static void point_to(struct softattn_row_visit *visit, const struct run *run,
     const bool is_last = r + visit->count == group_count;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct group_matrix *matrix = &matrices[i];
+        const struct softattn_row_operand *operand = &run->walk->matrix[i].operand;
+        const int64_t memory_step =
+            inner_stride(&run->walk->rows, operand) * softattn_row_element_bytes(operand, bytes);
+        /* of these, what is converted next is worth asking for; neighbours in a group of copies are here already */
+        const bool is_contiguous_half =
+            operand->format != SOFTATTN_FORMAT_REAL && softattn_row_is_contiguous(&run->walk->rows, operand);
         if (matrix->memory != NULL) {
             visit->data[i] = matrix->first + r * matrix->step;
             visit->step[i] = matrix->step / bytes;
-            visit->next[i] =
-                is_last || run->gathered[i] ? NULL : visit->data[i] + visit->count * matrix->step;
+            visit->next[i] = !is_last             ? visit->data[i] + visit->count * matrix->step
+                             : is_contiguous_half ? matrix->memory + group_count * memory_step
+                                                  : NULL;
         }
     }
 }
@@ -166,17 +250,20 @@ static void worker(void *context, int64_t index) {
     for (;;) {
         const int64_t begin = atomic_fetch_add_explicit(&run->next, run->rows_per_grab, memory_order_relaxed);
         if (begin >= run->rows) {
-            return;
+            break;
         }
         const int64_t end = begin + run->rows_per_grab < run->rows ? begin + run->rows_per_grab : run->rows;
         for (int64_t row = begin; row < end;) {
             const int64_t to_edge = inner - row % inner;
-            const int64_t most = run->group > 1 ? run->group : end - row;
+            const int64_t most = run->has_copies ? run->group : end - row;
             int64_t count = end - row < most ? end - row : most;
             count = count < to_edge ? count : to_edge;
             visit_group(run, row, count, scratch);
             row += count;
         }
+    }
+    if (run->streams_halves) {
+        run->walk->kernels->finish_narrowing();
     }
 }
 
@@ -194,7 +281,7 @@ static void share_out(struct run *run, int32_t threads) {
 }
 
 /* False when the scratch is more than an address can count. */
-static bool measure_scratch(struct run *run, int32_t gathered) {
+static bool measure_scratch(struct run *run) {
     const struct softattn_row_walk *walk = run->walk;
     const int64_t bytes = walk->kernels->real_bytes;
     const int64_t reals = walk->scratch_reals > walk->rows.cols ? walk->scratch_reals : walk->rows.cols;
@@ -203,23 +290,43 @@ static bool measure_scratch(struct run *run, int32_t gathered) {
     }
     run->visit_bytes = round_up((uint64_t)(walk->scratch_reals * bytes));
     run->buffer_bytes = round_up((uint64_t)(run->group * walk->rows.cols * bytes));
-    run->worker_bytes = run->visit_bytes + (uint64_t)gathered * run->buffer_bytes;
+    run->worker_bytes = run->visit_bytes;
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        run->worker_bytes += run->copied[i] && shared_copy(run, i) < 0 ? run->buffer_bytes : 0;
+    }
     return true;
+}
+
+/* Which matrices are copied, and how many rows at a time. */
+static void plan_copies(struct run *run) {
+    const struct softattn_row_walk *walk = run->walk;
+    const int64_t bytes = walk->kernels->real_bytes, row_bytes = (walk->rows.cols + 1) * bytes;
+    bool gathers = false;
+    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
+        const struct softattn_row_operand *operand = &walk->matrix[i].operand;
+        const bool is_gathered = !softattn_row_is_contiguous(&walk->rows, operand);
+        gathers = gathers || is_gathered;
+        run->copied[i] = is_gathered || (operand->data != NULL && operand->format != SOFTATTN_FORMAT_REAL);
+        run->has_copies = run->has_copies || run->copied[i];
+        run->streams_halves = run->streams_halves || (walk->stream && walk->matrix[i].is_written &&
+                                                      operand->format != SOFTATTN_FORMAT_REAL);
+    }
+    run->group = 1;
+    if (gathers) {
+        run->group = GROUP_BYTES / bytes;
+    } else if (run->has_copies && row_bytes < CONVERTED_BYTES) {
+        run->group = CONVERTED_BYTES / row_bytes;
+    }
 }
 
 bool softattn_rows_walk(const struct softattn_row_walk *walk, const struct softattn_runtime *runtime) {
     struct run run = {.walk = walk, .rows = softattn_rows_count(&walk->rows)};
-    int32_t gathered = 0;
     if (run.rows == 0) {
         return true;
     }
-    for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
-        run.gathered[i] = !softattn_row_is_contiguous(&walk->rows, &walk->matrix[i].operand);
-        gathered += run.gathered[i];
-    }
-    run.group = gathered > 0 ? GROUP_BYTES / walk->kernels->real_bytes : 1;
+    plan_copies(&run);
     share_out(&run, runtime->threads);
-    if (!measure_scratch(&run, gathered)) {
+    if (!measure_scratch(&run)) {
         return false;
     }
     run.scratch = softattn_memory_acquire(runtime->memory, run.worker_bytes * (uint64_t)run.workers);

@@ -1,7 +1,8 @@
 /*
  * Walking the rows of strided arrays. Workers take groups of neighbouring rows from a shared counter; rows
- * whose elements are neighbours in memory are visited as they are, others are gathered into scratch before
- * the visit and put back after it, a cache line's worth of rows at a time.
+ * whose elements are neighbouring reals in memory are visited as they are, others are copied into scratch before
+ * the visit and put back after it: gathered a cache line's worth of rows at a time, or converted from 16-bit
+ * floats as many as stay in the nearest cache.
  */
 #ifndef SOFTATTN_ENGINE_ROWS_H
 #define SOFTATTN_ENGINE_ROWS_H
@@ -23,6 +24,7 @@ struct softattn_row_operand {
     char *data;
     int64_t stride[SOFTATTN_ROW_RANK]; /* per row dimension, 0 where it broadcasts */
     int64_t axis_stride;               /* along the axis; unused for one value per row */
+    int32_t format; /* of a matrix: SOFTATTN_FORMAT_*; 16-bit floats are visited as floats */
 };
 
 /* The rows of a problem, outermost dimension first. */
@@ -66,6 +68,12 @@ static inline char *softattn_row_at(const struct softattn_rows *rows,
     return operand->data + offset * element_bytes;
 }
 
+/* Bytes of a matrix's element in memory, where reals have real_bytes. */
+static inline int64_t softattn_row_element_bytes(const struct softattn_row_operand *operand,
+                                                 int64_t real_bytes) {
+    return operand->format == SOFTATTN_FORMAT_REAL ? real_bytes : (int64_t)sizeof(uint16_t);
+}
+
 /* Whether the operand's rows need no gathering. */
 bool softattn_row_is_contiguous(const struct softattn_rows *rows, const struct softattn_row_operand *operand);
 
@@ -87,6 +95,8 @@ struct softattn_row_visit {
 struct softattn_row_matrix {
     struct softattn_row_operand operand;
     bool is_read, is_written;
+    bool
+        may_be_overwritten; /* where this row and that of the written matrix are copies, they may be the same */
 };
 
 struct softattn_row_walk {
@@ -95,6 +105,7 @@ struct softattn_row_walk {
     struct softattn_row_matrix matrix[SOFTATTN_ROW_MATRICES];
     int64_t scratch_reals; /* that a visit needs */
     bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
+    bool stream;           /* 16-bit rows are stored around the caches; the visits see to the others */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;
 };

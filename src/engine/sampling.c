@@ -386,8 +386,9 @@ bool softattn_sampling_execute(const struct softattn_sampling_problem *problem,
     struct softattn_row_walk walk = {.kernels = problem->kernels, .rows = problem->rows, .visit = visit_row};
     struct row unused_row = {.problem = problem};
     char *unused_maxima;
-    walk.matrix[LOGITS] = (struct softattn_row_matrix){problem->logits, true, false};
-    walk.matrix[PROBABILITIES] = (struct softattn_row_matrix){problem->probabilities, false, true};
+    walk.matrix[LOGITS] = (struct softattn_row_matrix){.operand = problem->logits, .is_read = true};
+    walk.matrix[PROBABILITIES] =
+        (struct softattn_row_matrix){.operand = problem->probabilities, .is_written = true};
     walk.user = (void *)problem;
     if (problem->temperature > 0 || problem->probabilities.data != NULL || problem->keep.data != NULL) {
         walk.scratch_reals =

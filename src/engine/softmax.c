@@ -60,7 +60,7 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.last = visible_columns(run, &visit->place);
     row.output = problem->output;
     row.empty_is_zero = problem->empty_is_zero;
-    row.stream = run->stream;
+    row.stream = run->stream && problem->y.format == SOFTATTN_FORMAT_REAL;
     row.prefetch = visit->next[X];
     row.scratch = visit->scratch;
     row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
@@ -79,7 +79,8 @@ static bool worth_streaming(const struct run *run) {
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            problem->output == SOFTATTN_ROW_PROBABILITIES &&
            softattn_row_is_contiguous(&run->rows, &problem->y) &&
-           softattn_rows_exceed_cache(2 * elements * problem->kernels->real_bytes);
+           softattn_rows_exceed_cache(
+               2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
 
 /* Whether rows differ in nothing but x and y, so that the kernel can take many at a time. */
@@ -98,8 +99,10 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     run.rows.cols = problem->cols;
     run.stream = worth_streaming(&run);
     walk.rows = run.rows;
-    walk.matrix[X] = (struct softattn_row_matrix){problem->x, true, false};
-    walk.matrix[Y] = (struct softattn_row_matrix){problem->y, false, true};
+    walk.matrix[X] =
+        (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
+    walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
+    walk.stream = run.stream;
     /* scores of a row that is not plain, or weights of two streamed ones */
     walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
     walk.in_runs = rows_are_alike(problem);

@@ -29,7 +29,8 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .output = problem->output,
                                                .transposed = problem->transposed,
                                                .prefetch = product->prefetch,
-                                               .stream = product->stream};
+                                               .stream = product->stream &&
+                                                         problem->out.format == SOFTATTN_FORMAT_REAL};
     problem->kernels->softmax_backward(&rows);
 }
 
@@ -40,10 +41,11 @@ enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
 static void suit_to_caches(struct product *product) {
     const struct softattn_softmax_backward_problem *problem = product->problem;
     const struct softattn_rows *rows = &problem->rows;
-    const double row_bytes = (double)rows->cols * problem->kernels->real_bytes;
+    const double row_bytes =
+        (double)(rows->cols * softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
-    product->prefetch =
-        is_cold && row_bytes >= LONG_ROW_BYTES && 4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
+    product->prefetch = is_cold && problem->y.format == SOFTATTN_FORMAT_REAL && row_bytes >= LONG_ROW_BYTES &&
+                        4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
     product->stream =
         is_cold && problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }
@@ -51,15 +53,17 @@ static void suit_to_caches(struct product *product) {
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
                                        const struct softattn_runtime *runtime) {
     struct product product = {.problem = problem};
-    const struct softattn_row_walk walk = {.kernels = problem->kernels,
-                                           .rows = problem->rows,
-                                           .matrix = {[Y] = {.operand = problem->y, .is_read = true},
-                                                      [V] = {.operand = problem->v, .is_read = true},
-                                                      [OUT] = {.operand = problem->out, .is_written = true}},
-                                           .in_runs = true,
-                                           .visit = visit_product,
-                                           .user = &product};
     suit_to_caches(&product);
+    const struct softattn_row_walk walk = {
+        .kernels = problem->kernels,
+        .rows = problem->rows,
+        .matrix = {[Y] = {.operand = problem->y, .is_read = true},
+                   [V] = {.operand = problem->v, .is_read = true, .may_be_overwritten = true},
+                   [OUT] = {.operand = problem->out, .is_written = true}},
+        .in_runs = true,
+        .stream = product.stream,
+        .visit = visit_product,
+        .user = &product};
     return softattn_rows_walk(&walk, runtime);
 }
 

@@ -227,6 +227,9 @@ struct softattn_token_choice {
     int64_t keep_stride;
 };
 
+/* How the elements of a matrix lie in memory: as a table's own reals, or as 16-bit floats that stand for floats. */
+enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 = 2 };
+
 struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;    /* 4 or 8 */
@@ -254,6 +257,16 @@ struct softattn_kernels {
      *   log-probabilities  scale * -p_j, and scale * (1 - p_i)
      */
     void (*jacobian_row)(int64_t cols, int64_t i, const void *y, int32_t output, double scale, void *to);
+
+    /*
+     * 16-bit floats to floats and back (format: SOFTATTN_FORMAT_F16 or _BF16); only in tables of floats, else NULL.
+     * Widening is exact. Narrowing rounds to nearest even and keeps subnormals; too large becomes infinity. A NaN keeps
+     * its sign and the payload bits that fit; it becomes quiet, but for bf16 widened. stream: 1 stores around the caches.
+     */
+    void (*widen)(int32_t format, int64_t count, const uint16_t *from, void *to);
+    void (*narrow)(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream);
+    /* Orders streamed stores of narrow before what follows. */
+    void (*finish_narrowing)(void);
 
     /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
     int64_t (*argmax)(int64_t cols, const void *x);

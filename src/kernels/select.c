@@ -37,7 +37,7 @@ static const struct {
     ROW(avx512, SOFTATTN_CPU_AVX512)
 #endif
 #ifdef SOFTATTN_HAVE_AVX2
-        ROW(avx2, SOFTATTN_CPU_AVX2)
+        ROW(avx2, SOFTATTN_CPU_AVX2 | SOFTATTN_CPU_F16C)
 #endif
 #ifdef SOFTATTN_HAVE_SSE2
             ROW(sse2, SOFTATTN_CPU_SSE2)

@@ -43,7 +43,7 @@ static void shrink(spoiled_tensor *t) { t->shape[t->tensor.ndim - 1]--; }
 static void shrink_first_axis(spoiled_tensor *t) { t->shape[0]--; }
 static void set_complex(spoiled_tensor *t) { t->tensor.dtype.code = 5; }
 static void set_opaque(spoiled_tensor *t) { t->tensor.dtype.code = 255; }
-static void set_16_bits(spoiled_tensor *t) { t->tensor.dtype.bits = 16; }
+static void set_24_bits(spoiled_tensor *t) { t->tensor.dtype.bits = 24; }
 static void set_0_bits(spoiled_tensor *t) { t->tensor.dtype.bits = 0; }
 static void set_2_lanes(spoiled_tensor *t) { t->tensor.dtype.lanes = 2; }
 static void set_0_lanes(spoiled_tensor *t) { t->tensor.dtype.lanes = 0; }
@@ -105,7 +105,7 @@ static const struct bad_tensor {
     {"first size too small", shrink_first_axis, SOFTATTN_ERROR_SHAPE, NO_BROADCAST},
     {"complex type", set_complex, SOFTATTN_ERROR_TYPE, 0},
     {"unknown type code", set_opaque, SOFTATTN_ERROR_TYPE, 0},
-    {"16 bits", set_16_bits, SOFTATTN_ERROR_TYPE, 0},
+    {"24 bits", set_24_bits, SOFTATTN_ERROR_TYPE, 0},
     {"0 bits", set_0_bits, SOFTATTN_ERROR_TYPE, 0},
     {"2 lanes", set_2_lanes, SOFTATTN_ERROR_TYPE, 0},
     {"0 lanes", set_0_lanes, SOFTATTN_ERROR_TYPE, 0},

@@ -45,7 +45,7 @@ def check_result(result):
                    "gigabytes_per_second", "multiply_add_gflops", "traffic_gigabytes_per_second", "share")
     assert result["seconds_min"] <= result["seconds"] and result["spread"] >= 0
     assert result["binding"] in ("multiply-add", result["traffic"])
-    assert result["type"] in ("f32", "f64")
+    assert result["type"] in ("f32", "f64", "f16", "bf16")
     if result["operation"] == "attention":
         check_positive(result, "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "flops",
                        "gflops")
@@ -84,27 +84,34 @@ def ceilings_name_every_level_and_instruction_set():
     assert len(check_csv("ceilings", "--threads", "1,2")) == len(report["ceilings"])
 
 
+def size_of(extra):
+    """The bytes of an element, by the options."""
+    return 8 if "f64" in extra else 2 if "f16" in extra or "bf16" in extra else 4
+
+
 def softmax_results_are_complete():
-    for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--engine", "textbook"]):
+    for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--type", "f16"],
+                  ["--type", "bf16", "--in-place"], ["--engine", "textbook"]):
         results = run_json(*SMALL_SOFTMAX, *extra)["results"]
         assert len(results) == 1
         check_result(results[0])
-        size = 8 if "f64" in extra else 4
+        size = size_of(extra)
         assert results[0]["bytes"] == 2 * size * 7 * 130
         assert results[0]["in_place"] == ("--in-place" in extra)
     assert check_csv(*SMALL_SOFTMAX)[0]["cols"] == "130"
 
 
 def gradient_results_are_complete():
-    bytes_per_row = {"softmax-backward": 3 * 4 * 130, "cross-entropy": 2 * 4 * 130 + 8 + 4}
-    for mode, row in bytes_per_row.items():
-        for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"]):
+    for mode in ("softmax-backward", "cross-entropy"):
+        for extra in ([], ["--in-place"], ["--type", "f64", "--threads", "2"], ["--type", "f16", "--in-place"],
+                      ["--type", "bf16"]):
             results = run_json(mode, *SMALL_SOFTMAX[1:], *extra)["results"]
             assert len(results) == 1
             check_result(results[0])
-            doubled = 2 * row - (8 if mode == "cross-entropy" else 0)
+            size = size_of(extra)
+            row = 3 * size * 130 if mode == "softmax-backward" else 2 * size * 130 + 8 + max(size, 4)
             assert results[0]["operation"] == mode and results[0]["in_place"] == ("--in-place" in extra)
-            assert results[0]["bytes"] == 7 * (doubled if "f64" in extra else row)
+            assert results[0]["bytes"] == 7 * row
         assert f"{mode} 7x130 f32" in run(mode, *SMALL_SOFTMAX[1:]).stdout
 
 
@@ -194,7 +201,8 @@ def tables_are_for_people():
 
 def wrong_command_lines_end_with_status_2():
     for line in ("", "melt", "softmax twice", "softmax --batch 2", "ceilings --rows 2", "softmax --rows 0",
-                 "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f16",
+                 "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f8", "attention --type f16",
+                 "softmax --type bf16 --engine textbook", "diagnose --type bf16", "sampling --type f16",
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
                  "sampling --in-place", "sampling --top-p 1.5", "sampling --top-k -1", "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",

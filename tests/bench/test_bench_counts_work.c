@@ -83,6 +83,7 @@ static void masked_keys_are_not_read(void) {
 
 static void softmax_reads_and_writes_every_element_once(void) {
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_F32) == 8.0 * 1024 * 512, "f32");
+    EXPECT(bench_softmax_bytes(1024, 512, BENCH_BF16) == 4.0 * 1024 * 512, "bf16");
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_F64) == 16.0 * 1024 * 512, "f64");
 }
 
@@ -95,6 +96,7 @@ static void gradients_move_each_matrix_once(void) {
     EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F32) == 12.0 * 1024 * 512, "backward f32");
     EXPECT(bench_softmax_backward_bytes(1024, 512, BENCH_F64) == 24.0 * 1024 * 512, "backward f64");
     EXPECT(bench_cross_entropy_bytes(100, 7, BENCH_F32) == 100 * (2 * 7 * 4 + 8 + 4), "cross-entropy f32");
+    EXPECT(bench_cross_entropy_bytes(100, 7, BENCH_F16) == 100 * (2 * 7 * 2 + 8 + 4), "cross-entropy f16");
     EXPECT(bench_cross_entropy_bytes(100, 7, BENCH_F64) == 100 * (2 * 7 * 8 + 8 + 8), "cross-entropy f64");
 }
 

@@ -2,6 +2,7 @@
  * Test arrays: layouts, element access by row-major index, filling, and what must have stayed as it was.
  */
 #include "arrays.h"
+#include "halves.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@ static const struct {
     [ARRAY_F32] = {SOFTATTN_TYPE_FLOAT, 32}, [ARRAY_F64] = {SOFTATTN_TYPE_FLOAT, 64},
     [ARRAY_U8] = {SOFTATTN_TYPE_UINT, 8},    [ARRAY_BOOL] = {SOFTATTN_TYPE_BOOL, 8},
     [ARRAY_I32] = {SOFTATTN_TYPE_INT, 32},   [ARRAY_I64] = {SOFTATTN_TYPE_INT, 64},
+    [ARRAY_F16] = {SOFTATTN_TYPE_FLOAT, 16}, [ARRAY_BF16] = {SOFTATTN_TYPE_BFLOAT, 16},
 };
 
 size_t array_element_bytes(array_type type) { return element_types[type].bits / 8u; }
@@ -131,6 +133,8 @@ static double read_element(array_type type, const void *at) {
     case ARRAY_F64: return *(const double *)at;
     case ARRAY_I32: return (double)*(const int32_t *)at;
     case ARRAY_I64: return (double)*(const int64_t *)at;
+    case ARRAY_F16: return half_value(&half_f16, *(const uint16_t *)at);
+    case ARRAY_BF16: return half_value(&half_bf16, *(const uint16_t *)at);
     default: return (double)*(const uint8_t *)at;
     }
 }
@@ -146,6 +150,8 @@ void array_set(test_array *array, int64_t index, double value) {
     case ARRAY_F64: *(double *)at = value; break;
     case ARRAY_I32: *(int32_t *)at = (int32_t)value; break;
     case ARRAY_I64: *(int64_t *)at = (int64_t)value; break;
+    case ARRAY_F16: *(uint16_t *)at = half_nearest(&half_f16, value); break;
+    case ARRAY_BF16: *(uint16_t *)at = half_nearest(&half_bf16, value); break;
     default: *(uint8_t *)at = (uint8_t)value; break;
     }
 }

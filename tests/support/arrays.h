@@ -13,7 +13,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum array_type { ARRAY_F32, ARRAY_F64, ARRAY_U8, ARRAY_BOOL, ARRAY_I32, ARRAY_I64 } array_type;
+typedef enum array_type {
+    ARRAY_F32,
+    ARRAY_F64,
+    ARRAY_U8,
+    ARRAY_BOOL,
+    ARRAY_I32,
+    ARRAY_I64,
+    ARRAY_F16,
+    ARRAY_BF16
+} array_type;
 
 typedef enum array_layout {
     ARRAY_COMPACT,    /* row-major, strides NULL */

@@ -1,6 +1,6 @@
-/* The vocabulary of simd.h for AVX2 with FMA. */
-#if !defined(__AVX2__) || !defined(__FMA__)
-#error compile with AVX2 and FMA
+/* The vocabulary of simd.h for AVX2 with FMA and F16C. */
+#if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
+#error compile with AVX2, FMA and F16C
 #endif
 #include <immintrin.h>
 
@@ -106,6 +106,8 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
                 v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
     }
 }
+
+#include "kernels/simd/avx2_half.h"
 
 #else
 

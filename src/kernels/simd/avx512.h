@@ -112,6 +112,8 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
     v_store(to + 7 * to_stride, v_mul(v_set(factor), v_parts_odd(b3, b7)));
 }
 
+#include "kernels/simd/avx512_half.h"
+
 #else
 
 #define LANES 8

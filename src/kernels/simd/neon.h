@@ -81,6 +81,8 @@ ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
 /* Element i of the low half with element i of the high half, then the two that remain. */
 ALWAYS_INLINE real v_reduce_add(vec v) { return vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v))); }
 
+#include "kernels/simd/neon_half.h"
+
 #else
 
 #define LANES 2

@@ -97,6 +97,8 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
     v_store(to + 3 * to_stride, v_mul(v_set(factor), r3));
 }
 
+#include "kernels/simd/sse2_half.h"
+
 #else
 
 #define LANES 2

@@ -40,6 +40,8 @@ ALWAYS_INLINE vec v_copysign(vec a, vec s) {
     return svreinterpret_f32(svorr_x(v_true(), svreinterpret_u32(svabs_x(v_true(), a)), sign));
 }
 
+#include "kernels/simd/neon_half.h"
+
 #else
 
 typedef svfloat64_t vec;

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/addend.h"
 #include "kernels/template/attention.h"
+#include "kernels/template/convert.h"
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
 #include "kernels/template/diagnose.h"
@@ -48,6 +49,11 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
     .jacobian_row = jacobian_row,
+#if SOFTATTN_REAL_BITS == 32
+    .widen = widen,
+    .narrow = narrow,
+    .finish_narrowing = finish_narrowing,
+#endif
     .argmax = argmax,
     .block_maxima = block_maxima,
     .kth_largest = kth_largest,

@@ -1,0 +1,47 @@
+/* Conversions of 16-bit floats for AVX2 with F16C. Included by avx2.h. */
+#define HALVES 16
+
+ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) {
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    v_store(to, _mm256_cvtph_ps(_mm256_castsi256_si128(halves)));
+    v_store(to + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)));
+}
+
+ALWAYS_INLINE __m256 v_widen_bf16(__m128i halves) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    v_store(to, v_widen_bf16(_mm256_castsi256_si128(halves)));
+    v_store(to + 8, v_widen_bf16(_mm256_extracti128_si256(halves, 1)));
+}
+
+ALWAYS_INLINE void store_halves(uint16_t *to, __m256i halves, int stream) {
+    if (stream) {
+        _mm256_stream_si256((__m256i *)(void *)to, halves);
+    } else {
+        _mm256_storeu_si256((__m256i *)(void *)to, halves);
+    }
+}
+
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
+    const __m128i low = _mm256_cvtps_ph(v_load(from), _MM_FROUND_TO_NEAREST_INT);
+    const __m128i high = _mm256_cvtps_ph(v_load(from + 8), _MM_FROUND_TO_NEAREST_INT);
+    store_halves(to, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), stream);
+}
+
+/* The bf16 in the low halves of the lanes. */
+ALWAYS_INLINE __m256i v_narrow_bf16(vec v) {
+    const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
+    const __m256i half_ulp = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half_ulp), 16);
+    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
+    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(rounded, quiet, is_nan);
+}
+/* Packing works in each half of the registers by itself. */
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
+    const __m256i packed = _mm256_packus_epi32(v_narrow_bf16(v_load(from)), v_narrow_bf16(v_load(from + 8)));
+    store_halves(to, _mm256_permute4x64_epi64(packed, 0xd8), stream);
+}

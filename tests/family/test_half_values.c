@@ -1,0 +1,257 @@
+/*
+ * Results in 16-bit floats are those of the same call on f32 tensors, rounded to the nearest; statistics and losses are the
+ * same bits. On every instruction set, with any number of threads, any layout, any mask, in place or not, and in runs so
+ * large that results are stored around the caches. Other mixes of types are refused.
+ */
+#include "backward_case.h"
+#include "compare.h"
+#include "contexts.h"
+#include "entropy_case.h"
+#include "expect.h"
+#include "halves.h"
+#include "softmax_case.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RANDOM_PROBLEMS = 60, SOME_ELEMENTS = 1500, MANY_ELEMENTS = 200000 };
+
+static const struct half_type {
+    array_type type;
+    const half_kind *kind;
+    const char *name;
+} half_types[] = {{ARRAY_F16, &half_f16, "f16"}, {ARRAY_BF16, &half_bf16, "bf16"}};
+
+/* ---- Halves of float arrays ---- */
+
+/* Creates half with the numbers of real, rounded, which real then holds too. */
+static void create_half(test_array *half, array_type type, test_array *real, array_layout layout,
+                        guard_side side) {
+    array_create(half, type, real->tensor.ndim, real->shape, layout, side);
+    for (int64_t i = 0; i < array_count(real); i++) {
+        array_set(half, i, array_get(real, i));
+        array_set(real, i, array_get(half, i));
+    }
+}
+
+static int64_t count_unlike_rounded(const test_array *half, const half_kind *kind, const test_array *real) {
+    int64_t differences = array_gaps_untouched(half) ? 0 : 1;
+    for (int64_t i = 0; i < array_count(real); i++) {
+        const double expected = half_value(kind, half_nearest(kind, array_get(real, i)));
+        const double actual = array_get(half, i);
+        const bool is_same =
+            isnan(expected) ? isnan(actual) : actual == expected && !signbit(actual) == !signbit(expected);
+        differences += !is_same;
+    }
+    return differences;
+}
+
+/* ---- The operations ---- */
+
+static void softmax_is_rounded(const softmax_options *options, const struct half_type *half,
+                               const softattn_context *context, random_source *random) {
+    softmax_case c;
+    test_array x, y = {0}, lse, row_max;
+    softmax_case_create(&c, options, random);
+    create_half(&x, half->type, &c.x, options->layout, options->side);
+    if (!options->in_place) {
+        array_create(&y, half->type, options->rank, options->shape, options->output_layout, options->side);
+    }
+    array_create(&lse, ARRAY_F32, options->rank - 1, c.lse.shape, ARRAY_COMPACT, options->side);
+    array_create(&row_max, ARRAY_F32, options->rank - 1, c.lse.shape, ARRAY_COMPACT, options->side);
+    test_array *const result = options->in_place ? &x : &y;
+
+    softattn_softmax_args args = c.args;
+    args.x = &x.tensor;
+    args.y = &result->tensor;
+    args.lse = c.args.lse == NULL ? NULL : &lse.tensor;
+    args.row_max = c.args.row_max == NULL ? NULL : &row_max.tensor;
+    softattn_softmax *const softmax = softmax_case_handle(&c, context);
+    EXPECT(softattn_softmax_run(softmax, &args) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_run(softmax, &c.args) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(count_unlike_rounded(result, half->kind, softmax_case_result(&c)) == 0, "%s on %s: %s", half->name,
+           softattn_context_isa(context), softmax_case_text(&c));
+    EXPECT(args.lse == NULL || compare_bits("lse", &lse, &c.lse) == 0, "%s", softmax_case_text(&c));
+    EXPECT(args.row_max == NULL || compare_bits("row_max", &row_max, &c.row_max) == 0, "%s",
+           softmax_case_text(&c));
+    softattn_softmax_destroy(softmax);
+    array_destroy(&row_max);
+    array_destroy(&lse);
+    array_destroy(&y);
+    array_destroy(&x);
+    softmax_case_destroy(&c);
+}
+
+static int32_t run_product(const backward_options *options, const softattn_softmax *softmax,
+                           const test_array *y, const test_array *v, const test_array *out) {
+    const softattn_softmax_backward_args backward = {sizeof backward, &y->tensor, &v->tensor, &out->tensor};
+    const softattn_softmax_jvp_args jvp = {sizeof jvp, &y->tensor, &v->tensor, &out->tensor};
+    return options->is_jvp ? softattn_softmax_jvp(softmax, &jvp)
+                           : softattn_softmax_backward(softmax, &backward);
+}
+
+static void product_is_rounded(const backward_options *options, const struct half_type *half,
+                               const softattn_context *context, random_source *random) {
+    backward_case c;
+    test_array y, v, out = {0};
+    backward_case_create(&c, options, random);
+    create_half(&y, half->type, &c.y, options->layout, options->side);
+    create_half(&v, half->type, &c.v, options->layout, options->side);
+    if (!options->in_place) {
+        array_create(&out, half->type, options->rank, options->shape, options->output_layout, options->side);
+    }
+    test_array *const result = options->in_place ? &v : &out;
+    softattn_softmax *const softmax = backward_case_handle(&c, context);
+    EXPECT(run_product(options, softmax, &y, &v, result) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(run_product(options, softmax, &c.y, &c.v, backward_case_result(&c)) == SOFTATTN_OK, "%s",
+           last_error());
+    EXPECT(count_unlike_rounded(result, half->kind, backward_case_result(&c)) == 0, "%s on %s: %s",
+           half->name, softattn_context_isa(context), backward_case_text(&c));
+    softattn_softmax_destroy(softmax);
+    array_destroy(&out);
+    array_destroy(&v);
+    array_destroy(&y);
+    backward_case_destroy(&c);
+}
+
+static void entropy_is_rounded(const entropy_options *options, const struct half_type *half,
+                               const softattn_context *context, random_source *random) {
+    entropy_case c;
+    test_array logits, probabilities = {0}, gradient = {0}, losses, lse;
+    entropy_case_create(&c, options, random);
+    create_half(&logits, half->type, &c.logits, options->layout, options->side);
+    if (options->has_probabilities) {
+        create_half(&probabilities, half->type, &c.probabilities, options->layout, options->side);
+    }
+    if (!options->in_place) {
+        array_create(&gradient, half->type, options->rank, options->shape, options->output_layout,
+                     options->side);
+    }
+    array_create(&losses, ARRAY_F32, options->rank - 1, options->shape, ARRAY_COMPACT, options->side);
+    array_create(&lse, ARRAY_F32, options->rank - 1, options->shape, ARRAY_COMPACT, options->side);
+    test_array *const result = options->in_place ? &logits : &gradient;
+
+    softattn_cross_entropy_args args = c.args;
+    args.logits = &logits.tensor;
+    args.target_probabilities = options->has_probabilities ? &probabilities.tensor : NULL;
+    args.gradient = &result->tensor;
+    args.losses = &losses.tensor;
+    args.lse = &lse.tensor;
+    softattn_cross_entropy *const handle = entropy_case_handle(&c, context);
+    EXPECT(softattn_cross_entropy_run(handle, &args) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_cross_entropy_run(handle, &c.args) == SOFTATTN_OK, "%s", last_error());
+    const int64_t differences = count_unlike_rounded(result, half->kind, entropy_case_gradient(&c)) +
+                                compare_bits("losses", &losses, &c.losses) +
+                                compare_bits("lse", &lse, &c.lse);
+    EXPECT(differences == 0, "%s on %s: %s", half->name, softattn_context_isa(context),
+           entropy_case_text(&c));
+    softattn_cross_entropy_destroy(handle);
+    array_destroy(&lse);
+    array_destroy(&losses);
+    array_destroy(&gradient);
+    array_destroy(&probabilities);
+    array_destroy(&logits);
+    entropy_case_destroy(&c);
+}
+
+/* ---- Problems ---- */
+
+static void all_operations_are_rounded(const softattn_context *context, int64_t problems, int64_t elements,
+                                       random_source *random) {
+    for (int64_t i = 0; i < problems; i++) {
+        const struct half_type *half = &half_types[i % 2];
+        softmax_options softmax = softmax_options_random(random, elements);
+        backward_options backward = backward_options_random(random, elements);
+        entropy_options entropy = entropy_options_random(random, elements);
+        softmax.type = backward.type = entropy.type = ARRAY_F32;
+        softmax_is_rounded(&softmax, half, context, random);
+        product_is_rounded(&backward, half, context, random);
+        entropy_is_rounded(&entropy, half, context, random);
+    }
+}
+
+static void on_every_instruction_set(random_source *random) {
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        for (int32_t threads = 1; threads <= 3; threads += 2) {
+            softattn_context *const context = context_create(softattn_isa_name(i), threads);
+            all_operations_are_rounded(context, RANDOM_PROBLEMS, SOME_ELEMENTS, random);
+            all_operations_are_rounded(context, 2, MANY_ELEMENTS, random);
+            softattn_context_destroy(context);
+        }
+    }
+}
+
+/* More elements than a last-level cache holds are too many to round by the definition: rows repeat, and so must results. */
+static void large_runs_give_the_bits_of_small_ones(void) {
+    enum { ROWS = 40000, COLS = 1003, SMALL = 8 };
+    const size_t elements = (size_t)ROWS * COLS;
+    uint16_t *const x = malloc(elements * sizeof *x), *const y = malloc(elements * sizeof *y);
+    uint16_t small[SMALL * COLS];
+    int64_t differences = 0;
+    if (!EXPECT(x != NULL && y != NULL, "no memory for %zu elements", elements)) {
+        free(x);
+        free(y);
+        return;
+    }
+    for (size_t i = 0; i < elements; i++) {
+        x[i] = (uint16_t)(0x3000 + i % (SMALL * COLS) % 3001);
+    }
+    EXPECT(softattn_softmax_f16(NULL, ROWS, COLS, x, COLS, y, COLS) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_f16(NULL, SMALL, COLS, x, COLS, small, COLS) == SOFTATTN_OK, "%s", last_error());
+    for (size_t i = 0; i < elements; i++) {
+        differences += y[i] != small[i % (SMALL * COLS)];
+    }
+    EXPECT(differences == 0, "%lld differ", (long long)differences);
+    free(x);
+    free(y);
+}
+
+static void expect_refused(softattn_softmax_args args, const char *name) {
+    softattn_softmax *softmax = NULL;
+    EXPECT(softattn_softmax_create(NULL, &softmax) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_run(softmax, &args) == SOFTATTN_ERROR_TYPE && strstr(last_error(), name) != NULL,
+           "%s: %s", name, last_error());
+    softattn_softmax_destroy(softmax);
+}
+
+/* y of another type than x, 16-bit statistics and a 16-bit bias. */
+static void other_mixes_are_refused(void) {
+    const int64_t shape[2] = {3, 5};
+    test_array f16, f32, bf16, lse;
+    array_create(&f16, ARRAY_F16, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&bf16, ARRAY_BF16, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&f32, ARRAY_F32, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&lse, ARRAY_F16, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+    const softattn_softmax_args args = {.struct_size = sizeof args, .x = &f16.tensor};
+    softattn_softmax_args mixed = args;
+    mixed.y = &f32.tensor;
+    expect_refused(mixed, "y");
+    mixed.y = &bf16.tensor;
+    expect_refused(mixed, "y");
+    mixed = args;
+    mixed.lse = &lse.tensor;
+    expect_refused(mixed, "lse");
+    mixed.y = &bf16.tensor;
+    mixed.lse = NULL;
+    mixed.x = &f32.tensor;
+    expect_refused(mixed, "y");
+    mixed.y = mixed.x = &f16.tensor;
+    mixed.bias = &bf16.tensor;
+    expect_refused(mixed, "bias");
+    EXPECT(array_untouched(&f16) && array_untouched(&bf16) && array_untouched(&f32) && array_untouched(&lse),
+           "outputs");
+    array_destroy(&lse);
+    array_destroy(&f32);
+    array_destroy(&bf16);
+    array_destroy(&f16);
+}
+
+int main(void) {
+    random_source random;
+    random_start(&random, "test_half_values");
+    on_every_instruction_set(&random);
+    large_runs_give_the_bits_of_small_ones();
+    other_mixes_are_refused();
+    return expect_summary();
+}
