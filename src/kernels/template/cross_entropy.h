@@ -314,6 +314,9 @@ static real entropy_read_extreme(const struct entropy_row *row) {
 
 /* From the extreme logit on up to the sums. */
 static void entropy_begin(const struct entropy_row *row, real extreme, struct entropy_state *s) {
+    if (row->to && row->stream) {
+        prefetch_row_end(row->to + row->cols);
+    }
     s->max = row->scale * extreme;
     s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
     s->below_target = row->target >= 0 ? s->extreme - row->x[row->target] : 0;

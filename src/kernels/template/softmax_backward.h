@@ -100,6 +100,9 @@ NEVER_INLINE void backward_few(enum jacobian_product product, const struct backw
 }
 
 ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct backward_row *row) {
+    if (row->stream) {
+        prefetch_row_end(row->out + row->cols);
+    }
     const real sum = backward_sum(product, row);
     const vec sums = v_set(sum), scale = v_set(row->scale);
     int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;

@@ -285,9 +285,8 @@ ALWAYS_INLINE void plain_rows(const struct softattn_row *row, int stream) {
         const int is_looking = r + lookahead < row->rows;
         real *weights = stream ? (real *)row->scratch + r % 2 * cols : y;
         real sums[STRIPES], next_max = 0;
-        if (stream && stream_head(y + cols, LANES) > 0) {
-            /* streamed stores would wait in line behind the part of a vector that ends the row */
-            V_PREFETCH_WRITE(y + cols - 1);
+        if (stream) {
+            prefetch_row_end(y + cols);
         }
         company.next = is_looking ? x + lookahead * x_step : 0;
         company.next_max = &next_max;

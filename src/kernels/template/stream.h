@@ -17,6 +17,16 @@ ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
     }
 }
 
+/*
+ * For a row that will be streamed: the line in which it ends, unless it ends with a whole vector. That one is stored in the
+ * ordinary way, and while it waits for memory, streamed stores wait behind it.
+ */
+ALWAYS_INLINE void prefetch_row_end(const real *end) {
+    if (stream_head(end, LANES) > 0) {
+        V_PREFETCH_WRITE(end - 1);
+    }
+}
+
 /* The 128 bytes of STRIPES columns, into the second-level cache. */
 ALWAYS_INLINE void prefetch_stripes(const real *p) {
     V_PREFETCH_FAR(p);
