@@ -53,7 +53,7 @@ extern "C" {
 #define SOFTATTN_ERROR_OVERFLOW    (-7)  /* a product of sizes and strides leaves the address range */
 #define SOFTATTN_ERROR_STRUCT_SIZE (-8)  /* struct_size is unknown to this version, see "Argument structs" */
 #define SOFTATTN_ERROR_MEMORY      (-9)  /* the allocator returned NULL, or the workspace is too small */
-#define SOFTATTN_ERROR_THREAD      (-10) /* threads could not be started */
+#define SOFTATTN_ERROR_THREAD      (-10) /* kept for later: today a run goes on with the threads that start */
 #define SOFTATTN_ERROR_UNSUPPORTED (-11) /* a legal request that this build, CPU or engine cannot serve */
 
 /* The status's name, such as "SOFTATTN_ERROR_SHAPE"; "unknown status" for other values. Never NULL; static storage. */
