@@ -22,21 +22,22 @@ struct state {
     struct bench_attention_shape shape;
     enum bench_type type;
     struct bench_team *team;
-    struct operand q, k, v, out;
+    struct operand q, k, v, out, bias;
     void *scores; /* of the textbook */
     softattn_attention *attention;
     softattn_attention_args args;
 };
 
-static int create_operand(struct operand *operand, const struct state *state, int64_t heads, int64_t seq,
-                          int64_t dim, uint64_t seed) {
-    const int64_t elements = state->shape.batch * heads * seq * dim;
+static int create_array(struct operand *operand, const struct state *state, const int64_t *shape,
+                        uint64_t seed) {
+    int64_t elements = 1;
+    for (int i = 0; i < RANK; i++)
+        elements *= shape[i];
     operand->array = bench_array_create(state->team, state->type, elements);
     if (operand->array == NULL)
         return -1;
     if (seed != 0)
         bench_fill_random(operand->array, state->type, elements, seed);
-    const int64_t shape[RANK] = {state->shape.batch, heads, seq, dim};
     for (int i = 0; i < RANK; i++)
         operand->shape[i] = shape[i];
     operand->tensor.data = operand->array;
@@ -49,12 +50,28 @@ static int create_operand(struct operand *operand, const struct state *state, in
     return 0;
 }
 
+static int create_operand(struct operand *operand, const struct state *state, int64_t heads, int64_t seq,
+                          int64_t dim, uint64_t seed) {
+    return create_array(operand, state, (int64_t[RANK]){state->shape.batch, heads, seq, dim}, seed);
+}
+
+/* For all batches the same. */
+static int create_bias(struct state *state) {
+    const struct bench_attention_shape *shape = &state->shape;
+    const int64_t heads = shape->bias == BENCH_BIAS_HEADS ? shape->heads_q : 1;
+    const int64_t queries = shape->bias == BENCH_BIAS_KEYS ? 1 : shape->seq_q;
+    state->args.bias = &state->bias.tensor;
+    return create_array(&state->bias, state, (int64_t[RANK]){1, heads, queries, shape->seq_kv}, 4);
+}
+
 static int create_operands(struct state *state) {
     const struct bench_attention_shape *shape = &state->shape;
     if (create_operand(&state->q, state, shape->heads_q, shape->seq_q, shape->dim_qk, 1) != 0 ||
         create_operand(&state->k, state, shape->heads_kv, shape->seq_kv, shape->dim_qk, 2) != 0 ||
         create_operand(&state->v, state, shape->heads_kv, shape->seq_kv, shape->dim_v, 3) != 0 ||
         create_operand(&state->out, state, shape->heads_q, shape->seq_q, shape->dim_v, 0) != 0)
+        return -1;
+    if (shape->bias != BENCH_BIAS_NONE && create_bias(state) != 0)
         return -1;
     state->args.struct_size = sizeof state->args;
     state->args.q = &state->q.tensor;
@@ -90,6 +107,7 @@ static void destroy(void *argument) {
     struct state *state = argument;
     softattn_attention_destroy(state->attention);
     bench_array_destroy(state->scores);
+    bench_array_destroy(state->bias.array);
     bench_array_destroy(state->out.array);
     bench_array_destroy(state->v.array);
     bench_array_destroy(state->k.array);

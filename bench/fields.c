@@ -45,6 +45,7 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_text(fields, "causal", attention ? bench_causal_name(shape->causal) : NULL);
     add_integer(fields, attention, "window_left", shape->window_left);
     add_integer(fields, attention, "window_right", shape->window_right);
+    add_text(fields, "bias", attention ? bench_bias_name(shape->bias) : NULL);
 }
 
 static void add_figures(struct bench_fields *fields, const struct bench_result *result) {

@@ -53,6 +53,7 @@ enum option_id {
     OPTION_DIM_V,
     OPTION_CAUSAL,
     OPTION_WINDOW,
+    OPTION_BIAS,
     OPTION_TYPE,
     OPTION_QUICK,
     OPTION_FAMILY,
@@ -90,6 +91,8 @@ static const struct option_entry entries[] = {
     {OPTION_CAUSAL, IN_ATTENTION, "causal", "MASK", "none, top-left or bottom-right (none)"},
     {OPTION_WINDOW, IN_ATTENTION, "window", "LEFT,RIGHT",
      "keys seen before and after the query's own; -1 for all (-1,-1)"},
+    {OPTION_BIAS, IN_ATTENTION, "bias", "BIAS",
+     "added to the scores: keys (a row for all queries), matrix (for all heads), heads, none (none)"},
     {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32, f64; of softmax and gradients also f16, bf16 (f32)"},
     {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
     {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
@@ -220,6 +223,16 @@ static int read_window(const char *text, struct bench_attention_shape *shape) {
     return read_integer("window", text + length + 1, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_right);
 }
 
+static int read_bias(const char *text, enum bench_bias *bias) {
+    for (int i = 0; i < BENCH_BIASES; i++) {
+        if (strcmp(text, bench_bias_name((enum bench_bias)i)) == 0) {
+            *bias = (enum bench_bias)i;
+            return 0;
+        }
+    }
+    return complain("--bias is %s; it must be none, keys, matrix or heads", text);
+}
+
 static int read_type(const char *text, enum bench_type *type) {
     for (int i = 0; i < BENCH_TYPES; i++) {
         if (strcmp(text, bench_type_name((enum bench_type)i)) == 0) {
@@ -319,6 +332,7 @@ static int read_option(struct bench_options *options, const struct option_entry 
     case OPTION_TOP_P: return read_real(entry->name, value, 1, &options->problem.sampling.top_p);
     case OPTION_CAUSAL: return read_causal(value, &options->problem.attention.causal);
     case OPTION_WINDOW: return read_window(value, &options->problem.attention);
+    case OPTION_BIAS: return read_bias(value, &options->problem.attention.bias);
     case OPTION_TYPE: return read_type(value, &options->problem.type);
     case OPTION_QUICK: options->quick = 1; return 0;
     case OPTION_FAMILY: options->family = value; return 0;
@@ -392,6 +406,21 @@ static int check_type(const struct bench_options *options) {
                     takes_halves ? " by the textbook" : "");
 }
 
+/* The textbook adds no bias. */
+static int check_bias(const struct bench_options *options) {
+    const struct bench_attention_shape *shape = &options->problem.attention;
+    if (shape->bias != BENCH_BIAS_NONE &&
+        (double)shape->heads_q * (double)shape->seq_q * (double)shape->seq_kv > max_elements)
+        return complain("the sizes make a bias of more than %.0e elements", max_elements);
+    for (int i = 0; i < options->engines_count; i++) {
+        if (options->problem.attention.bias != BENCH_BIAS_NONE &&
+            options->engines[i] == BENCH_ENGINE_TEXTBOOK)
+            return complain("--bias is %s, which the textbook has not",
+                            bench_bias_name(options->problem.attention.bias));
+    }
+    return 0;
+}
+
 /* What depends on several options. */
 static int complete(struct bench_options *options) {
     struct bench_problem *problem = &options->problem;
@@ -413,7 +442,7 @@ static int complete(struct bench_options *options) {
             return complain("--engine names %s, which is none of %s", bench_engine_name(options->engines[i]),
                             mode_names[options->mode]);
     }
-    return check_type(options);
+    return check_bias(options) != 0 ? -1 : check_type(options);
 }
 
 /* A word that is no option: the mode. */

@@ -33,7 +33,7 @@ const char *bench_causal_name(int32_t causal) {
 
 static void attention_name(const struct bench_problem *problem, char *name, size_t capacity) {
     const struct bench_attention_shape *shape = &problem->attention;
-    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "", window[64] = "";
+    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "", window[64] = "", bias[32] = "";
     if (shape->heads_kv != shape->heads_q)
         snprintf(kv_heads, sizeof kv_heads, "/%" PRId64, shape->heads_kv);
     if (shape->dim_v != shape->dim_qk)
@@ -43,10 +43,12 @@ static void attention_name(const struct bench_problem *problem, char *name, size
     if (shape->window_left != BENCH_WINDOW_UNLIMITED || shape->window_right != BENCH_WINDOW_UNLIMITED)
         snprintf(window, sizeof window, " window %" PRId64 ",%" PRId64, shape->window_left,
                  shape->window_right);
+    if (shape->bias != BENCH_BIAS_NONE)
+        snprintf(bias, sizeof bias, " bias %s", bench_bias_name(shape->bias));
     snprintf(name, capacity,
-             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s%s %s",
+             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s%s%s %s",
              shape->batch, shape->heads_q, kv_heads, shape->seq_q, shape->seq_kv, shape->dim_qk, dim_v,
-             causal, window, bench_type_name(problem->type));
+             causal, window, bias, bench_type_name(problem->type));
 }
 
 static void matrix_name(const struct bench_problem *problem, char *name, size_t capacity) {

@@ -19,6 +19,11 @@ enum bench_type bench_arithmetic_type(enum bench_type type) {
     return type == BENCH_F64 ? BENCH_F64 : BENCH_F32;
 }
 
+const char *bench_bias_name(enum bench_bias bias) {
+    static const char *const names[] = {"none", "keys", "matrix", "heads"};
+    return names[bias];
+}
+
 void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
                          int64_t *last) {
     const int64_t offset = shape->causal == SOFTATTN_CAUSAL_BOTTOM_RIGHT ? shape->seq_kv - shape->seq_q : 0;

@@ -18,6 +18,11 @@ enum bench_type bench_arithmetic_type(enum bench_type type);
 /* A size of the window below that hides nothing. */
 #define BENCH_WINDOW_UNLIMITED (-1)
 
+/* A bias on the scores: none, one row for all queries, a matrix for all heads, one matrix per head. */
+enum bench_bias { BENCH_BIAS_NONE, BENCH_BIAS_KEYS, BENCH_BIAS_MATRIX, BENCH_BIAS_HEADS, BENCH_BIASES };
+
+const char *bench_bias_name(enum bench_bias bias);
+
 struct bench_attention_shape {
     int64_t batch, heads_q, heads_kv;
     int64_t seq_q, seq_kv;
@@ -26,6 +31,7 @@ struct bench_attention_shape {
     /* Query i sees keys p - window_left to p + window_right, both included, where p is i's place among the
      * keys: i, or with bottom-right alignment i + seq_kv - seq_q. */
     int64_t window_left, window_right;
+    enum bench_bias bias;
 };
 
 /* The keys that a query sees: *first … *last, none when *last < *first. */

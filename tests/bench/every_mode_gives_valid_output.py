@@ -141,6 +141,15 @@ def attention_results_are_complete():
     assert check_csv(*SMALL_ATTENTION)[0]["seq_kv"] == "33"
 
 
+def biases_are_named_and_run():
+    for bias in ("none", "keys", "matrix", "heads"):
+        for engine in ("fused", "blas"):
+            result = run_json(*SMALL_ATTENTION, "--bias", bias, "--engine", engine)["results"][0]
+            check_result(result)
+            assert result["bias"] == bias and result["flops"] == 4 * 16 * 9 * 33 * 4, result
+    assert "9x33 d16 bias heads f32" in run(*SMALL_ATTENTION, "--bias", "heads").stdout
+
+
 def visible_pairs(seq_q, seq_kv, causal, left, right):
     """Pairs of a query and a key it sees, by the definition of the masks."""
     offset = seq_kv - seq_q if causal == "bottom-right" else 0
@@ -208,7 +217,9 @@ def wrong_command_lines_end_with_status_2():
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
-                 "grid --window 4,2",
+                 "grid --window 4,2", "attention --bias", "attention --bias rows", "softmax --bias keys",
+                 "attention --bias keys --engine textbook",
+                 "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --bias heads",
                  "attention --heads 3 --kv-heads 2",
                  "grid --threads 1,,2", "grid --threads 5000", "grid --what"):
         arguments = line.split()
@@ -227,6 +238,7 @@ def help_names_every_mode():
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
              windows_count_only_what_they_show,
+             biases_are_named_and_run,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              wrong_command_lines_end_with_status_2, help_names_every_mode):
     print(test.__name__, flush=True)

@@ -14,8 +14,8 @@ enum { UNLIMITED = BENCH_WINDOW_UNLIMITED };
 
 static struct bench_attention_shape shape_of(int64_t batch, int64_t heads_q, int64_t heads_kv, int64_t seq_q,
                                              int64_t seq_kv, int64_t dim_qk, int64_t dim_v, int32_t causal) {
-    struct bench_attention_shape shape = {batch,  heads_q, heads_kv, seq_q,     seq_kv,
-                                          dim_qk, dim_v,   causal,   UNLIMITED, UNLIMITED};
+    struct bench_attention_shape shape = {batch, heads_q, heads_kv,  seq_q,     seq_kv,         dim_qk,
+                                          dim_v, causal,  UNLIMITED, UNLIMITED, BENCH_BIAS_NONE};
     return shape;
 }
 

@@ -92,7 +92,7 @@ static void tile_scores(const struct softattn_tile *tile, int64_t block, int64_t
 static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
                         real *tile_max) {
     const vec cap = v_set((real)tile->softcap);
-    const vec cap_inverse = v_set((real)(1 / (tile->softcap > 0 ? tile->softcap : 1)));
+    const vec cap_inverse = v_set(inverse_of_cap(tile->softcap));
     for (int64_t c = 0; c < block; c += LANES) {
         const vec slope = tile->slope ? v_load((const real *)tile->slope + c) : v_zero();
         const vec position = tile->slope ? v_load((const real *)tile->position + c) : v_zero();

@@ -150,7 +150,7 @@ static void decode_scores(const struct softattn_decode_tile *tile) {
 
 static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, real *scores) {
     const vec cap = v_set((real)tile->softcap);
-    const vec cap_inverse = v_set((real)(1 / (tile->softcap > 0 ? tile->softcap : 1)));
+    const vec cap_inverse = v_set(inverse_of_cap(tile->softcap));
     real numbers[SOFTATTN_KEY_TILE];
     for (int64_t j = 0; j < SOFTATTN_KEY_TILE; j++) {
         numbers[j] = (real)j;

@@ -105,8 +105,9 @@ static void diagnose_block(const real *s, int64_t cols, real max_value, real mea
 
 /* ln(1 + x) for x >= 0: the error of ln(u) near u = 1 + x cancels against that of u - 1. */
 static real log_of_one_plus(real x) {
-    const real u = 1 + x;
-    return u == 1 ? x : real_log(u) * (x / (u - 1));
+    const real u = 1 + x, above = u - 1;
+    /* compilers may divide before they compare: never by 0 */
+    return u == 1 ? x : real_log(u) * (x / (above + (above == 0)));
 }
 
 /* exp(x) for x >= 0. */
@@ -181,8 +182,8 @@ static void diagnose_row(const struct softattn_row *row, double sink, struct sof
     if (!(sink_score > largest)) {
         diagnose_join(sink_score, base, &others);
     }
-    const real sound = others.w + others.drop;
-    out->sound = sound == sound && max < REAL_INFINITY;
+    /* no sum of finite scores overflows here: each term of drop is below 1 */
+    out->sound = __builtin_isfinite(others.w + others.drop + max);
     out->score_mean = (double)mean;
     out->score_variance = (double)(stripe_sum(sums.squares) / visible);
     diagnose_result(&others, out);

@@ -22,6 +22,9 @@ ALWAYS_INLINE vec soft_cap(vec s, vec cap, vec cap_inverse) {
     return v_mul(cap, v_copysign(v_div(e, v_add(e, v_set(2))), s));
 }
 
+/* 1 / cap; without a cap, 0, something finite. No choice of a divisor: compilers divide first and choose then. */
+ALWAYS_INLINE real inverse_of_cap(double cap) { return (real)(1 / (cap + (cap == 0))); }
+
 /* Scores plus addend; an addend of -infinity masks whatever the score is. */
 ALWAYS_INLINE vec add_or_mask(vec s, vec addend) {
     return v_select(v_equal(addend, v_set(-REAL_INFINITY)), addend, v_add(s, addend));
