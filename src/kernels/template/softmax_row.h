@@ -342,7 +342,7 @@ static void full_row(const struct softattn_row *row) {
 
 static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
-    if (row_is_plain(first) && first->y && !first->lse && !first->max &&
+    if (row_is_plain(first) && first->cols > 0 && first->y && !first->lse && !first->max &&
         first->output == SOFTATTN_ROW_PROBABILITIES) {
         if (first->stream) {
             plain_rows(first, 1);
