@@ -244,6 +244,31 @@ SOFTATTN_API int32_t softattn_softmax_set_output(softattn_softmax *softmax, int3
 /* policy: SOFTATTN_EMPTY_ROW_*; default AUTO. */
 SOFTATTN_API int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, int32_t policy);
 
+/*
+ * What turns the visible scores s of a row, n in number, into its weights y: softmax, or what is used in its place. Formulas,
+ * derivatives, ranges and sources are in docs/semantics.md. Masked places and scores of -infinity get 0, whatever the
+ * normalizer. The weights of SOFTMAX, SPARSEMAX and ENTMAX sum to 1, and the empty-row policy is for these; others give a
+ * row without scores 0.
+ */
+#define SOFTATTN_NORMALIZER_SOFTMAX          0 /* exp(s) / sum of exp(s) */
+#define SOFTATTN_NORMALIZER_NONE             1 /* s */
+#define SOFTATTN_NORMALIZER_RELU             2 /* max(s, 0) / n */
+#define SOFTATTN_NORMALIZER_RELU_SQUARED     3 /* max(s, 0)^2 */
+#define SOFTATTN_NORMALIZER_SIGMOID          4 /* 1 / (1 + exp(-(s + sigmoid bias))) */
+#define SOFTATTN_NORMALIZER_SOFTMAX_PLUS_ONE 5 /* exp(s) / (1 + sum of exp(s)) */
+#define SOFTATTN_NORMALIZER_SPARSEMAX        6 /* max(s - t, 0), with the t that makes the sum 1 */
+#define SOFTATTN_NORMALIZER_ENTMAX           7 /* 1.5-entmax: max(s / 2 - t, 0)^2, likewise */
+
+/*
+ * normalizer: SOFTATTN_NORMALIZER_*; default SOFTMAX. lse, row_max, log-probabilities and diagnoses are of SOFTMAX and
+ * SOFTMAX_PLUS_ONE alone, with the others SOFTATTN_ERROR_UNSUPPORTED. NONE and RELU write 0 as -0 where it is masked and
+ * as +0 where it is a weight: that tells the backward pass which is which, so give it y as it came.
+ */
+SOFTATTN_API int32_t softattn_softmax_set_normalizer(softattn_softmax *softmax, int32_t normalizer);
+
+/* bias: finite, of SOFTATTN_NORMALIZER_SIGMOID; default 0. -ln(n) starts near softmax's weights. */
+SOFTATTN_API int32_t softattn_softmax_set_sigmoid_bias(softattn_softmax *softmax, double bias);
+
 typedef struct softattn_softmax_args {
     uint64_t struct_size;
     const softattn_tensor *x; /* scores, f16, bf16, f32 or f64, rank 1 … 8, any strides */
@@ -289,10 +314,11 @@ SOFTATTN_API int32_t softattn_softmax_bf16(const softattn_context *context, int6
 
 /*
  * From the result y of a softmax run: the gradient of a loss, the Jacobian J = dy/dx and its product with a vector. The
- * handle's axis, scale and output say what y is; its other options mean nothing here. Where y shows a masked element
+ * handle's axis, scale, output and normalizer say what y is; its other options mean nothing here. Where y shows a masked element
  * (probability 0, log-probability -infinity) the derivatives are 0, whatever the other operand holds there.
  *   probabilities      dy_i/dx_j = scale * y_i * ([i = j] - y_j)
  *   log-probabilities  dy_i/dx_j = scale * ([i = j] - exp(y_j))
+ *   other normalizers  see docs/semantics.md
  * With scale 1 the derivatives are those by the scores, so by a bias, too.
  */
 typedef struct softattn_softmax_backward_args {
@@ -524,7 +550,7 @@ SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_
  *   s = cap * tanh(s / cap)                      with a soft-cap
  *   s = s + bias[i][j] - slope * |i + offset - j|  with a bias, with ALiBi slopes
  *   s = -infinity                                where a mask hides j from i
- *   p = exp(s) / (sum over j of exp(s) + exp(sink))
+ *   p = exp(s) / (sum over j of exp(s) + exp(sink))   or another normalizer's weight
  *   out_i = sum over j of dropout(p) * v_j
  * Masks compose: a key is visible when every mask given keeps it.
  */
@@ -532,7 +558,8 @@ typedef struct softattn_attention softattn_attention;
 
 #define SOFTATTN_ENGINE_AUTO  0 /* the faster one for the problem */
 #define SOFTATTN_ENGINE_FUSED 1 /* tiled, memory O(seq); its results obey the arithmetic contract */
-#define SOFTATTN_ENGINE_BLAS  2 /* score rows by matrix product; the one that can return the weights */
+#define SOFTATTN_ENGINE_BLAS                                                                                 \
+    2 /* score rows by matrix product; can return the weights, has every normalizer */
 
 /* context may be NULL. */
 SOFTATTN_API int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out);
@@ -571,6 +598,16 @@ SOFTATTN_API int32_t softattn_attention_set_softcap(softattn_attention *attentio
  * all weights.
  */
 SOFTATTN_API int32_t softattn_attention_set_dropout(softattn_attention *attention, double probability);
+
+/*
+ * SOFTATTN_NORMALIZER_* in the place of softmax, n being the keys that a query sees; default SOFTMAX. SOFTMAX_PLUS_ONE is
+ * softmax with a sink of 0. The others are served by the BLAS engine and have no lse; none but SOFTMAX takes a sink. With
+ * any it is SOFTATTN_ERROR_UNSUPPORTED.
+ */
+SOFTATTN_API int32_t softattn_attention_set_normalizer(softattn_attention *attention, int32_t normalizer);
+
+/* bias: finite, of SOFTATTN_NORMALIZER_SIGMOID; default 0. -ln(n) starts near softmax's weights. */
+SOFTATTN_API int32_t softattn_attention_set_sigmoid_bias(softattn_attention *attention, double bias);
 
 /* Size of the blocks that block_mask speaks of, in queries and keys; each at least 1. Default 64, 64. */
 SOFTATTN_API int32_t softattn_attention_set_block_size(softattn_attention *attention, int64_t block_q,

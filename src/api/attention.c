@@ -103,6 +103,16 @@ int32_t softattn_attention_set_softcap(softattn_attention *attention, double cap
     return SOFTATTN_OK;
 }
 
+int32_t softattn_attention_set_normalizer(softattn_attention *attention, int32_t normalizer) {
+    return attention == NULL ? softattn_fail_null("attention")
+                             : softattn_normalizer_set_kind(&attention->normalizer, normalizer);
+}
+
+int32_t softattn_attention_set_sigmoid_bias(softattn_attention *attention, double bias) {
+    return attention == NULL ? softattn_fail_null("attention")
+                             : softattn_normalizer_set_sigmoid_bias(&attention->normalizer, bias);
+}
+
 int32_t softattn_attention_set_dropout(softattn_attention *attention, double probability) {
     if (attention == NULL) {
         return softattn_fail_null("attention");

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "api/handle.h"
+#include "api/normalizer.h"
 #include "softattn/softattn.h"
 
 struct softattn_attention {
@@ -22,6 +23,7 @@ struct softattn_attention {
     int64_t block_q, block_k;
     int32_t engine;
     double saturation;
+    struct softattn_normalizer normalizer;
 };
 
 /* Sets every option of a handle to its default. */

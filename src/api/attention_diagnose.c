@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "api/attention.h"
 #include "api/attention_call.h"
 #include "api/attention_solve.h"
 #include "api/context.h"
@@ -35,6 +36,9 @@ static int32_t read_call(const softattn_attention *attention, const softattn_att
     }
     if (status == SOFTATTN_OK) {
         status = softattn_attention_fit_call(attention, true, &diagnosis->call);
+    }
+    if (status == SOFTATTN_OK) {
+        status = softattn_normalizer_require_softmax(&attention->normalizer, "diagnosis");
     }
     if (status == SOFTATTN_OK) {
         status = softattn_diagnosis_fit(&known, diagnosis->arrays, q, q->rank - 1, &diagnosis->outputs);

@@ -35,6 +35,31 @@ static struct softattn_attention_problem start_problem(const softattn_attention 
     return (struct softattn_attention_problem){.block_q = attention->block_q, .block_k = attention->block_k};
 }
 
+/* Softmax-plus-one is softmax with a sink of 0, so that every engine has it. */
+static int32_t set_normalizer(const struct softattn_normalizer *normalizer,
+                              struct softattn_attention_call *call) {
+    static const double zero = 0; /* of either type */
+    const struct softattn_array *arrays = call->arrays;
+    struct softattn_attention_problem *problem = &call->problem;
+    if (normalizer->kind == SOFTATTN_NORMALIZER_SOFTMAX) {
+        return SOFTATTN_OK;
+    }
+    if (arrays[SOFTATTN_OPERAND_SINK].name != NULL) {
+        return softattn_fail(SOFTATTN_ERROR_UNSUPPORTED,
+                             "sink: only SOFTATTN_NORMALIZER_SOFTMAX has one, and the normalizer is %d",
+                             (int)normalizer->kind);
+    }
+    if (normalizer->kind == SOFTATTN_NORMALIZER_SOFTMAX_PLUS_ONE) {
+        problem->sink = (struct softattn_view){.data = (char *)(uintptr_t)&zero};
+        return SOFTATTN_OK;
+    }
+    problem->normalizer = normalizer->kind;
+    problem->sigmoid_bias = normalizer->sigmoid_bias;
+    return arrays[SOFTATTN_OPERAND_LSE].name != NULL
+               ? softattn_normalizer_require_softmax(normalizer, "lse")
+               : softattn_normalizer_check_bias(normalizer, arrays[SOFTATTN_OPERAND_Q].element_bytes);
+}
+
 static int32_t set_options(const softattn_attention *attention, struct softattn_attention_call *call) {
     struct softattn_attention_problem *problem = &call->problem;
     const int32_t real_bytes = call->arrays[SOFTATTN_OPERAND_Q].element_bytes;
@@ -50,8 +75,11 @@ static int32_t set_options(const softattn_attention *attention, struct softattn_
     problem->dropout = attention->dropout;
     problem->dropout_seed = call->args.dropout_seed;
     problem->dropout_offset = call->args.dropout_offset;
-    const int32_t status = softattn_check_scale(problem->scale, real_bytes);
-    return status == SOFTATTN_OK ? softattn_check_softcap(problem->softcap, real_bytes) : status;
+    int32_t status = softattn_check_scale(problem->scale, real_bytes);
+    if (status == SOFTATTN_OK) {
+        status = softattn_check_softcap(problem->softcap, real_bytes);
+    }
+    return status == SOFTATTN_OK ? set_normalizer(&attention->normalizer, call) : status;
 }
 
 int32_t softattn_attention_read_args(const softattn_attention_args *args,

@@ -15,6 +15,12 @@ int32_t softattn_attention_choose_engine(const struct softattn_attention_problem
                              "weights: the fused engine, which was asked for, never has them; "
                              "SOFTATTN_ENGINE_AUTO and _BLAS do");
     }
+    if (requested == SOFTATTN_ENGINE_FUSED && problem->normalizer != SOFTATTN_NORMALIZE_SOFTMAX) {
+        return softattn_fail(
+            SOFTATTN_ERROR_UNSUPPORTED,
+            "normalizer: the fused engine, which was asked for, has softmax and plus-one only; "
+            "SOFTATTN_ENGINE_AUTO and _BLAS have all");
+    }
     *engine = requested;
     if (requested == SOFTATTN_ENGINE_AUTO) {
         *engine = softattn_fused_serves(problem) ? SOFTATTN_ENGINE_FUSED : SOFTATTN_ENGINE_BLAS;

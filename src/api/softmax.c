@@ -81,6 +81,16 @@ int32_t softattn_softmax_set_output(softattn_softmax *softmax, int32_t output) {
     return SOFTATTN_OK;
 }
 
+int32_t softattn_softmax_set_normalizer(softattn_softmax *softmax, int32_t normalizer) {
+    return softmax == NULL ? softattn_fail_null("softmax")
+                           : softattn_normalizer_set_kind(&softmax->normalizer, normalizer);
+}
+
+int32_t softattn_softmax_set_sigmoid_bias(softattn_softmax *softmax, double bias) {
+    return softmax == NULL ? softattn_fail_null("softmax")
+                           : softattn_normalizer_set_sigmoid_bias(&softmax->normalizer, bias);
+}
+
 int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, int32_t policy) {
     if (softmax == NULL) {
         return softattn_fail_null("softmax");

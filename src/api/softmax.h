@@ -6,6 +6,7 @@
 
 #include "api/array.h"
 #include "api/handle.h"
+#include "api/normalizer.h"
 #include "engine/softmax.h"
 #include "softattn/softattn.h"
 
@@ -18,6 +19,7 @@ struct softattn_softmax {
     int32_t output;
     int32_t empty_row;
     double saturation;
+    struct softattn_normalizer normalizer;
 };
 
 /* Tensors of a run, in the order of the arguments; x is the first. */

@@ -77,13 +77,24 @@ int32_t softattn_softmax_product(const softattn_context *context, struct softatt
     return softattn_softmax_backward_execute(problem, &runtime) ? SOFTATTN_OK : fail_scratch();
 }
 
+static int32_t check_output(const softattn_softmax *softmax) {
+    return softmax->output == SOFTATTN_OUTPUT_PROBABILITIES
+               ? SOFTATTN_OK
+               : softattn_normalizer_require_softmax(&softmax->normalizer, "output");
+}
+
 static int32_t run_product(const softattn_softmax *softmax, const void *args, const struct operand *operands,
                            bool transposed) {
     struct softattn_array arrays[SOFTATTN_PRODUCT_OPERANDS];
-    struct softattn_softmax_backward_problem problem = {
-        .scale = softmax->scale, .output = softmax->output, .transposed = transposed};
+    struct softattn_softmax_backward_problem problem = {.scale = softmax->scale,
+                                                        .output = softmax->output,
+                                                        .normalizer = softmax->normalizer.kind,
+                                                        .transposed = transposed};
     int32_t axis = 0;
     int32_t status = read_tensors(args, operands, SOFTATTN_PRODUCT_OPERANDS, arrays);
+    if (status == SOFTATTN_OK) {
+        status = check_output(softmax);
+    }
     if (status == SOFTATTN_OK) {
         status = softattn_find_axis(softmax->axis, &arrays[SOFTATTN_PRODUCT_Y], &axis);
     }
@@ -162,6 +173,9 @@ int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
         status = read_tensors(&known, operands, JACOBIAN_OPERANDS, arrays);
     }
     if (status == SOFTATTN_OK) {
+        status = check_output(softmax);
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_find_axis(softmax->axis, &arrays[Y], &axis);
     }
     if (status == SOFTATTN_OK) {
@@ -180,5 +194,6 @@ int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
     problem.kernels = softattn_context_kernels(softmax->handle.context, arrays[Y].element_bytes);
     problem.scale = softmax->scale;
     problem.output = softmax->output;
+    problem.normalizer = softmax->normalizer.kind;
     return softattn_jacobian_execute(&problem, &runtime) ? SOFTATTN_OK : fail_scratch();
 }

@@ -38,6 +38,9 @@ static int32_t read_call(const softattn_softmax *softmax, const softattn_softmax
         status = softattn_softmax_fit(softmax, call->arrays, &axis, &call->problem);
     }
     if (status == SOFTATTN_OK) {
+        status = softattn_normalizer_require_softmax(&softmax->normalizer, "diagnosis");
+    }
+    if (status == SOFTATTN_OK) {
         const struct softattn_array *x = &call->arrays[SOFTATTN_SOFTMAX_X];
         status = softattn_diagnosis_fit(&wanted, outputs, x, axis, &call->outputs);
     }

@@ -170,6 +170,16 @@ static int64_t causal_offset(const softattn_softmax *softmax,
     }
 }
 
+/* What only exponentials have. */
+static int32_t check_softmax_only(const softattn_softmax *softmax, const struct softattn_array *arrays) {
+    const char *argument = arrays[LSE].name != NULL                               ? "lse"
+                           : arrays[ROW_MAX].name != NULL                         ? "row_max"
+                           : softmax->output == SOFTATTN_OUTPUT_LOG_PROBABILITIES ? "output"
+                                                                                  : NULL;
+    return argument == NULL ? SOFTATTN_OK
+                            : softattn_normalizer_require_softmax(&softmax->normalizer, argument);
+}
+
 static int32_t set_options(const softattn_softmax *softmax, const struct softattn_array *arrays,
                            struct softattn_softmax_problem *problem) {
     problem->kernels = softattn_context_kernels(softmax->handle.context, arrays[X].element_bytes);
@@ -179,7 +189,13 @@ static int32_t set_options(const softattn_softmax *softmax, const struct softatt
     problem->causal_offset = causal_offset(softmax, problem);
     problem->output = softmax->output;
     problem->empty_is_zero = empty_is_zero(softmax, arrays);
-    return softattn_check_scale(softmax->scale, arrays[X].element_bytes);
+    problem->normalizer = softmax->normalizer.kind;
+    problem->sigmoid_bias = softmax->normalizer.sigmoid_bias;
+    int32_t status = softattn_check_scale(softmax->scale, arrays[X].element_bytes);
+    if (status == SOFTATTN_OK) {
+        status = softattn_normalizer_check_bias(&softmax->normalizer, arrays[X].element_bytes);
+    }
+    return status == SOFTATTN_OK ? check_softmax_only(softmax, arrays) : status;
 }
 
 /* ---- Stages ---- */

@@ -55,6 +55,10 @@ struct softattn_attention_problem {
     double dropout;
     uint64_t dropout_seed, dropout_offset;
 
+    /* SOFTATTN_NORMALIZE_*, by the BLAS engine; softmax-plus-one comes as softmax with a sink of 0. */
+    int32_t normalizer;
+    double sigmoid_bias;
+
     /* Diagnoses of the score rows, [batch][heads_q][seq_q], to be filled instead of all outputs; NULL: attention. By the
      * BLAS engine. */
     struct softattn_diagnosis_of_row *diagnoses;
@@ -78,7 +82,7 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
 void softattn_blas_execute(const struct softattn_attention_problem *problem,
                            const struct softattn_runtime *runtime, void *scratch);
 
-/* Whether the fused engine serves the problem (all but returning the weights), and whether it is the faster one. */
+/* Whether the fused engine serves the problem (softmax without returning the weights); then it is the faster one. */
 bool softattn_fused_serves(const struct softattn_attention_problem *problem);
 
 #endif

@@ -33,7 +33,7 @@ struct scratch {
     char *q, *k;   /* copies with unit column stride, where the operand has another */
     char *v;       /* the same; also where it holds infinities or NaN */
     char *scores;  /* [QUERY_TILE][seq_kv] */
-    char *row;     /* one row of scores */
+    char *row;     /* one row of scores, and what else its normalizer takes */
     char *turned;  /* [dim_qk][PRODUCT_KEYS] keys as columns, for the library's own product */
     char *out;     /* [QUERY_TILE][dim_v] */
     uint8_t *keep; /* one row */
@@ -70,6 +70,10 @@ static bool in_place(const struct softattn_view *view, int64_t cols) {
     return view->col == 1 && view->row >= cols;
 }
 
+static bool is_softmax(const struct softattn_attention_problem *problem) {
+    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX;
+}
+
 static uint64_t cut_scratch(const struct softattn_attention_problem *problem, char *memory,
                             struct scratch *scratch) {
     const int64_t bytes = problem->kernels->real_bytes;
@@ -79,7 +83,7 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, ch
     scratch->k = cut(memory, &used, in_place(&problem->k, dim_qk) ? 0 : keys * dim_qk, bytes);
     scratch->v = cut(memory, &used, keys * dim_v, bytes);
     scratch->scores = cut(memory, &used, QUERY_TILE * keys, bytes);
-    scratch->row = cut(memory, &used, keys, bytes);
+    scratch->row = cut(memory, &used, is_softmax(problem) ? keys : SOFTATTN_NORMALIZE_SCRATCH(keys), bytes);
     scratch->turned = cut(memory, &used, PRODUCT_KEYS * dim_qk, bytes);
     scratch->out = cut(memory, &used, QUERY_TILE * dim_v, bytes);
     scratch->keep = (uint8_t *)cut(memory, &used, problem->block_map.data == NULL ? 0 : keys, 1);
@@ -309,7 +313,17 @@ static void drop_weights(const struct tile *tile, int64_t query, char *weights) 
     }
 }
 
-/* The sink takes its share of the weights, log-sum-exp and weights go out, dropout drops some and scales the rest. */
+/* The weights go out, dropout drops some and scales the rest. */
+static void give_weights(struct tile *tile, int64_t query, char *weights) {
+    if (tile->run->problem->weights.data != NULL) {
+        store_weights(tile, query, weights);
+    }
+    if (tile->run->problem->dropout > 0) {
+        drop_weights(tile, query, weights);
+    }
+}
+
+/* The sink takes its share of the weights; the log-sum-exp goes out. */
 static void finish_row(struct tile *tile, int64_t query, char *weights, double lse) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
@@ -322,12 +336,7 @@ static void finish_row(struct tile *tile, int64_t query, char *weights, double l
                                   tile->sequence.query_base + query, bytes),
                           0, full_lse, bytes);
     }
-    if (problem->weights.data != NULL) {
-        store_weights(tile, query, weights);
-    }
-    if (problem->dropout > 0) {
-        drop_weights(tile, query, weights);
-    }
+    give_weights(tile, query, weights);
 }
 
 /* The row's scores with what masks them, shaped but not yet scaled. */
@@ -358,6 +367,20 @@ static void weigh_row(struct tile *tile, int64_t query) {
     row.lse = &lse_memory;
     tile->run->problem->kernels->softmax_row(&row);
     finish_row(tile, query, row.y, softattn_get_real((const char *)&lse_memory, 0, tile->run->real_bytes));
+}
+
+/* The same with another normalizer. Of those, what makes the weights sum to 1 makes a row with a NaN all NaN. */
+static void normalize_row(struct tile *tile, int64_t query) {
+    const struct softattn_attention_problem *problem = tile->run->problem;
+    const struct softattn_row row = scores_of(tile, query);
+    const int32_t is_visible =
+        problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
+    const bool sums_to_one = problem->normalizer == SOFTATTN_NORMALIZE_SPARSEMAX ||
+                             problem->normalizer == SOFTATTN_NORMALIZE_ENTMAX;
+    tile->empty[query - tile->first_query] = !is_visible;
+    tile->spoiled[query - tile->first_query] =
+        sums_to_one && is_visible && isnan(softattn_get_real(row.y, 0, tile->run->real_bytes));
+    give_weights(tile, query, row.y);
 }
 
 static void diagnose_row(struct tile *tile, int64_t query) {
@@ -478,7 +501,12 @@ static void run_tile(struct tile *tile) {
         return;
     }
     for (int64_t i = 0; i < tile->queries; i++) {
-        weigh_row(tile, tile->first_query + i);
+        const int64_t query = tile->first_query + i;
+        if (is_softmax(problem)) {
+            weigh_row(tile, query);
+        } else {
+            normalize_row(tile, query);
+        }
     }
     const int64_t keys = tile->last_key - tile->first_key;
     const struct matrix v = visible_rows(tile, &problem->v, problem->dim_v, tile->scratch.v);

@@ -118,7 +118,7 @@ static int64_t blocks_in_all(const struct softattn_attention_problem *problem, c
 }
 
 bool softattn_fused_serves(const struct softattn_attention_problem *problem) {
-    return problem->weights.data == NULL;
+    return problem->weights.data == NULL && problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX;
 }
 
 static uint64_t split_bytes(const struct softattn_attention_problem *problem, const struct cut *cut) {

@@ -44,6 +44,12 @@ static int64_t visible_columns(const struct run *run, const struct softattn_row_
     return clamp(place->index[problem->rank - 1] + problem->causal_offset + 1, 0, last);
 }
 
+/* With a score more than the row has, or without: what softmax_row computes. */
+static bool is_softmax(const struct softattn_softmax_problem *problem) {
+    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX ||
+           problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
+}
+
 static void visit(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_softmax_problem *problem = run->problem;
@@ -59,6 +65,7 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.keep_stride = problem->keep.axis_stride;
     row.last = visible_columns(run, &visit->place);
     row.output = problem->output;
+    row.plus_one = problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
     row.empty_is_zero = problem->empty_is_zero;
     row.stream = run->stream && problem->y.format == SOFTATTN_FORMAT_REAL;
     row.prefetch = visit->next[X];
@@ -66,9 +73,12 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
     row.max = softattn_row_at(&run->rows, &problem->row_max, &visit->place, bytes);
     if (problem->diagnoses != NULL) {
-        problem->kernels->diagnose_row(&row, -(double)INFINITY, &problem->diagnoses[visit->row]);
-    } else {
+        problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
+                                       &problem->diagnoses[visit->row]);
+    } else if (is_softmax(problem)) {
         problem->kernels->softmax_row(&row);
+    } else {
+        problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
     }
 }
 
@@ -76,7 +86,7 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
 static bool worth_streaming(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
     const double elements = (double)softattn_rows_count(&run->rows) * (double)problem->cols;
-    return problem->y.data != NULL && problem->y.data != problem->x.data &&
+    return problem->y.data != NULL && problem->y.data != problem->x.data && is_softmax(problem) &&
            problem->output == SOFTATTN_ROW_PROBABILITIES &&
            softattn_row_is_contiguous(&run->rows, &problem->y) &&
            softattn_rows_exceed_cache(
@@ -105,6 +115,9 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.stream = run.stream;
     /* scores of a row that is not plain, or weights of two streamed ones */
     walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
+    if (!is_softmax(problem)) {
+        walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
+    }
     walk.in_runs = rows_are_alike(problem);
     return softattn_rows_walk(&walk, runtime);
 }

@@ -23,6 +23,9 @@ struct softattn_softmax_problem {
     bool causal; /* row i of the last row dimension sees columns <= i + causal_offset */
     int64_t causal_offset;
     int32_t output; /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
+    int32_t
+        normalizer; /* SOFTATTN_NORMALIZE_*; lse, row_max and log-probabilities are softmax's and plus-one's */
+    double sigmoid_bias; /* with the sigmoid */
     bool empty_is_zero;
     struct softattn_diagnosis_of_row *diagnoses; /* one per row, to be filled instead of y; NULL: a softmax */
 };

@@ -2,8 +2,15 @@
 #include "engine/softmax_backward.h"
 
 #include <stddef.h>
+#include <string.h>
 
+#include "engine/reals.h"
 #include "platform/cpu.h"
+
+/* A score that is not in the row changes what y is, not how it moves. */
+static bool has_softmax_derivatives(int32_t normalizer) {
+    return normalizer == SOFTATTN_NORMALIZE_SOFTMAX || normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
+}
 
 /* ---- Products ---- */
 
@@ -31,7 +38,11 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .prefetch = product->prefetch,
                                                .stream = product->stream &&
                                                          problem->out.format == SOFTATTN_FORMAT_REAL};
-    problem->kernels->softmax_backward(&rows);
+    if (has_softmax_derivatives(problem->normalizer)) {
+        problem->kernels->softmax_backward(&rows);
+    } else {
+        problem->kernels->normalize_backward(problem->normalizer, &rows);
+    }
 }
 
 enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
@@ -46,8 +57,8 @@ static void suit_to_caches(struct product *product) {
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     product->prefetch = is_cold && problem->y.format == SOFTATTN_FORMAT_REAL && row_bytes >= LONG_ROW_BYTES &&
                         4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
-    product->stream =
-        is_cold && problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
+    product->stream = is_cold && has_softmax_derivatives(problem->normalizer) &&
+                      problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
@@ -71,11 +82,26 @@ bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_pr
 
 enum { JACOBIAN = 1 };
 
+/* Row i, which is column i, as the product with the unit vector i. */
+static void normalizer_jacobian_row(const struct softattn_jacobian_problem *problem, int64_t i, const char *y,
+                                    char *to) {
+    const int64_t cols = problem->rows.cols, bytes = problem->kernels->real_bytes;
+    const struct softattn_row_backward row = {
+        .rows = 1, .cols = cols, .y = y, .v = to, .out = to, .scale = problem->scale};
+    memset(to, 0, (size_t)(cols * bytes));
+    softattn_put_real(to, i, 1, bytes);
+    problem->kernels->normalize_backward(problem->normalizer, &row);
+}
+
 static void visit_jacobian(void *user, const struct softattn_row_visit *visit) {
     const struct softattn_jacobian_problem *problem = user;
     const int64_t i = visit->place.index[problem->rows.rank - 1];
-    problem->kernels->jacobian_row(problem->rows.cols, i, visit->data[Y], problem->output, problem->scale,
-                                   visit->data[JACOBIAN]);
+    if (has_softmax_derivatives(problem->normalizer)) {
+        problem->kernels->jacobian_row(problem->rows.cols, i, visit->data[Y], problem->output, problem->scale,
+                                       visit->data[JACOBIAN]);
+    } else {
+        normalizer_jacobian_row(problem, i, visit->data[Y], visit->data[JACOBIAN]);
+    }
 }
 
 bool softattn_jacobian_execute(const struct softattn_jacobian_problem *problem,

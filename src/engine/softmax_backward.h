@@ -17,8 +17,9 @@ struct softattn_softmax_backward_problem {
     struct softattn_rows rows;
     struct softattn_row_operand y, v, out; /* out may be v */
     double scale;
-    int32_t output;  /* SOFTATTN_ROW_*: what y is */
-    bool transposed; /* J^T v, the backward pass; else J v */
+    int32_t output;     /* SOFTATTN_ROW_*: what y is */
+    int32_t normalizer; /* SOFTATTN_NORMALIZE_*: what made y; plus-one has softmax's derivatives */
+    bool transposed;    /* J^T v, the backward pass; else J v */
 };
 
 /* Both: false when scratch memory could not be had; nothing was written then. */
@@ -31,7 +32,8 @@ struct softattn_jacobian_problem {
         rows; /* of y, and below them the rows of each Jacobian: the last dimension is as long as the axis */
     struct softattn_row_operand y, jacobian; /* y broadcasts along the last dimension */
     double scale;
-    int32_t output; /* SOFTATTN_ROW_*: what y is */
+    int32_t output;     /* SOFTATTN_ROW_*: what y is */
+    int32_t normalizer; /* as above */
 };
 
 bool softattn_jacobian_execute(const struct softattn_jacobian_problem *problem,

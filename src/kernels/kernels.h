@@ -46,6 +46,7 @@ struct softattn_row {
     int64_t first, last; /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
     double scale;
     int32_t output;        /* SOFTATTN_ROW_* */
+    int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
     int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
@@ -53,6 +54,35 @@ struct softattn_row {
     void *scratch;
     void *lse, *max; /* one real each; NULL: not wanted */
 };
+
+/* ---- Other normalizers ---- */
+
+/*
+ * What turns the scores s of a row into weights y; n is the number of scores above -infinity, all others get 0.
+ *   NONE          s
+ *   RELU          max(s, 0) / n
+ *   RELU_SQUARED  max(s, 0)^2
+ *   SIGMOID       1 / (1 + exp2(-(s + b) * log2(e))), for s + b < 0 as exp2(...) / (1 + exp2(...))
+ *   SPARSEMAX     d = max(z - t, 0) with z = s - max, and
+ *   ENTMAX        d^2 with z = (s - max) * 0.5; the threshold t makes the weights' sum 1: from -1 on,
+ *                 t += (sum - 1) / (sum of 1 where d > 0, or of d + d) for as long as it rises, sums as in softmax but over
+ *                 the z that are not below -1 alone, one after another
+ * NONE and RELU give 0 that is visible as +0 and 0 that is masked as -0, so that y tells one from the other.
+ * Softmax itself and SOFTMAX_PLUS_ONE are softmax_row's.
+ */
+enum {
+    SOFTATTN_NORMALIZE_SOFTMAX = 0,
+    SOFTATTN_NORMALIZE_NONE = 1,
+    SOFTATTN_NORMALIZE_RELU = 2,
+    SOFTATTN_NORMALIZE_RELU_SQUARED = 3,
+    SOFTATTN_NORMALIZE_SIGMOID = 4,
+    SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE = 5,
+    SOFTATTN_NORMALIZE_SPARSEMAX = 6,
+    SOFTATTN_NORMALIZE_ENTMAX = 7
+};
+
+/* Reals of scratch that a row takes. */
+#define SOFTATTN_NORMALIZE_SCRATCH(cols) (2 * (cols) + SOFTATTN_MAX_LANES)
 
 /* ---- Gradients of row-wise softmax ---- */
 
@@ -243,6 +273,22 @@ struct softattn_kernels {
 
     /* Softmax of one row; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
+
+    /*
+     * Weights of rows by another normalizer; row->output, stream, plus_one, lse and max are not used, y is given, and scratch
+     * holds SOFTATTN_NORMALIZE_SCRATCH(cols) reals. Returns whether the last row has a score that is not -infinity.
+     */
+    int32_t (*normalize_row)(int32_t normalizer, double sigmoid_bias, const struct softattn_row *row);
+
+    /*
+     * The derivatives' product with v, of which output, transposed, prefetch and stream are not used:
+     *   out = (f * g) * (v - mean), 0 where g is 0
+     *   g     NONE 1, RELU and SPARSEMAX 1 where y > 0, RELU_SQUARED 2 * sqrt(y), SIGMOID y * (1 - y), ENTMAX sqrt(y);
+     *         0 where y is masked
+     *   mean  SPARSEMAX and ENTMAX (sum of g * v, by fma) / (sum of g); else 0
+     *   f     scale, with RELU scale / n
+     */
+    void (*normalize_backward)(int32_t normalizer, const struct softattn_row_backward *row);
 
     /* Diagnosis of one row, of which y, output, empty_is_zero, lse and max are not used; sink: -infinity for none. */
     void (*diagnose_row)(const struct softattn_row *row, double sink, struct softattn_diagnosis_of_row *out);

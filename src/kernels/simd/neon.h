@@ -52,6 +52,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return vsqrtq_f32(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return vabsq_f32(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return vbslq_f32(vdupq_n_u32(0x80000000), s, a); }
@@ -109,6 +110,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return vsqrtq_f64(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return vabsq_f64(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return vbslq_f64(vdupq_n_u64(0x8000000000000000), s, a); }

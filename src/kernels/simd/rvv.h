@@ -89,6 +89,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return __riscv_vfadd(a, b, V_LENGTH); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return __riscv_vfsub(a, b, V_LENGTH); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return __riscv_vfmul(a, b, V_LENGTH); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return __riscv_vfdiv(a, b, V_LENGTH); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return __riscv_vfsqrt(a, V_LENGTH); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return __riscv_vfmacc(c, a, b, V_LENGTH); }
 ALWAYS_INLINE vec v_abs(vec a) { return __riscv_vfabs(a, V_LENGTH); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return __riscv_vfsgnj(a, s, V_LENGTH); }

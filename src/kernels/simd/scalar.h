@@ -46,12 +46,14 @@ ALWAYS_INLINE real v_reduce_max(vec v) { return v; }
 
 #if SOFTATTN_REAL_BITS == 32
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return fmaf(a, b, c); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return sqrtf(a); }
 ALWAYS_INLINE vec v_abs(vec a) { return fabsf(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return copysignf(a, s); }
 /* Adding and taking away 1.5 * 2^23 leaves the nearest integer. */
 ALWAYS_INLINE vec v_round(vec x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 #else
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return fma(a, b, c); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return sqrt(a); }
 ALWAYS_INLINE vec v_abs(vec a) { return fabs(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return copysign(a, s); }
 ALWAYS_INLINE vec v_round(vec x) { return (x + 0x1.8p52) - 0x1.8p52; }

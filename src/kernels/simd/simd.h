@@ -11,6 +11,7 @@
  *   v_load_part(p, n, fill) elements 0 … n - 1 from memory, the rest fill; 0 <= n <= LANES; nothing else is touched
  *   v_store_part(p, v, n)
  *   v_add v_sub v_mul v_div IEEE, round to nearest even
+ *   v_sqrt(a)               the same
  *   v_fma(a, b, c)          a * b + c, rounded once (SSE2: twice)
  *   v_max(a, b)             a > b ? a : b, so a NaN in a is passed over and one in b kept
  *   v_abs(a) v_copysign(a, s)

@@ -53,6 +53,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_ps(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_ps(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_ps(a, b); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_ps(a); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_ps(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_ps(v_set(-0.0f), a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_ps(v_abs(a), _mm_and_ps(s, v_set(-0.0f))); }
@@ -124,6 +125,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_pd(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_pd(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_pd(a, b); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_pd(a); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_pd(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_pd(v_set(-0.0), a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_pd(v_abs(a), _mm_and_pd(s, v_set(-0.0))); }

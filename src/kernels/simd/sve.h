@@ -79,6 +79,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return svadd_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return svsub_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return svmul_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return svdiv_x(v_true(), a, b); }
+ALWAYS_INLINE vec v_sqrt(vec a) { return svsqrt_x(v_true(), a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return svmla_x(v_true(), c, a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return svabs_x(v_true(), a); }
 ALWAYS_INLINE vec v_round(vec x) { return svrintn_x(v_true(), x); }

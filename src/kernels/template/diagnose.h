@@ -14,6 +14,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_DIAGNOSE_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/softmax_row.h"
@@ -38,18 +39,6 @@ struct diagnose_sums {
     real w3[STRIPES];      /* that times w */
     real drop[STRIPES];    /* w * (m - s) */
 };
-
-ALWAYS_INLINE void stripe_add(real *sums, int64_t j, vec value) {
-    real *sum = sums + j % STRIPES;
-    v_store(sum, v_add(v_load(sum), value));
-}
-
-/* The vector at p, or what of it is left; columns beyond the row are masked. */
-ALWAYS_INLINE vec load_scores(const real *p, int64_t left) {
-    return left >= LANES ? v_load(p) : v_load_part(p, left, -REAL_INFINITY);
-}
-
-ALWAYS_INLINE mask is_masked(vec s) { return v_equal(s, v_set(-REAL_INFINITY)); }
 
 /* Terms are divided by cols before they are summed, so that the sum overflows only where the mean does. */
 static void diagnose_mean(const real *s, int64_t cols, struct diagnose_sums *sums) {
@@ -120,7 +109,7 @@ struct diagnose_others {
 
 /* A score that joins the row: the sink. */
 static void diagnose_join(real score, real max, struct diagnose_others *others) {
-    const real w = v_reduce_max(v_exp2(row_exponent(v_set(score), v_set(max), v_set(LOG2_E))));
+    const real w = row_weight_of(score, max);
     const real w2 = (w * DIAGNOSE_SCALE) * (w * DIAGNOSE_SCALE);
     if (score > -REAL_INFINITY || score != score) {
         others->w += w;

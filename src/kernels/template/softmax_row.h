@@ -9,12 +9,13 @@
 #define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_ROW_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/stream.h"
 
 /* Scores of a row that is not plain, into scratch; -infinity where masked. */
-static const real *row_scores(const struct softattn_row *row) {
+NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     const real *x = row->x;
     const real *bias = row->bias;
     real *scores = row->scratch;
@@ -134,9 +135,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
                                real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(sums + i, v_zero());
-    }
+    stripes_start(sums);
     int64_t j = 0;
     for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
         if (company.later) {
@@ -193,16 +192,6 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
     }
 }
 
-/* The halving tree over the stripes. */
-ALWAYS_INLINE real stripe_sum(real *sums) {
-    for (int width = STRIPES; width > LANES; width /= 2) {
-        for (int i = 0; i < width / 2; i += LANES) {
-            v_store(sums + i, v_add(v_load(sums + i), v_load(sums + i + width / 2)));
-        }
-    }
-    return v_reduce_add(v_load(sums));
-}
-
 static void row_fill(real *y, int64_t cols, real value) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
@@ -222,13 +211,19 @@ static void row_subtract(const real *s, int64_t cols, real max, real log_sum, re
     }
 }
 
-static void row_statistics(const struct softattn_row *row, real max, real sum) {
+/* base: what the largest score, max, is subtracted as */
+static void row_statistics(const struct softattn_row *row, real max, real base, real sum) {
     if (row->lse) {
-        *(real *)row->lse = sum == 0 ? -REAL_INFINITY : max + real_log(sum);
+        *(real *)row->lse = sum == 0 ? -REAL_INFINITY : base + real_log(sum);
     }
     if (row->max) {
         *(real *)row->max = sum == sum ? max : sum + max;
     }
+}
+
+/* The weight of a score that is not in the row. */
+NEVER_INLINE real row_weight_of(real score, real base) {
+    return v_reduce_max(v_exp2(row_exponent(v_set(score), v_set(base), v_set(LOG2_E))));
 }
 
 static int row_is_plain(const struct softattn_row *row) {
@@ -321,17 +316,17 @@ static void full_row(const struct softattn_row *row) {
     /* log-probabilities need the scores again, streamed rows keep their weights in scratch */
     real *weights = log_output ? 0 : row->stream ? (real *)row->scratch : y;
     const real max = row_signless_max(s, row->cols);
-    row_weights(s, row->cols, row_base(max), LOG2_E, weights, sums,
-                (struct row_company){.later = row->prefetch});
-    const real sum = stripe_sum(sums);
-    row_statistics(row, max, sum);
+    const real base = row->plus_one && max < 0 ? 0 : row_base(max);
+    row_weights(s, row->cols, base, LOG2_E, weights, sums, (struct row_company){.later = row->prefetch});
+    const real sum = stripe_sum(sums) + (row->plus_one ? row_weight_of(0, base) : 0);
+    row_statistics(row, max, base, sum);
     if (!y) {
         return;
     }
     if (sum == 0) {
         row_fill_empty(row, y);
     } else if (log_output) {
-        row_subtract(s, row->cols, row_base(max), real_log(sum), y);
+        row_subtract(s, row->cols, base, real_log(sum), y);
     } else {
         row_multiply(weights, row->cols, 1 / sum, y, row->stream);
     }
@@ -342,8 +337,8 @@ static void full_row(const struct softattn_row *row) {
 
 static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
-    if (row_is_plain(first) && first->cols > 0 && first->y && !first->lse && !first->max &&
-        first->output == SOFTATTN_ROW_PROBABILITIES) {
+    if (row_is_plain(first) && !first->plus_one && first->cols > 0 && first->y && !first->lse &&
+        !first->max && first->output == SOFTATTN_ROW_PROBABILITIES) {
         if (first->stream) {
             plain_rows(first, 1);
         } else {

@@ -14,6 +14,7 @@
 #include "kernels/template/diagnose.h"
 #include "kernels/template/linear_attention.h"
 #include "kernels/template/merge.h"
+#include "kernels/template/normalize.h"
 #include "kernels/template/sampling.h"
 #include "kernels/template/softmax_backward.h"
 #include "kernels/template/softmax_row.h"
@@ -45,6 +46,8 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .decode_rows = DECODE_ROWS,
     .lanes = lanes,
     .softmax_row = softmax_row,
+    .normalize_row = normalize_row,
+    .normalize_backward = normalize_backward,
     .diagnose_row = diagnose_row,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
