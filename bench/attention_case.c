@@ -21,6 +21,7 @@ struct operand {
 struct state {
     struct bench_attention_shape shape;
     enum bench_type type;
+    int32_t normalizer;
     struct bench_team *team;
     struct operand q, k, v, out, bias;
     void *scores; /* of the textbook */
@@ -140,6 +141,8 @@ static int prepare_library(struct state *state, enum bench_engine engine, const 
         status = softattn_attention_set_window(state->attention, state->shape.window_left,
                                                state->shape.window_right);
     if (status == SOFTATTN_OK)
+        status = softattn_attention_set_normalizer(state->attention, state->normalizer);
+    if (status == SOFTATTN_OK)
         status = softattn_attention_set_engine(state->attention, engines[engine]);
     if (status == SOFTATTN_OK)
         status = softattn_attention_describe(state->attention, &state->args, &plan);
@@ -162,6 +165,7 @@ int bench_attention_prepare(const struct bench_problem *problem, enum bench_engi
         return bench_fail_from_memory(failure);
     state->shape = problem->attention;
     state->type = problem->type;
+    state->normalizer = problem->normalizer;
     state->team = team;
     int result = create_operands(state) == 0 ? 0 : bench_fail_from_memory(failure);
     if (result == 0 && engine == BENCH_ENGINE_TEXTBOOK)

@@ -46,6 +46,9 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_integer(fields, attention, "window_left", shape->window_left);
     add_integer(fields, attention, "window_right", shape->window_right);
     add_text(fields, "bias", attention ? bench_bias_name(shape->bias) : NULL);
+    add_text(fields, "normalizer",
+             bench_operation_has_normalizer(problem->operation) ? bench_normalizer_name(problem->normalizer)
+                                                                : NULL);
 }
 
 static void add_figures(struct bench_fields *fields, const struct bench_result *result) {

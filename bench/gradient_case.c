@@ -1,6 +1,8 @@
 /*
- * Softmax backward and cross-entropy with its gradient, of contiguous matrices, by the library's flat functions.
+ * Softmax backward and cross-entropy with its gradient, of contiguous matrices, by the library's flat functions, the backward
+ * pass of another normalizer by a handle.
  */
+#include "matrix.h"
 #include "memory.h"
 #include "runner.h"
 #include "timer.h"
@@ -16,11 +18,25 @@ struct state {
     void *out;        /* the gradient; dy or the logits when in place */
     int64_t *targets; /* of cross-entropy, as losses */
     void *losses;
+    softattn_softmax *softmax; /* of a normalizer that the flat functions have not; else NULL */
 };
+
+static int32_t handle_backward(const struct state *state) {
+    const struct bench_problem *problem = &state->problem;
+    struct bench_matrix y, dy, dx;
+    const softattn_softmax_backward_args args = {
+        .struct_size = sizeof args,
+        .y = bench_matrix_of(&y, state->x, problem->type, problem->rows, problem->cols),
+        .dy = bench_matrix_of(&dy, state->dy, problem->type, problem->rows, problem->cols),
+        .dx = bench_matrix_of(&dx, state->out, problem->type, problem->rows, problem->cols)};
+    return softattn_softmax_backward(state->softmax, &args);
+}
 
 static int32_t run_backward(const struct state *state) {
     const softattn_context *context = state->context;
     const int64_t rows = state->problem.rows, cols = state->problem.cols;
+    if (state->softmax != NULL)
+        return handle_backward(state);
     switch (state->problem.type) {
     case BENCH_F16:
         return softattn_softmax_backward_f16(context, rows, cols, state->x, cols, state->dy, cols, state->out,
@@ -74,6 +90,7 @@ static double calls(void *argument, int64_t count) {
 
 static void destroy(void *argument) {
     struct state *state = argument;
+    softattn_softmax_destroy(state->softmax);
     if (!state->problem.in_place)
         bench_array_destroy(state->out);
     bench_array_destroy(state->x);
@@ -124,7 +141,9 @@ int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engin
         destroy(state);
         return bench_fail_from_memory(failure);
     }
-    const int32_t status = run(state);
+    int32_t status = bench_normalizer_handle(problem->normalizer, context, &state->softmax);
+    if (status == SOFTATTN_OK)
+        status = run(state);
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);

@@ -25,6 +25,7 @@ enum {
     IN_WRITERS = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD | 1 << BENCH_MODE_CROSS_ENTROPY,
     IN_MATRICES = IN_WRITERS | IN_SAMPLING | 1 << BENCH_MODE_DIAGNOSE,
     IN_ATTENTION = 1 << BENCH_MODE_ATTENTION,
+    IN_NORMALIZERS = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD | IN_ATTENTION,
     IN_GRID = 1 << BENCH_MODE_GRID,
     IN_PROBLEMS = IN_MATRICES | IN_ATTENTION,
     IN_RUNS = IN_PROBLEMS | IN_GRID,
@@ -54,6 +55,7 @@ enum option_id {
     OPTION_CAUSAL,
     OPTION_WINDOW,
     OPTION_BIAS,
+    OPTION_NORMALIZER,
     OPTION_TYPE,
     OPTION_QUICK,
     OPTION_FAMILY,
@@ -93,6 +95,8 @@ static const struct option_entry entries[] = {
      "keys seen before and after the query's own; -1 for all (-1,-1)"},
     {OPTION_BIAS, IN_ATTENTION, "bias", "BIAS",
      "added to the scores: keys (a row for all queries), matrix (for all heads), heads, none (none)"},
+    {OPTION_NORMALIZER, IN_NORMALIZERS, "normalizer", "NAME",
+     "softmax, none, relu, relu-squared, sigmoid, softmax-plus-one, sparsemax, entmax (softmax)"},
     {OPTION_TYPE, IN_PROBLEMS, "type", "TYPE", "f32, f64; of softmax and gradients also f16, bf16 (f32)"},
     {OPTION_QUICK, IN_GRID, "quick", NULL, "only the smallest problem of each family"},
     {OPTION_FAMILY, IN_GRID, "family", "TEXT", "only families with this in their names, such as decode"},
@@ -223,6 +227,11 @@ static int read_window(const char *text, struct bench_attention_shape *shape) {
     return read_integer("window", text + length + 1, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_right);
 }
 
+static int read_normalizer(const char *text, int32_t *normalizer) {
+    *normalizer = bench_normalizer_find(text);
+    return *normalizer >= 0 ? 0 : complain("--normalizer is %s, which is none", text);
+}
+
 static int read_bias(const char *text, enum bench_bias *bias) {
     for (int i = 0; i < BENCH_BIASES; i++) {
         if (strcmp(text, bench_bias_name((enum bench_bias)i)) == 0) {
@@ -333,6 +342,7 @@ static int read_option(struct bench_options *options, const struct option_entry 
     case OPTION_CAUSAL: return read_causal(value, &options->problem.attention.causal);
     case OPTION_WINDOW: return read_window(value, &options->problem.attention);
     case OPTION_BIAS: return read_bias(value, &options->problem.attention.bias);
+    case OPTION_NORMALIZER: return read_normalizer(value, &options->problem.normalizer);
     case OPTION_TYPE: return read_type(value, &options->problem.type);
     case OPTION_QUICK: options->quick = 1; return 0;
     case OPTION_FAMILY: options->family = value; return 0;
@@ -406,6 +416,17 @@ static int check_type(const struct bench_options *options) {
                     takes_halves ? " by the textbook" : "");
 }
 
+/* The textbook has softmax only. */
+static int check_normalizer(const struct bench_options *options) {
+    for (int i = 0; i < options->engines_count; i++) {
+        if (options->problem.normalizer != SOFTATTN_NORMALIZER_SOFTMAX &&
+            options->engines[i] == BENCH_ENGINE_TEXTBOOK)
+            return complain("--normalizer is %s, which the textbook has not",
+                            bench_normalizer_name(options->problem.normalizer));
+    }
+    return 0;
+}
+
 /* The textbook adds no bias. */
 static int check_bias(const struct bench_options *options) {
     const struct bench_attention_shape *shape = &options->problem.attention;
@@ -442,7 +463,7 @@ static int complete(struct bench_options *options) {
             return complain("--engine names %s, which is none of %s", bench_engine_name(options->engines[i]),
                             mode_names[options->mode]);
     }
-    return check_bias(options) != 0 ? -1 : check_type(options);
+    return check_bias(options) != 0 || check_normalizer(options) != 0 ? -1 : check_type(options);
 }
 
 /* A word that is no option: the mode. */

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *bench_engine_name(enum bench_engine engine) {
     static const char *const names[] = {"auto", "fused", "blas", "textbook"};
@@ -17,6 +18,32 @@ const char *bench_operation_name(enum bench_operation operation) {
     static const char *const names[] = {"softmax",  "softmax-backward", "cross-entropy",
                                         "sampling", "diagnose",         "attention"};
     return names[operation];
+}
+
+static const char *const normalizer_names[] = {
+    "softmax", "none", "relu", "relu-squared", "sigmoid", "softmax-plus-one", "sparsemax", "entmax"};
+
+const char *bench_normalizer_name(int32_t normalizer) { return normalizer_names[normalizer]; }
+
+int32_t bench_normalizer_find(const char *name) {
+    const int32_t count = (int32_t)(sizeof normalizer_names / sizeof normalizer_names[0]);
+    for (int32_t i = 0; i < count; i++) {
+        if (strcmp(name, normalizer_names[i]) == 0)
+            return i;
+    }
+    return -1;
+}
+
+int bench_operation_has_normalizer(enum bench_operation operation) {
+    return operation == BENCH_SOFTMAX || operation == BENCH_SOFTMAX_BACKWARD || operation == BENCH_ATTENTION;
+}
+
+/* Another than softmax, with a blank before it. */
+static const char *spaced_normalizer(const struct bench_problem *problem, char *text, size_t capacity) {
+    text[0] = '\0';
+    if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
+        snprintf(text, capacity, " %s", bench_normalizer_name(problem->normalizer));
+    return text;
 }
 
 int bench_operation_only_reads(enum bench_operation operation) {
@@ -33,7 +60,7 @@ const char *bench_causal_name(int32_t causal) {
 
 static void attention_name(const struct bench_problem *problem, char *name, size_t capacity) {
     const struct bench_attention_shape *shape = &problem->attention;
-    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "", window[64] = "", bias[32] = "";
+    char kv_heads[32] = "", dim_v[32] = "", causal[32] = "", window[64] = "", bias[32] = "", other[32];
     if (shape->heads_kv != shape->heads_q)
         snprintf(kv_heads, sizeof kv_heads, "/%" PRId64, shape->heads_kv);
     if (shape->dim_v != shape->dim_qk)
@@ -46,23 +73,25 @@ static void attention_name(const struct bench_problem *problem, char *name, size
     if (shape->bias != BENCH_BIAS_NONE)
         snprintf(bias, sizeof bias, " bias %s", bench_bias_name(shape->bias));
     snprintf(name, capacity,
-             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s%s%s %s",
+             "attention b%" PRId64 " h%" PRId64 "%s %" PRId64 "x%" PRId64 " d%" PRId64 "%s%s%s%s%s %s",
              shape->batch, shape->heads_q, kv_heads, shape->seq_q, shape->seq_kv, shape->dim_qk, dim_v,
-             causal, window, bias, bench_type_name(problem->type));
+             causal, window, bias, spaced_normalizer(problem, other, sizeof other),
+             bench_type_name(problem->type));
 }
 
 static void matrix_name(const struct bench_problem *problem, char *name, size_t capacity) {
     const struct bench_sampling *sampling = &problem->sampling;
-    char temperature[32] = "", top_k[32] = "", top_p[32] = "";
+    char temperature[32] = "", top_k[32] = "", top_p[32] = "", other[32];
     if (problem->operation == BENCH_SAMPLING && sampling->temperature != 1)
         snprintf(temperature, sizeof temperature, " T %g", sampling->temperature);
     if (problem->operation == BENCH_SAMPLING && sampling->top_k > 0)
         snprintf(top_k, sizeof top_k, " top-k %" PRId64, sampling->top_k);
     if (problem->operation == BENCH_SAMPLING && sampling->top_p < 1)
         snprintf(top_p, sizeof top_p, " top-p %g", sampling->top_p);
-    snprintf(name, capacity, "%s %" PRId64 "x%" PRId64 "%s%s%s%s %s",
+    snprintf(name, capacity, "%s %" PRId64 "x%" PRId64 "%s%s%s%s%s %s",
              bench_operation_name(problem->operation), problem->rows, problem->cols, temperature, top_k,
-             top_p, problem->in_place ? " in-place" : "", bench_type_name(problem->type));
+             top_p, spaced_normalizer(problem, other, sizeof other), problem->in_place ? " in-place" : "",
+             bench_type_name(problem->type));
 }
 
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {

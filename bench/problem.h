@@ -28,9 +28,10 @@ struct bench_sampling {
 struct bench_problem {
     enum bench_operation operation;
     enum bench_type type;
-    int64_t rows, cols;                     /* of all but attention */
-    int in_place;                           /* of softmax and gradients */
-    struct bench_sampling sampling;         /* of sampling */
+    int64_t rows, cols;             /* of all but attention */
+    int in_place;                   /* of softmax and gradients */
+    int32_t normalizer;             /* of softmax, its backward and attention: SOFTATTN_NORMALIZER_* */
+    struct bench_sampling sampling; /* of sampling */
     struct bench_attention_shape attention; /* of an attention */
 };
 
@@ -43,6 +44,11 @@ enum bench_engine {
 };
 
 const char *bench_engine_name(enum bench_engine engine);
+
+/* SOFTATTN_NORMALIZER_* by name; find: -1 where there is none of the name. */
+const char *bench_normalizer_name(int32_t normalizer);
+int32_t bench_normalizer_find(const char *name);
+int bench_operation_has_normalizer(enum bench_operation operation);
 
 struct bench_way {
     enum bench_engine engine;

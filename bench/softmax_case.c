@@ -1,6 +1,8 @@
 /*
- * Row-wise softmax of a contiguous matrix, by the library's flat functions or by the textbook.
+ * Row-wise softmax of a contiguous matrix, by the library's flat functions, with another normalizer by a handle, or by the
+ * textbook.
  */
+#include "matrix.h"
 #include "memory.h"
 #include "runner.h"
 #include "textbook.h"
@@ -14,12 +16,24 @@ struct state {
     enum bench_type type;
     const softattn_context *context;
     struct bench_team *team;
-    void *x, *y; /* the same array when in place */
+    void *x, *y;               /* the same array when in place */
+    softattn_softmax *softmax; /* of a normalizer that the flat functions have not; else NULL */
 };
+
+static int32_t handle_softmax(const struct state *state) {
+    struct bench_matrix x, y;
+    const softattn_softmax_args args = {
+        .struct_size = sizeof args,
+        .x = bench_matrix_of(&x, state->x, state->type, state->rows, state->cols),
+        .y = bench_matrix_of(&y, state->y, state->type, state->rows, state->cols)};
+    return softattn_softmax_run(state->softmax, &args);
+}
 
 static int32_t library_softmax(const struct state *state) {
     const softattn_context *context = state->context;
     const int64_t rows = state->rows, cols = state->cols;
+    if (state->softmax != NULL)
+        return handle_softmax(state);
     switch (state->type) {
     case BENCH_F16: return softattn_softmax_f16(context, rows, cols, state->x, cols, state->y, cols);
     case BENCH_BF16: return softattn_softmax_bf16(context, rows, cols, state->x, cols, state->y, cols);
@@ -51,6 +65,7 @@ static double textbook_calls(void *argument, int64_t calls) {
 
 static void destroy(void *argument) {
     struct state *state = argument;
+    softattn_softmax_destroy(state->softmax);
     if (state->y != state->x)
         bench_array_destroy(state->y);
     bench_array_destroy(state->x);
@@ -78,7 +93,9 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
     bench_fill_random(state->x, problem->type, elements, 1);
 
     const int textbook = engine == BENCH_ENGINE_TEXTBOOK;
-    const int32_t status = textbook ? SOFTATTN_OK : library_softmax(state);
+    int32_t status = bench_normalizer_handle(problem->normalizer, context, &state->softmax);
+    if (status == SOFTATTN_OK && !textbook)
+        status = library_softmax(state);
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);

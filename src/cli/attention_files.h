@@ -20,6 +20,7 @@ typedef struct attention_settings {
     bool has_scale; /* false: 1 / sqrt(dim_qk) */
     double scale;
     int32_t causal;
+    int32_t normalizer;
     int32_t engine;
 } attention_settings;
 

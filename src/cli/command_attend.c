@@ -26,6 +26,8 @@ static const char help[] =
     "  -o, --output FILE      where the result goes\n"
     "  --causal ALIGNMENT     none, top-left (key j <= query i) or bottom-right (j <= i + keys - queries)\n"
     "  --scale S              default 1 / sqrt(dim)\n"
+    "  --normalizer NAME      softmax (default), none, relu, relu-squared, sigmoid, softmax-plus-one,\n"
+    "                         sparsemax or entmax\n"
     "  --weights FILE         also write the attention weights, [batch, heads, queries, keys]\n"
     "  --lse FILE             also write the natural log-sum-exp of each score row\n"
     "  --heatmap FILE         also write a PNG picture of one head's weights (first batch entry)\n"
@@ -56,13 +58,14 @@ typedef struct attend_options {
     context_options context;
 } attend_options;
 
-enum { CAUSAL = 256, SCALE, WEIGHTS, LSE, HEATMAP, TOKENS, HEAD, COLOR, THREADS, ISA, ENGINE };
+enum { CAUSAL = 256, SCALE, NORMALIZER, WEIGHTS, LSE, HEATMAP, TOKENS, HEAD, COLOR, THREADS, ISA, ENGINE };
 enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"causal", required_argument, NULL, CAUSAL},
     {"scale", required_argument, NULL, SCALE},
+    {"normalizer", required_argument, NULL, NORMALIZER},
     {"weights", required_argument, NULL, WEIGHTS},
     {"lse", required_argument, NULL, LSE},
     {"heatmap", required_argument, NULL, HEATMAP},
@@ -98,6 +101,8 @@ static bool take_option(int option, attend_options *o) {
     case 'q': o->quiet = true; return true;
     case CAUSAL: return option_choose("--causal", optarg, option_causal_choices, &o->settings.causal);
     case SCALE: o->settings.has_scale = true; return option_number("--scale", optarg, &o->settings.scale);
+    case NORMALIZER:
+        return option_choose("--normalizer", optarg, option_normalizer_choices, &o->settings.normalizer);
     case WEIGHTS: o->weights = optarg; return true;
     case LSE: o->lse = optarg; return true;
     case HEATMAP: o->heatmap = optarg; return true;

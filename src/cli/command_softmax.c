@@ -18,6 +18,8 @@ static const char help[] =
     "  --scale S              scores are multiplied by S (default 1)\n"
     "  --temperature T        scores are divided by T > 0; the later of the two counts\n"
     "  --causal ALIGNMENT     none, top-left (column j <= row i) or bottom-right (j <= i + columns - rows)\n"
+    "  --normalizer NAME      softmax (default), none, relu, relu-squared, sigmoid, softmax-plus-one,\n"
+    "                         sparsemax or entmax\n"
     "  --log                  log-probabilities instead of probabilities\n"
     "  --threads N            threads, 0 for all usable CPUs\n"
     "  --isa NAME             instruction set, see softattn info\n"
@@ -25,7 +27,8 @@ static const char help[] =
     "Examples:\n"
     "  softattn softmax scores.npy -o p.npy\n"
     "  softattn softmax logits.npy -o p.npy --temperature 0.7 --log\n"
-    "  softattn softmax scores.npy -o p.npy --axis 0\n";
+    "  softattn softmax scores.npy -o p.npy --axis 0\n"
+    "  softattn softmax scores.npy -o p.npy --normalizer sparsemax\n";
 
 typedef struct softmax_options {
     const char *output;
@@ -34,11 +37,12 @@ typedef struct softmax_options {
     double temperature;
     bool has_temperature; /* it was named later than scale */
     int32_t causal;
+    int32_t normalizer;
     bool log;
     context_options context;
 } softmax_options;
 
-enum { AXIS = 256, SCALE, TEMPERATURE, CAUSAL, LOG, THREADS, ISA };
+enum { AXIS = 256, SCALE, TEMPERATURE, CAUSAL, NORMALIZER, LOG, THREADS, ISA };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
@@ -46,6 +50,7 @@ static const struct option long_options[] = {
     {"scale", required_argument, NULL, SCALE},
     {"temperature", required_argument, NULL, TEMPERATURE},
     {"causal", required_argument, NULL, CAUSAL},
+    {"normalizer", required_argument, NULL, NORMALIZER},
     {"log", no_argument, NULL, LOG},
     {"threads", required_argument, NULL, THREADS},
     {"isa", required_argument, NULL, ISA},
@@ -63,6 +68,7 @@ static bool take_option(int option, softmax_options *o) {
         o->has_temperature = true;
         return option_number("--temperature", optarg, &o->temperature);
     case CAUSAL: return option_choose("--causal", optarg, option_causal_choices, &o->causal);
+    case NORMALIZER: return option_choose("--normalizer", optarg, option_normalizer_choices, &o->normalizer);
     case LOG: o->log = true; return true;
     case THREADS: return option_integer("--threads", optarg, 0, 1024, &o->context.threads);
     case ISA: o->context.isa = optarg; return true;
@@ -75,6 +81,7 @@ static bool configure(softattn_softmax *softmax, const softmax_options *o) {
            (o->has_temperature ? report_status(softattn_softmax_set_temperature(softmax, o->temperature))
                                : report_status(softattn_softmax_set_scale(softmax, o->scale))) &&
            report_status(softattn_softmax_set_causal(softmax, o->causal, 0)) &&
+           report_status(softattn_softmax_set_normalizer(softmax, o->normalizer)) &&
            report_status(softattn_softmax_set_output(softmax, o->log ? SOFTATTN_OUTPUT_LOG_PROBABILITIES
                                                                      : SOFTATTN_OUTPUT_PROBABILITIES));
 }

@@ -16,6 +16,18 @@ const option_choice option_causal_choices[] = {
     {NULL, 0},
 };
 
+const option_choice option_normalizer_choices[] = {
+    {"softmax", SOFTATTN_NORMALIZER_SOFTMAX},
+    {"none", SOFTATTN_NORMALIZER_NONE},
+    {"relu", SOFTATTN_NORMALIZER_RELU},
+    {"relu-squared", SOFTATTN_NORMALIZER_RELU_SQUARED},
+    {"sigmoid", SOFTATTN_NORMALIZER_SIGMOID},
+    {"softmax-plus-one", SOFTATTN_NORMALIZER_SOFTMAX_PLUS_ONE},
+    {"sparsemax", SOFTATTN_NORMALIZER_SPARSEMAX},
+    {"entmax", SOFTATTN_NORMALIZER_ENTMAX},
+    {NULL, 0},
+};
+
 bool option_number(const char *option, const char *text, double *out) {
     char *end;
     const double value = strtod(text, &end);

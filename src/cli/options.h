@@ -22,6 +22,9 @@ bool option_choose(const char *option, const char *text, const option_choice *ch
 /* none, top-left, bottom-right */
 extern const option_choice option_causal_choices[];
 
+/* softmax and what may take its place */
+extern const option_choice option_normalizer_choices[];
+
 /* What --threads and --isa say. */
 typedef struct context_options {
     const char *isa; /* NULL: the library's choice */

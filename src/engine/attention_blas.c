@@ -283,17 +283,23 @@ static void scale_weights(const struct tile *tile, char *weights, double factor)
     }
 }
 
+/* As the row kernels give it. */
+static double masked_weight(int32_t normalizer) {
+    return normalizer == SOFTATTN_NORMALIZE_NONE || normalizer == SOFTATTN_NORMALIZE_RELU ? -0.0 : 0.0;
+}
+
 static void store_weights(const struct tile *tile, int64_t query, const char *weights) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes;
-    const double spoil = tile->spoiled[query - tile->first_query] ? (double)NAN : 0; /* masked places too */
+    const bool spoiled = tile->spoiled[query - tile->first_query]; /* masked places too */
+    const double masked = masked_weight(problem->normalizer);
     char *row = address(&problem->weights, tile->sequence.batch, tile->head,
                         tile->sequence.query_base + query, bytes);
     for (int64_t i = 0; i < problem->seq_kv; i++) {
         const int64_t key = i - tile->sequence.key_base;
         const bool inside = key >= tile->first_key && key < tile->last_key;
-        const double weight = inside ? softattn_get_real(weights, key - tile->first_key, bytes) : 0;
-        softattn_put_real(row, i * problem->weights.col, weight + spoil, bytes);
+        const double weight = inside ? softattn_get_real(weights, key - tile->first_key, bytes) : masked;
+        softattn_put_real(row, i * problem->weights.col, spoiled ? (double)NAN : weight, bytes);
     }
 }
 

@@ -150,6 +150,16 @@ def biases_are_named_and_run():
     assert "9x33 d16 bias heads f32" in run(*SMALL_ATTENTION, "--bias", "heads").stdout
 
 
+def normalizers_are_named_and_run():
+    for name in ("softmax", "none", "relu", "relu-squared", "sigmoid", "softmax-plus-one", "sparsemax", "entmax"):
+        for line in (SMALL_SOFTMAX, ("softmax-backward", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION):
+            result = run_json(*line, "--normalizer", name)["results"][0]
+            check_result(result)
+            assert result["normalizer"] == name, result
+    assert "7x130 sparsemax f32" in run(*SMALL_SOFTMAX, "--normalizer", "sparsemax").stdout
+    assert "9x33 d16 relu f32" in run(*SMALL_ATTENTION, "--normalizer", "relu").stdout
+
+
 def visible_pairs(seq_q, seq_kv, causal, left, right):
     """Pairs of a query and a key it sees, by the definition of the masks."""
     offset = seq_kv - seq_q if causal == "bottom-right" else 0
@@ -219,6 +229,8 @@ def wrong_command_lines_end_with_status_2():
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
                  "grid --window 4,2", "attention --bias", "attention --bias rows", "softmax --bias keys",
                  "attention --bias keys --engine textbook",
+                 "softmax --normalizer", "softmax --normalizer softmin", "cross-entropy --normalizer relu",
+                 "softmax --normalizer relu --engine textbook",
                  "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --bias heads",
                  "attention --heads 3 --kv-heads 2",
                  "grid --threads 1,,2", "grid --threads 5000", "grid --what"):
@@ -238,7 +250,7 @@ def help_names_every_mode():
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
              windows_count_only_what_they_show,
-             biases_are_named_and_run,
+             biases_are_named_and_run, normalizers_are_named_and_run,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              wrong_command_lines_end_with_status_2, help_names_every_mode):
     print(test.__name__, flush=True)

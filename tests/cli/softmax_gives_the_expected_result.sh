@@ -39,6 +39,15 @@ expect_softmax 0 scores.npy --scale 9 --temperature 2
 npy expected.npy '(2,)' half half
 expect_softmax 0 scores.npy --scale 0
 
+# Normalizers of equal scores: sparsemax and 1.5-entmax share 1, the sigmoid of 0 is 1/2, ReLU of 0 is 0.
+npy expected.npy '(2, 4)' quarter quarter quarter quarter quarter quarter quarter quarter
+expect_softmax 0 zeros.npy --normalizer sparsemax
+expect_softmax 0 zeros.npy --normalizer entmax
+npy expected.npy '(2, 4)' half half half half half half half half
+expect_softmax 0 zeros.npy --normalizer sigmoid
+npy expected.npy '(2, 4)' zero zero zero zero zero zero zero zero
+expect_softmax 0 zeros.npy --normalizer relu
+
 # A pipe is read as a file is, and the result may replace its input.
 npy expected.npy '(2, 4)' quarter quarter quarter quarter quarter quarter quarter quarter
 # shellcheck disable=SC2002 # a pipe is the point
@@ -50,4 +59,6 @@ expect_success compare zeros.npy expected.npy
 expect_failure 'softattn: axis: ' softmax scores.npy -o refused.npy --axis 3
 expect_failure 'causal' softmax scores.npy -o refused.npy --causal top-left
 expect_failure 'softattn: temperature: ' softmax scores.npy -o refused.npy --temperature 0
+expect_failure 'softattn: output: ' softmax scores.npy -o refused.npy --normalizer relu --log
+expect_usage_error '--normalizer' softmax scores.npy -o refused.npy --normalizer softmin
 [ ! -e refused.npy ] || fail 'a refused problem left an output'

@@ -21,6 +21,16 @@ NEVER_INLINE real visible_scores(const real *s, int64_t cols) {
     return stripe_sum(sums);
 }
 
+/* Whether a score is not -infinity; nearly always the first vector tells. */
+static int32_t has_visible_score(const real *s, int64_t cols) {
+    for (int64_t j = 0; j < cols; j += LANES) {
+        if (v_any(v_not_less(load_scores(s + j, cols - j), v_set(-REAL_LARGEST)))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* 1 / (1 + e^-t), of which the exponential is taken where it does not overflow. */
 ALWAYS_INLINE vec sigmoid(vec t) {
     const vec e = v_exp2(v_mul(v_sub(v_zero(), v_abs(t)), v_set(LOG2_E)));
@@ -49,10 +59,13 @@ NEVER_INLINE void weigh_each(int32_t normalizer, const real *s, int64_t cols, re
 
 static int32_t elementwise_row(int32_t normalizer, double sigmoid_bias, const struct softattn_row *row) {
     const real *s = row_is_plain(row) ? row->x : row_scores(row);
-    const real visible = visible_scores(s, row->cols), divisor = visible + (visible == 0);
-    weigh_each(normalizer, s, row->cols, normalizer == SOFTATTN_NORMALIZE_RELU ? divisor : (real)sigmoid_bias,
-               row->y);
-    return visible > 0;
+    const int32_t is_visible = has_visible_score(s, row->cols);
+    real parameter = (real)sigmoid_bias;
+    if (normalizer == SOFTATTN_NORMALIZE_RELU) {
+        parameter = is_visible ? visible_scores(s, row->cols) : 1;
+    }
+    weigh_each(normalizer, s, row->cols, parameter, row->y);
+    return is_visible;
 }
 
 /* ---- Thresholds ---- */

@@ -1,0 +1,27 @@
+/*
+ * What the library's handles take where its flat functions do not serve: contiguous matrices as tensors.
+ */
+#ifndef SOFTATTN_BENCH_MATRIX_H
+#define SOFTATTN_BENCH_MATRIX_H
+
+#include "work.h"
+
+#include <softattn/softattn.h>
+
+#include <stdint.h>
+
+/* A tensor with its shape. */
+struct bench_matrix {
+    int64_t shape[2];
+    softattn_tensor tensor;
+};
+
+/* Fills matrix and returns its tensor, which points into it. */
+const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data, enum bench_type type,
+                                       int64_t rows, int64_t cols);
+
+/* A handle with this normalizer, to be destroyed; NULL for softmax, which the flat functions have. */
+int32_t bench_normalizer_handle(int32_t normalizer, const softattn_context *context,
+                                softattn_softmax **softmax);
+
+#endif
