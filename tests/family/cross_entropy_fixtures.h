@@ -1,4 +1,4 @@
-/* Written by cross_entropy_fixtures.py, which says what the values are; not compared with torch. */
+/* Written by cross_entropy_fixtures.py, which says what the values are; compared with torch. */
 /* clang-format off */
 static const struct fixture fixtures[] = {
     {.name = "plain_none",

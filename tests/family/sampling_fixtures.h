@@ -1,4 +1,4 @@
-/* Written by sampling_fixtures.py, which says what the values are; not compared with torch. */
+/* Written by sampling_fixtures.py, which says what the values are; compared with torch. */
 /* clang-format off */
 static const struct sampling_fixture {
     int64_t vocabulary, top_k;
