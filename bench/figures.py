@@ -100,4 +100,5 @@ def main():
     fill(ROOT / "README.md", "", summary + "\n\n" + machine(document))
 
 
-main()
+if __name__ == "__main__":
+    main()
