@@ -40,7 +40,7 @@ def table(results, cell, head):
     keys = columns(results)
     rows = {}
     for result in results:
-        name = shape(result) + (", f64" if result["type"] == "f64" else "")
+        name = shape(result) + ("" if result["type"] == "f32" else ", " + result["type"])
         rows.setdefault(name, {})[(result["isa"], result["threads"])] = cell(result)
     titles = [f'{isa}, {threads} thread{"s" if threads > 1 else ""}' for isa, threads in keys]
     lines = ["| " + " | ".join([head] + titles) + " |", "|---" * (len(keys) + 1) + "|"]
@@ -91,7 +91,7 @@ def main():
     attention = of(*PREFILL)
     decode = of("decode")
     fill(page, "machine", machine(document))
-    fill(page, "softmax", table(of("softmax", "softmax-f64"), softmax_cell, "n × n"))
+    fill(page, "softmax", table(of("softmax", "softmax-f64", "softmax-16-bit"), softmax_cell, "n × n"))
     fill(page, "attention", table(attention, share, "problem"))
     fill(page, "decode", table(decode, lambda r: f"{time_cell(r)}, {share(r)}", "problem"))
     fill(page, "small", table(of("tiny"), time_cell, "problem"))

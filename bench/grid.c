@@ -28,6 +28,8 @@ static const struct matrix_row matrix_rows[] = {
     {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0, {0, 0, 0}},
     {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0, {0, 0, 0}},
     {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0, {0, 0, 0}},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_BF16, 4096, 4096, 0, {0, 0, 0}},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_F16, 4096, 4096, 0, {0, 0, 0}},
     {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0, {0, 0, 0}},
     {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0, {0, 0, 0}},
     {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},

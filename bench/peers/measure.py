@@ -1,7 +1,7 @@
 """Measures libsoftattn and other libraries on the same inputs, in turns, and prints JSON.
 
 Each library runs in a process of its own (worker.py), limited to as many CPUs as it has threads. Runs interleave and their
-order rotates from round to round; a ratio is taken between two runs of the same round, and its median is reported. Errors
+order rotates from round to round, the others standing still; a ratio is taken between two runs of the same round, and its median is reported. Errors
 are against the definition in float64 (cases.py). A library that is not installed, or has not the operation, is said so.
 """
 import argparse
@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,8 @@ LIBRARIES = ["softattn", "torch", "onnxruntime", "openvino", "jax", "numpy"]
 
 
 class Process:
-    """A worker, asked line by line."""
+    """A worker, asked line by line. Between answers it is stopped: threads that some libraries keep spinning for a while would
+    take the CPUs from whoever runs next."""
 
     def __init__(self, library, threads):
         self.library, self.messages = library, tempfile.TemporaryFile("w+")
@@ -32,15 +34,18 @@ class Process:
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.messages)
 
     def ask(self, **request):
+        self.child.send_signal(signal.SIGCONT)
         self.child.stdin.write(json.dumps(request) + "\n")
         self.child.stdin.flush()
         line = self.child.stdout.readline()
+        self.child.send_signal(signal.SIGSTOP)
         if not line:
             self.messages.seek(0)
             sys.exit(f"{self.library} ended in the middle of {request}:\n{self.messages.read()}")
         return json.loads(line)
 
     def end(self):
+        self.child.send_signal(signal.SIGCONT)
         self.child.stdin.close()
         self.child.wait()
 

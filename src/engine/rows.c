@@ -173,9 +173,10 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
     char *buffer = scratch + run->visit_bytes;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct softattn_row_operand *operand = &walk->matrix[i].operand;
-        char *memory =
-            softattn_row_at(&walk->rows, operand, place, softattn_row_element_bytes(operand, bytes));
-        matrices[i] = (struct group_matrix){memory, memory, inner_stride(&walk->rows, operand) * bytes};
+        const int64_t element_bytes = softattn_row_element_bytes(operand, bytes);
+        char *memory = softattn_row_at(&walk->rows, operand, place, element_bytes);
+        matrices[i] =
+            (struct group_matrix){memory, memory, inner_stride(&walk->rows, operand) * element_bytes};
         if (!run->copied[i]) {
             continue;
         }
@@ -210,14 +211,14 @@ static void point_to(struct softattn_row_visit *visit, const struct run *run,
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct group_matrix *matrix = &matrices[i];
         const struct softattn_row_operand *operand = &run->walk->matrix[i].operand;
-        const int64_t memory_step =
-            inner_stride(&run->walk->rows, operand) * softattn_row_element_bytes(operand, bytes);
+        const int64_t element_bytes = softattn_row_element_bytes(operand, bytes);
+        const int64_t memory_step = inner_stride(&run->walk->rows, operand) * element_bytes;
         /* of these, what is converted next is worth asking for; neighbours in a group of copies are here already */
         const bool is_contiguous_half =
             operand->format != SOFTATTN_FORMAT_REAL && softattn_row_is_contiguous(&run->walk->rows, operand);
         if (matrix->memory != NULL) {
             visit->data[i] = matrix->first + r * matrix->step;
-            visit->step[i] = matrix->step / bytes;
+            visit->step[i] = matrix->step / (run->copied[i] ? bytes : element_bytes);
             visit->next[i] = !is_last             ? visit->data[i] + visit->count * matrix->step
                              : is_contiguous_half ? matrix->memory + group_count * memory_step
                                                   : NULL;
@@ -306,7 +307,8 @@ static void plan_copies(struct run *run) {
         const struct softattn_row_operand *operand = &walk->matrix[i].operand;
         const bool is_gathered = !softattn_row_is_contiguous(&walk->rows, operand);
         gathers = gathers || is_gathered;
-        run->copied[i] = is_gathered || (operand->data != NULL && operand->format != SOFTATTN_FORMAT_REAL);
+        run->copied[i] = is_gathered || (operand->data != NULL && !walk->takes_halves &&
+                                         operand->format != SOFTATTN_FORMAT_REAL);
         run->has_copies = run->has_copies || run->copied[i];
         run->streams_halves = run->streams_halves || (walk->stream && walk->matrix[i].is_written &&
                                                       operand->format != SOFTATTN_FORMAT_REAL);

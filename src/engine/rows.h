@@ -84,7 +84,7 @@ bool softattn_rows_exceed_cache(double bytes);
 struct softattn_row_visit {
     int64_t row;
     int64_t count;                       /* rows */
-    int64_t step[SOFTATTN_ROW_MATRICES]; /* reals from one of them to the next */
+    int64_t step[SOFTATTN_ROW_MATRICES]; /* elements from one of them to the next */
     struct softattn_row_place place;
     char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix, contiguous; NULL: not given */
     const char
@@ -105,6 +105,7 @@ struct softattn_row_walk {
     struct softattn_row_matrix matrix[SOFTATTN_ROW_MATRICES];
     int64_t scratch_reals; /* that a visit needs */
     bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
+    bool takes_halves;     /* rows of 16-bit floats that need no gathering are visited as they are */
     bool stream;           /* 16-bit rows are stored around the caches; the visits see to the others */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;

@@ -10,7 +10,7 @@ enum { X, Y }; /* the walk's matrices */
 struct run {
     const struct softattn_softmax_problem *problem;
     struct softattn_rows rows;
-    bool stream;
+    bool stream, halves;
 };
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high) {
@@ -72,7 +72,10 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.scratch = visit->scratch;
     row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
     row.max = softattn_row_at(&run->rows, &problem->row_max, &visit->place, bytes);
-    if (problem->diagnoses != NULL) {
+    if (run->halves) {
+        row.stream = run->stream;
+        problem->kernels->softmax_halves(problem->x.format, &row);
+    } else if (problem->diagnoses != NULL) {
         problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                        &problem->diagnoses[visit->row]);
     } else if (is_softmax(problem)) {
@@ -100,6 +103,18 @@ static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
            !problem->causal;
 }
 
+enum { LONG_ROW = 1024 }; /* shorter rows had better be converted many together */
+
+/* Whether the kernel for rows of 16-bit floats serves. */
+static bool takes_halves(const struct run *run) {
+    const struct softattn_softmax_problem *problem = run->problem;
+    return problem->x.format != SOFTATTN_FORMAT_REAL && problem->cols >= LONG_ROW &&
+           problem->y.data != NULL && problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX &&
+           problem->scale == 1 && problem->output == SOFTATTN_ROW_PROBABILITIES && rows_are_alike(problem) &&
+           softattn_row_is_contiguous(&run->rows, &problem->x) &&
+           softattn_row_is_contiguous(&run->rows, &problem->y);
+}
+
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
                               const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem};
@@ -108,14 +123,18 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     memcpy(run.rows.shape, problem->shape, sizeof run.rows.shape);
     run.rows.cols = problem->cols;
     run.stream = worth_streaming(&run);
+    run.halves = takes_halves(&run);
     walk.rows = run.rows;
+    walk.takes_halves = run.halves;
     walk.matrix[X] =
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
     /* scores of a row that is not plain, or weights of two streamed ones */
     walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
-    if (!is_softmax(problem)) {
+    if (run.halves) {
+        walk.scratch_reals = 3 * problem->cols;
+    } else if (!is_softmax(problem)) {
         walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     }
     walk.in_runs = rows_are_alike(problem);

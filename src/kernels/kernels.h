@@ -314,6 +314,12 @@ struct softattn_kernels {
     /* Orders streamed stores of narrow before what follows. */
     void (*finish_narrowing)(void);
 
+    /*
+     * Softmax of plain rows to probabilities, of which x and y are 16-bit floats of a format and steps count those: what
+     * softmax_row makes of the floats, narrowed. scratch holds 3 * cols reals. Streamed stores are ordered by finish_narrowing.
+     */
+    void (*softmax_halves)(int32_t format, const struct softattn_row *rows);
+
     /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
     int64_t (*argmax)(int64_t cols, const void *x);
 

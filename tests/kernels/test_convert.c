@@ -1,6 +1,7 @@
 /*
  * 16-bit floats become the floats that their definition says, all of them; floats become the nearest 16-bit float, ties to
- * even, at every boundary between two; every instruction set does as the generic one, and touches nothing else.
+ * even, at every boundary between two; every instruction set does as the generic one, and touches nothing else. Softmax of
+ * such rows is that of the floats, rounded.
  */
 #include "expect.h"
 #include "guard.h"
@@ -144,6 +145,52 @@ static void any_count_and_address_is_kept_within(const struct softattn_kernels *
     guard_destroy(&halves);
 }
 
+/* Rows at any address and distance; one of them without a score. Sentinels lie between rows. */
+static void softmax_of_halves_is_that_of_floats_narrowed(const struct softattn_kernels *tested,
+                                                         random_source *random, size_t f, int64_t cols) {
+    const int32_t format = formats[f].format;
+    const int64_t rows = random_between(random, 1, 5), step = cols + random_below(random, 3);
+    const size_t n = (size_t)((rows - 1) * step + cols);
+    const guard_side side = random_below(random, 2) == 0 ? GUARD_AFTER : GUARD_BEFORE;
+    float wide[5 * (MAX_COUNT + 3)], scratch[3 * MAX_COUNT];
+    uint16_t expected[5 * (MAX_COUNT + 3)];
+    guard_block x, y;
+    guard_create(&x, n * sizeof(uint16_t), sizeof(uint16_t), side);
+    guard_create(&y, n * sizeof(uint16_t), sizeof(uint16_t), side);
+    for (size_t i = 0; i < n; i++) {
+        const bool is_masked = random_below(random, 6) == 0 || ((int64_t)i / step == 1 && rows == 3);
+        wide[i] = is_masked ? -HUGE_VALF : (float)(3 * random_normal(random));
+    }
+    tested->narrow(format, (int64_t)n, wide, (uint16_t *)(void *)x.data, 0);
+    tested->widen(format, (int64_t)n, (uint16_t *)(void *)x.data, wide);
+    struct softattn_row row = {.rows = rows, .x_step = step, .y_step = step, .cols = cols, .scale = 1};
+    row.last = cols;
+    row.x = row.y = wide;
+    tested->softmax_row(&row);
+    memset(expected, GUARD_SENTINEL, sizeof expected);
+    for (int64_t r = 0; r < rows; r++) {
+        tested->narrow(format, cols, wide + r * step, expected + r * step, 0);
+    }
+    row.x = x.data;
+    row.y = random_below(random, 4) == 0 ? x.data : y.data;
+    row.scratch = scratch;
+    row.stream = row.y == y.data && random_below(random, 2) == 0;
+    tested->softmax_halves(format, &row);
+    tested->finish_narrowing();
+    for (int64_t r = 0; r < rows; r++) {
+        const size_t at = (size_t)(r * step), gap = at + (size_t)cols;
+        const uint16_t *y_row = (const uint16_t *)row.y + at, *between = (const uint16_t *)(void *)y.data;
+        EXPECT(memcmp(y_row, expected + at, (size_t)cols * sizeof *y_row) == 0,
+               "%s %s row %d of %d, %d columns", tested->isa, formats[f].name, (int)r, (int)rows, (int)cols);
+        EXPECT(gap >= n || step == cols || between[gap] == 0xffff, "%s %s wrote between rows", tested->isa,
+               formats[f].name);
+    }
+    EXPECT(guard_surroundings_untouched(&x) && guard_surroundings_untouched(&y), "%s %s, %d columns",
+           tested->isa, formats[f].name, (int)cols);
+    guard_destroy(&x);
+    guard_destroy(&y);
+}
+
 static void conversions_are_as_defined(const struct softattn_kernels *tested,
                                        const struct softattn_kernels *generic, random_source *random) {
     if (tested->real_bytes != sizeof(float)) {
@@ -155,6 +202,7 @@ static void conversions_are_as_defined(const struct softattn_kernels *tested,
         special_floats_narrow_as_defined(tested, random, f);
         for (int64_t count = 0; count <= MAX_COUNT; count++) {
             any_count_and_address_is_kept_within(tested, generic, random, f, count);
+            softmax_of_halves_is_that_of_floats_narrowed(tested, random, f, count);
         }
     }
 }

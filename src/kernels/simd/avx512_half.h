@@ -8,17 +8,20 @@ ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) {
     v_store(to + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1)));
 }
 
-ALWAYS_INLINE vec v_widen_bf16(__m256i halves) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+/* A bf16 is the upper half of its float. which: for each lane, in its upper half, the number of its bf16. */
+ALWAYS_INLINE vec v_widen_bf16(__m512i halves, __m512i which) {
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, which, halves));
 }
 ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
     const __m512i halves = _mm512_loadu_si512(from);
-    v_store(to, v_widen_bf16(_mm512_castsi512_si256(halves)));
-    v_store(to + 16, v_widen_bf16(_mm512_extracti64x4_epi64(halves, 1)));
+    const __m512i low =
+        _mm512_cvtepu16_epi32(_mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    const __m512i which = _mm512_slli_epi32(low, 16);
+    v_store(to, v_widen_bf16(halves, which));
+    v_store(to + 16, v_widen_bf16(halves, _mm512_add_epi32(which, _mm512_set1_epi32(16 << 16))));
 }
 
-ALWAYS_INLINE void store_halves(uint16_t *to, __m256i low, __m256i high, int stream) {
-    const __m512i halves = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+ALWAYS_INLINE void store_halves(uint16_t *to, __m512i halves, int stream) {
     if (stream) {
         _mm512_stream_si512((__m512i *)(void *)to, halves);
     } else {
@@ -27,19 +30,25 @@ ALWAYS_INLINE void store_halves(uint16_t *to, __m256i low, __m256i high, int str
 }
 
 ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
-    store_halves(to, _mm512_cvtps_ph(v_load(from), _MM_FROUND_TO_NEAREST_INT),
-                 _mm512_cvtps_ph(v_load(from + 16), _MM_FROUND_TO_NEAREST_INT), stream);
+    const __m256i low = _mm512_cvtps_ph(v_load(from), _MM_FROUND_TO_NEAREST_INT);
+    const __m256i high = _mm512_cvtps_ph(v_load(from + 16), _MM_FROUND_TO_NEAREST_INT);
+    store_halves(to, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1), stream);
 }
 
-/* In integers: the instruction for bf16 takes subnormal numbers for 0. */
-ALWAYS_INLINE __m256i v_narrow_bf16(vec v) {
-    const __m512i bits = _mm512_castps_si512(v), upper = _mm512_srli_epi32(bits, 16);
-    const __m512i odd = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-    const __m512i half_ulp = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-    const __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, half_ulp), 16);
+/* The bf16 in the upper halves of the lanes. In integers: the instruction for bf16 takes subnormal numbers for 0. */
+ALWAYS_INLINE __m512i v_narrow_bf16(vec v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __mmask16 is_odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
     const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    return _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, is_nan, upper, _mm512_set1_epi32(0x40)));
+    const __m512i below = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    const __m512i rounded = _mm512_mask_add_epi32(below, is_odd, bits, _mm512_set1_epi32(0x8000));
+    return _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
 }
 ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
-    store_halves(to, v_narrow_bf16(v_load(from)), v_narrow_bf16(v_load(from + 16)), stream);
+    /* the odd 16-bit lanes of the first register, then those of the second */
+    const __m512i odd =
+        _mm512_cvtepu8_epi16(_mm256_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33,
+                                              35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63));
+    const __m512i low = v_narrow_bf16(v_load(from)), high = v_narrow_bf16(v_load(from + 16));
+    store_halves(to, _mm512_permutex2var_epi16(low, odd, high), stream);
 }

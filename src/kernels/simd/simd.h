@@ -30,7 +30,7 @@
  *   v_reduce_max(v)         the same with v_max
  *   v_transpose_columns(from, stride, to, to_stride, factor)   to[c * to_stride + r] = factor * from[r * stride + c] for
  *                           LANES rows and TRANSPOSE_COLUMNS columns
- *   HALVES                  16-bit floats that one of the following takes, with float only; not defined: there are none
+ *   HALVES                  16-bit floats that one of the following takes, with float only; not defined: convert.h has them
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
  *   narrow_f16(from, to, stream) narrow_bf16 stream: to is aligned to 2 * HALVES bytes
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level

@@ -74,63 +74,71 @@ static uint16_t float_to_bf16(float value) {
 
 /* ---- Many ---- */
 
+#ifndef HALVES
+#define HALVES 1
+ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) { *to = f16_to_float(*from); }
+ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) { *to = bf16_to_float(*from); }
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
+    (void)stream;
+    *to = float_to_f16(*from);
+}
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
+    (void)stream;
+    *to = float_to_bf16(*from);
+}
+#endif
+
+/* HALVES elements; stream: to is aligned to 2 * HALVES bytes. */
+ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) {
+    if (format == SOFTATTN_FORMAT_F16) {
+        widen_f16(from, to);
+    } else {
+        widen_bf16(from, to);
+    }
+}
+
+ALWAYS_INLINE void narrow_block(int32_t format, const float *from, uint16_t *to, int stream) {
+    if (format == SOFTATTN_FORMAT_F16) {
+        narrow_f16(from, to, stream);
+    } else {
+        narrow_bf16(from, to, stream);
+    }
+}
+
+/* Elements of `to` before the first that streamed stores can begin at; at most count. */
+ALWAYS_INLINE int64_t halves_head(const uint16_t *to, int64_t count) {
+    const int64_t head = (int64_t)((0 - (uintptr_t)to / sizeof *to) % HALVES);
+    return head < count ? head : count;
+}
+
 enum { AHEAD = 4096 }; /* elements: of long runs, what comes that much later is asked for meanwhile */
 
 static void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
     const int is_f16 = format == SOFTATTN_FORMAT_F16;
     float *out = to;
     int64_t i = 0;
-#ifdef HALVES
-    for (; is_f16 && i + HALVES <= count; i += HALVES) {
+    for (; i + HALVES <= count; i += HALVES) {
         V_PREFETCH_FAR(from + i + AHEAD);
-        widen_f16(from + i, out + i);
+        widen_block(format, from + i, out + i);
     }
-    for (; !is_f16 && i + HALVES <= count; i += HALVES) {
-        V_PREFETCH_FAR(from + i + AHEAD);
-        widen_bf16(from + i, out + i);
-    }
-#endif
     for (; i < count; i++) {
         out[i] = is_f16 ? f16_to_float(from[i]) : bf16_to_float(from[i]);
     }
 }
 
-static uint16_t narrow_one(int is_f16, float value) {
-    return is_f16 ? float_to_f16(value) : float_to_bf16(value);
-}
-
-#ifdef HALVES
-ALWAYS_INLINE int64_t narrow_blocks(int is_f16, int64_t i, int64_t count, const float *in, uint16_t *to,
-                                    int stream) {
-    for (; i + HALVES <= count; i += HALVES) {
-        if (is_f16) {
-            narrow_f16(in + i, to + i, stream);
-        } else {
-            narrow_bf16(in + i, to + i, stream);
-        }
-    }
-    return i;
-}
-#endif
-
 static void narrow(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream) {
     const int is_f16 = format == SOFTATTN_FORMAT_F16;
+    const int64_t head = stream ? halves_head(to, count) : 0;
     const float *in = from;
     int64_t i = 0;
-#ifdef HALVES
-    if (stream) {
-        for (; i < count && (uintptr_t)(to + i) % (2 * HALVES) != 0; i++) {
-            to[i] = narrow_one(is_f16, in[i]);
-        }
-        i = is_f16 ? narrow_blocks(1, i, count, in, to, 1) : narrow_blocks(0, i, count, in, to, 1);
-    } else {
-        i = is_f16 ? narrow_blocks(1, i, count, in, to, 0) : narrow_blocks(0, i, count, in, to, 0);
+    for (; i < head; i++) {
+        to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);
     }
-#else
-    (void)stream;
-#endif
+    for (; i + HALVES <= count; i += HALVES) {
+        narrow_block(format, in + i, to + i, stream);
+    }
     for (; i < count; i++) {
-        to[i] = narrow_one(is_f16, in[i]);
+        to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);
     }
 }
 

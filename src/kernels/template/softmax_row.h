@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/columns.h"
+#include "kernels/template/convert.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/stream.h"
@@ -55,7 +56,8 @@ NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     return scores;
 }
 
-static real row_max(const real *s, int64_t cols) {
+/* In place where rows may be short, so that calls would show; elsewhere row_max, which is one function for all. */
+ALWAYS_INLINE real short_row_max(const real *s, int64_t cols) {
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
@@ -73,6 +75,8 @@ static real row_max(const real *s, int64_t cols) {
     return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
+NEVER_INLINE real row_max(const real *s, int64_t cols) { return short_row_max(s, cols); }
+
 /* factor: log2(e), or that times a positive scale of the scores */
 ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(s, max), factor); }
 
@@ -86,7 +90,8 @@ ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
     v_store(sum, v_add(v_load(sum), p));
 }
 
-static void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
+/* As short_row_max and row_max. */
+ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
     int64_t j = stream ? stream_head(y, cols) : 0;
     if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
         v_store_part(y, v_mul(v_load_part(p, j, 0), v_set(factor)), j);
@@ -99,6 +104,10 @@ static void row_multiply(const real *p, int64_t cols, real factor, real *y, int 
     }
 }
 
+NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
+    short_row_multiply(p, cols, factor, y, stream);
+}
+
 /* What is done for other rows while the weights of one are computed. */
 struct row_company {
     const real *next; /* a row whose maximum is found; NULL: none */
@@ -107,9 +116,64 @@ struct row_company {
     real *done_y, done_factor;
     int64_t done_cols; /* how many of them are left; 0: none */
     int stream;        /* these go around the caches, and done_y is aligned */
+    /* of floats only: rows that lie in memory as 16-bit floats of a format */
+    int32_t format;
+    const uint16_t *next_halves; /* what becomes the floats at next meanwhile; NULL: they are there */
+    uint16_t *done_halves;       /* in the place of done_y; NULL: done_y */
     const real *later; /* what is asked for, from later + j on when column j is at work; NULL: nothing */
     int later_is_near; /* to the first-level cache, else to the second */
 };
+
+#if SOFTATTN_REAL_BITS == 32
+
+/* Columns of the next row that become floats in one turn of the loop at column j. */
+ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) {
+    for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
+        widen_block(company->format, company->next_halves + j + i, (real *)company->next + j + i);
+    }
+}
+
+/* HALVES weights times factor, in place, and the 16-bit floats of that. */
+ALWAYS_INLINE void multiply_block(int32_t format, real *weights, vec factor, uint16_t *to, int stream) {
+    for (int i = 0; i < HALVES; i += LANES) {
+        const int64_t left = HALVES - i;
+        store_columns(weights + i, v_mul(load_columns(weights + i, left, 0), factor), left);
+    }
+    narrow_block(format, weights, to, stream);
+}
+
+/* As row_finish_turn, for 16-bit floats. */
+ALWAYS_INLINE void row_narrow_turn(const struct row_company *company, int64_t j) {
+    for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
+        multiply_block(company->format, (real *)company->done + j + i, v_set(company->done_factor),
+                       company->done_halves + j + i, company->stream);
+    }
+}
+
+/* The columns from j on. */
+NEVER_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
+    widen(company->format, cols - j, company->next_halves + j, (real *)company->next + j);
+}
+
+NEVER_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) {
+    real *weights = (real *)company->done;
+    for (; j + HALVES <= company->done_cols; j += HALVES) {
+        multiply_block(company->format, weights + j, v_set(company->done_factor), company->done_halves + j,
+                       company->stream);
+    }
+    const int64_t left = company->done_cols - j;
+    row_multiply(weights + j, left, company->done_factor, weights + j, 0);
+    narrow(company->format, left, weights + j, company->done_halves + j, 0);
+}
+
+#else
+ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) { (void)company, (void)j; }
+ALWAYS_INLINE void row_narrow_turn(const struct row_company *company, int64_t j) { (void)company, (void)j; }
+ALWAYS_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
+    (void)company, (void)j, (void)cols;
+}
+ALWAYS_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) { (void)company, (void)j; }
+#endif
 
 /* The share of the row before in one turn of the loop at column j. */
 ALWAYS_INLINE void row_finish_turn(const struct row_company *company, int64_t j) {
@@ -141,6 +205,9 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
         if (company.later) {
             row_ask_turn(&company, j);
         }
+        if (company.next_halves) {
+            row_widen_turn(&company, j);
+        }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const real *from = s + j + v * LANES;
             vec p_0 = row_exponent(v_load(from), max, factor);
@@ -167,20 +234,27 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
             add_to_stripe(sums, v + 2, p_2);
             add_to_stripe(sums, v + 3, p_3);
         }
-        if (j + TURN_VECTORS * LANES <= company.done_cols) {
+        if (j + TURN_VECTORS * LANES <= company.done_cols && company.done_halves) {
+            row_narrow_turn(&company, j);
+        } else if (j + TURN_VECTORS * LANES <= company.done_cols) {
             row_finish_turn(&company, j);
         }
     }
+    if (company.next_halves) {
+        row_widen_rest(&company, j, cols);
+    }
     if (company.next) {
         const real turns = v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
-        const real rest = j < cols ? row_max(company.next + j, cols - j) : turns;
+        const real rest = j < cols ? short_row_max(company.next + j, cols - j) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
     }
     const int64_t done =
         company.done_cols < j ? company.done_cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES) : j;
-    if (done < company.done_cols) {
-        row_multiply(company.done + done, company.done_cols - done, company.done_factor,
-                     company.done_y + done, company.stream);
+    if (company.done_halves) {
+        row_narrow_rest(&company, done);
+    } else if (done < company.done_cols) {
+        short_row_multiply(company.done + done, company.done_cols - done, company.done_factor,
+                           company.done_y + done, company.stream);
     }
     for (int v = 0; j < cols; v++, j += LANES) {
         const int64_t rest = cols - j < LANES ? cols - j : LANES;
@@ -192,7 +266,7 @@ ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real
     }
 }
 
-static void row_fill(real *y, int64_t cols, real value) {
+NEVER_INLINE void row_fill(real *y, int64_t cols, real value) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
         v_store(y + j, v_set(value));
