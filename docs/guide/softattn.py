@@ -45,6 +45,7 @@ class Library:
     def __init__(self, path):
         self.c = ctypes.CDLL(path)
         self.c.softattn_softmax_set_scale.argtypes = [pointer, ctypes.c_double]
+        self.c.softattn_softmax_set_sigmoid_bias.argtypes = [pointer, ctypes.c_double]
         self.c.softattn_attention_set_scale.argtypes = [pointer, ctypes.c_double]
         self.c.softattn_cross_entropy_set_reduction.argtypes = [pointer, i32]
 
@@ -54,6 +55,11 @@ class Library:
             text = ctypes.create_string_buffer(256)
             self.c.softattn_last_error(text, i64(len(text)))
             raise RuntimeError(f"softattn_{name}: {text.value.decode()}")
+
+    def constant(self, name):
+        value = i32()
+        self.call("constant", name.encode(), ctypes.byref(value))
+        return value
 
     def create(self, kind):
         handle = pointer()
@@ -65,9 +71,11 @@ class Library:
         function.argtypes, function.restype = [pointer], None
         function(handle)
 
-    def softmax(self, x, scale=1.0):
+    def softmax(self, x, scale=1.0, normalizer="SOFTMAX", sigmoid_bias=0.0):
         handle, y = self.create("softmax"), np.empty_like(x)
         self.call("softmax_set_scale", handle, scale)
+        self.call("softmax_set_normalizer", handle, self.constant("SOFTATTN_NORMALIZER_" + normalizer))
+        self.call("softmax_set_sigmoid_bias", handle, sigmoid_bias)
         args = SoftmaxArgs(ctypes.sizeof(SoftmaxArgs), x=tensor(x), y=tensor(y))
         self.call("softmax_run", handle, ctypes.byref(args))
         self.destroy("softmax", handle)

@@ -133,6 +133,27 @@ def raw_table(library, dim=64):
     return table(["keys", "softmax", "softmax, one key × 50", "raw scores", "raw scores, one key × 50"], rows)
 
 
+NORMALIZERS = ("SOFTMAX", "SOFTMAX_PLUS_ONE", "SPARSEMAX", "ENTMAX", "SIGMOID", "RELU", "RELU_SQUARED", "NONE")
+
+
+def normalizer_table(library, dim=64):
+    """Of scores with variance 1, and with one key 10 times as long. The sigmoid's bias is -ln of the keys."""
+    q, k, v = random_heads(dim)
+    loud = k.copy()
+    loud[0, 0, 0] *= 10
+    rows = []
+    for name in NORMALIZERS:
+        cells = []
+        for key in (k, loud):
+            scores = (q[0, 0] @ key[0, 0].T) * np.float32(dim**-0.5)
+            weights = library.softmax(scores, normalizer=name, sigmoid_bias=-float(np.log(KEYS)))
+            cells += [number(weights.sum(axis=1).mean()), percent((weights == 0).mean()),
+                      number(np.abs(weights @ v[0, 0]).max())]
+        rows.append([name, *cells[:3], *cells[4:]])
+    return table(["normalizer", "sum of a row's weights", "weights of 0", "largest output", "weights of 0, one key × 10",
+                  "largest output, one key × 10"], rows)
+
+
 # ---- Cross-entropy under extreme logits ----
 
 
@@ -226,7 +247,7 @@ def draw(library):
 # ---- The page ----
 
 TABLES = {"divisor": divisor_table, "dimension": dimension_table, "real": real_table, "gradient": gradient_table,
-          "raw": raw_table, "entropy": entropy_table}
+          "raw": raw_table, "normalizer": normalizer_table, "entropy": entropy_table}
 
 
 def fill(page, library):
