@@ -25,8 +25,8 @@ LIBRARIES = ["softattn", "torch", "onnxruntime", "openvino", "jax", "numpy"]
 
 
 class Process:
-    """A worker, asked line by line. Between answers it is stopped: threads that some libraries keep spinning for a while would
-    take the CPUs from whoever runs next."""
+    """A worker, asked line by line. Between answers it is stopped: threads that some libraries keep spinning for a
+    while would take the CPUs from whoever runs next."""
 
     def __init__(self, library, threads):
         self.library, self.messages = library, tempfile.TemporaryFile("w+")
@@ -83,21 +83,32 @@ def measure(libraries, name, case, threads, rounds, seconds):
         for key, array in inputs.items():
             np.save(pathlib.Path(directory) / key, array)
         processes, versions, missing = start(libraries, case, directory, threads)
-        counts = {library: calls_for(process, seconds) for library, process in processes.items()}
-        times = {library: [] for library in processes}
-        order = list(processes)
-        for turn in range(rounds):
-            for library in order[turn % len(order):] + order[:turn % len(order)]:
-                times[library].append(processes[library].ask(run=counts[library])["seconds"])
-        results = {}
-        for library, process in processes.items():
-            process.ask(result=str(pathlib.Path(directory) / "result.npy"))
-            largest, relative = cases.errors(np.load(pathlib.Path(directory) / "result.npy"), expected)
-            results[library] = {"version": versions[library], "seconds": statistics.median(times[library]),
-                                "ratio": median_ratio(times[library], times["softattn"]),
-                                "largest_error": largest, "relative_error": relative}
-            process.end()
+        if "softattn" in missing:
+            sys.exit(f'libsoftattn: {missing["softattn"]}')
+        try:
+            results = measure_in_turns(processes, versions, directory, expected, rounds, seconds)
+        finally:
+            for process in processes.values():
+                process.end()
     return {"case": name, "threads": threads, **case, "results": results, "missing": missing}
+
+
+def measure_in_turns(processes, versions, directory, expected, rounds, seconds):
+    """What is known of each library's runs, by library."""
+    counts = {library: calls_for(process, seconds) for library, process in processes.items()}
+    times = {library: [] for library in processes}
+    order = list(processes)
+    for turn in range(rounds):
+        for library in order[turn % len(order):] + order[:turn % len(order)]:
+            times[library].append(processes[library].ask(run=counts[library])["seconds"])
+    results = {}
+    for library, process in processes.items():
+        process.ask(result=str(pathlib.Path(directory) / "result.npy"))
+        largest, relative = cases.errors(np.load(pathlib.Path(directory) / "result.npy"), expected)
+        results[library] = {"version": versions[library], "seconds": statistics.median(times[library]),
+                            "ratio": median_ratio(times[library], times["softattn"]),
+                            "largest_error": largest, "relative_error": relative}
+    return results
 
 
 def machine():

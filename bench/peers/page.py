@@ -43,11 +43,24 @@ def speed_table(results):
     return table(["problem"] + [NAMES[name] for name in names], rows)
 
 
+def error(result):
+    return f'{result["relative_error"]:.1e}, {result["largest_error"]:.0e}'
+
+
+def missing_note(results):
+    """Why cells are empty, each reason once."""
+    reasons = {}
+    for result in results:
+        for name, reason in result["missing"].items():
+            reasons.setdefault((NAMES[name], reason), result["case"])
+    return "Empty cells: " + "; ".join(f"{name}, {case}: {reason}" for (name, reason), case in reasons.items()) + "."
+
+
 def error_table(results):
     names = libraries_of(results)
-    rows = [[result["case"]] + [f'{result["results"][name]["relative_error"]:.1e}' if name in result["results"] else ""
-                                for name in names] for result in results]
-    return table(["relative error (L2) against float64"] + [NAMES[name] for name in names], rows)
+    rows = [[result["case"]] + [error(result["results"][name]) if name in result["results"] else "" for name in names]
+            for result in results]
+    return table(["relative error (L2), largest absolute error"] + [NAMES[name] for name in names], rows)
 
 
 def load_table(costs):
@@ -61,8 +74,8 @@ def summary(document):
     of = document["machine"]
     return (f'`./dev bench --peers` on {of["cpu"]}, {of["cpus"]} CPUs, {of["date"]}: {", ".join(sorted(versions))}; '
             f'Python {of["python"]}. All in float32. Times of libsoftattn; of the others their time over '
-            "libsoftattn's, the median of ratios within a round, bold where they win. An empty cell: the library has no "
-            "such operation.")
+            "libsoftattn's, the median of ratios within a round, bold where they win. Where 32 heads share 8, NumPy "
+            "repeats keys and values.")
 
 
 def main():
@@ -72,7 +85,8 @@ def main():
         of = [result for result in document["results"] if result["threads"] == threads]
         parts += [f'{threads} thread{"s" if threads > 1 else ""}:', speed_table(of)]
     one = [result for result in document["results"] if result["threads"] == document["results"][0]["threads"]]
-    parts += [error_table(one), "Having the library in the process, in Python, by `bench/peers/load_cost.py`:",
+    parts += [missing_note(document["results"]), "Errors against float64:", error_table(one),
+              "Having the library in the process, in Python, by `bench/peers/load_cost.py`:",
               load_table(costs)]
     fill(PAGE, "peers", "\n\n".join(parts))
 

@@ -34,8 +34,8 @@ class Worker:
                 module = importlib.import_module(f"library_{self.library}")
                 self.call = module.prepare(request["prepare"], inputs, self.threads)
                 self.call()
-            except (ImportError, NotImplementedError) as reason:
-                return {"missing": str(reason) or type(reason).__name__}
+            except Exception as reason:  # whatever a library says to what it does not have
+                return {"missing": str(reason).splitlines()[0] if str(reason) else type(reason).__name__}
             return {"version": module.version()}
         if "run" in request:
             start = time.perf_counter()
