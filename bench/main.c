@@ -204,6 +204,16 @@ static int run(const struct bench_options *options, int argc, char **argv) {
     return session.failed == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* With the first of the engines, instruction sets and numbers of threads asked for. */
+static int call(const struct bench_options *options) {
+    const struct bench_way way = {options->engines[0], options->isas[0], options->threads[0]};
+    struct bench_result result;
+    if (bench_call_problem(&options->problem, &way, options->calls, &result) == 0)
+        return EXIT_DONE;
+    fprintf(stderr, "softattn-bench: %s\n", result.failure.text);
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv) {
     struct bench_options options;
     switch (bench_options_read(&options, argc, argv)) {
@@ -212,5 +222,5 @@ int main(int argc, char **argv) {
     default: return EXIT_USAGE;
     }
     bench_textbook_use_one_blas_thread();
-    return run(&options, argc, argv);
+    return options.calls > 0 ? call(&options) : run(&options, argc, argv);
 }

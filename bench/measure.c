@@ -144,6 +144,21 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
                                                         bench->team, &bench->runner, &result->failure);
 }
 
+int bench_call_problem(const struct bench_problem *problem, const struct bench_way *way, int64_t calls,
+                       struct bench_result *result) {
+    struct bench bench = {.problem = problem};
+    memset(result, 0, sizeof *result);
+    int failed = prepare(&bench, way, result);
+    if (failed == 0) {
+        if (bench.runner.calls(&bench.runner, calls) < 0)
+            failed = bench_fail_from_library(&result->failure, bench.runner.status);
+        bench.runner.destroy(bench.runner.state);
+    }
+    bench_team_destroy(bench.team);
+    softattn_context_destroy(bench.context);
+    return failed;
+}
+
 void bench_measure_problem(const struct bench_problem *problem, const struct bench_way *way,
                            double min_seconds, double max_seconds, struct bench_arena *arena,
                            struct bench_result *result) {

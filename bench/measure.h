@@ -13,4 +13,9 @@ void bench_measure_problem(const struct bench_problem *problem, const struct ben
                            double min_seconds, double max_seconds, struct bench_arena *arena,
                            struct bench_result *result);
 
+/* Solves the problem so many times and measures nothing, for tools that count instructions. Returns -1 and sets
+ * result->failure, or 0. */
+int bench_call_problem(const struct bench_problem *problem, const struct bench_way *way, int64_t calls,
+                       struct bench_result *result);
+
 #endif

@@ -63,6 +63,7 @@ enum option_id {
     OPTION_ISA,
     OPTION_THREADS,
     OPTION_MIN_TIME,
+    OPTION_CALLS,
     OPTION_JSON,
     OPTION_CSV,
     OPTION_HELP,
@@ -105,6 +106,8 @@ static const struct option_entry entries[] = {
     {OPTION_ISA, IN_RUNS, "isa", "LIST", "auto, or instruction sets by name (auto)"},
     {OPTION_THREADS, IN_ALL, "threads", "LIST", "numbers of threads; 0 for all CPUs (1)"},
     {OPTION_MIN_TIME, IN_ALL, "min-time", "SECONDS", "time of each measurement (0.3); 0 for a trial run"},
+    {OPTION_CALLS, IN_PROBLEMS, "calls", "N",
+     "solve the problem N times, measure and print nothing: for tools that count instructions"},
     {OPTION_JSON, IN_ALL, "json", NULL, "print JSON"},
     {OPTION_CSV, IN_ALL, "csv", NULL, "print CSV"},
     {OPTION_HELP, IN_ALL, "help", NULL, "print this help"},
@@ -352,6 +355,7 @@ static int read_option(struct bench_options *options, const struct option_entry 
     case OPTION_THREADS:
         return read_list(options, entry->name, value, read_threads_item, &options->threads_count);
     case OPTION_MIN_TIME: return read_real(entry->name, value, 3600, &options->min_seconds);
+    case OPTION_CALLS: return read_integer(entry->name, value, 1, max_size, &options->calls);
     case OPTION_JSON: options->format = BENCH_JSON; return 0;
     default: options->format = BENCH_CSV; return 0;
     }

@@ -33,6 +33,7 @@ struct bench_options {
     int threads_count;
 
     double min_seconds;
+    int64_t calls; /* so many without a clock; 0: measure */
     enum bench_format format;
     int quick;          /* of the grid */
     const char *family; /* of the grid: a part of a family's name; NULL: all */

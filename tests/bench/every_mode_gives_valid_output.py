@@ -150,6 +150,12 @@ def biases_are_named_and_run():
     assert "9x33 d16 bias heads f32" in run(*SMALL_ATTENTION, "--bias", "heads").stdout
 
 
+def calls_are_made_without_a_clock():
+    for line in (SMALL_SOFTMAX, ("cross-entropy", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION):
+        done = run(*line, "--calls", "3")
+        assert done.stdout == "" and done.stderr == "", done
+
+
 def normalizers_are_named_and_run():
     for name in ("softmax", "none", "relu", "relu-squared", "sigmoid", "softmax-plus-one", "sparsemax", "entmax"):
         for line in (SMALL_SOFTMAX, ("softmax-backward", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION):
@@ -228,7 +234,7 @@ def wrong_command_lines_end_with_status_2():
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
                  "grid --window 4,2", "attention --bias", "attention --bias rows", "softmax --bias keys",
-                 "attention --bias keys --engine textbook",
+                 "attention --bias keys --engine textbook", "softmax --calls 0", "grid --calls 3",
                  "softmax --normalizer", "softmax --normalizer softmin", "cross-entropy --normalizer relu",
                  "softmax --normalizer relu --engine textbook",
                  "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --bias heads",
@@ -251,6 +257,7 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
              windows_count_only_what_they_show,
              biases_are_named_and_run, normalizers_are_named_and_run,
+             calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              wrong_command_lines_end_with_status_2, help_names_every_mode):
     print(test.__name__, flush=True)
