@@ -80,7 +80,9 @@ ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct back
             v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
         }
     }
-    backward_last_sums(product, row, j, sums);
+    if (j < row->cols) {
+        backward_last_sums(product, row, j, sums);
+    }
     return stripe_sum(sums);
 }
 
@@ -106,7 +108,9 @@ ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct back
     const real sum = backward_sum(product, row);
     const vec sums = v_set(sum), scale = v_set(row->scale);
     int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
-    backward_few(product, row, 0, j, sum);
+    if (j > 0) {
+        backward_few(product, row, 0, j, sum);
+    }
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_y) {
             prefetch_stripes(row->next_y + j);
@@ -117,7 +121,9 @@ ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct back
             store_whole(row->out + j + i, backward_values(product, y, v, scale, sums), row->stream);
         }
     }
-    backward_few(product, row, j, row->cols, sum);
+    if (j < row->cols) {
+        backward_few(product, row, j, row->cols, sum);
+    }
 }
 
 ALWAYS_INLINE void backward_rows(enum jacobian_product product, const struct softattn_row_backward *rows) {
