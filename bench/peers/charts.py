@@ -18,7 +18,7 @@ from matplotlib import pyplot
 from page import NAMES, libraries_of
 
 DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / "docs" / "performance"
-COLORS = dict(zip(NAMES, ["#c0392b", "#e67e22", "#2980b9", "#8e44ad", "#16a085", "#27ae60", "#7f8c8d"]))
+COLORS = dict(zip(NAMES, ["#c0392b", "#e67e22", "#2980b9", "#8e44ad", "#16a085", "#f1c40f", "#27ae60", "#7f8c8d"]))
 
 # the same data draws the same bytes
 matplotlib.rcParams.update({"svg.hashsalt": "softattn", "svg.fonttype": "none", "font.size": 9,

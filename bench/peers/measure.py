@@ -21,7 +21,7 @@ import numpy as np
 import cases
 
 HERE = pathlib.Path(__file__).resolve().parent
-LIBRARIES = ["softattn", "torch", "onnxruntime", "openvino", "onednn", "jax", "numpy"]
+LIBRARIES = ["softattn", "torch", "onnxruntime", "openvino", "onednn", "ggml", "jax", "numpy"]
 
 
 class Process:

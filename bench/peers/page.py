@@ -11,7 +11,7 @@ from figures import fill  # noqa: E402
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 NAMES = {"softattn": "libsoftattn", "torch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO",
-         "onednn": "oneDNN", "jax": "JAX", "numpy": "NumPy"}
+         "onednn": "oneDNN", "ggml": "ggml", "jax": "JAX", "numpy": "NumPy"}
 
 
 def table(head, rows):

@@ -13,7 +13,9 @@ enum {
     CONVERTED_BYTES =
         16384,  /* floats converted together: with other things, they stay in the nearest cache */
     STRIP = 64, /* elements gathered for one conversion */
-    WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds */
+    WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds, */
+    GRABS_PER_WORKER =
+        16, /* or more, where it still comes back so often: each grab starts with an empty pipeline */
     ALIGNMENT = 64
 };
 
@@ -274,8 +276,10 @@ static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIG
 
 /* A lone worker takes all rows at once: each is then prefetched during the visit before it. */
 static void share_out(struct run *run, int32_t threads) {
-    const int64_t groups_per_grab = (WORK_PER_GRAB / (run->walk->rows.cols + 1) + run->group) / run->group;
     const int64_t groups = (run->rows + run->group - 1) / run->group;
+    const int64_t few = (WORK_PER_GRAB / (run->walk->rows.cols + 1) + run->group) / run->group;
+    const int64_t many = groups / (GRABS_PER_WORKER * (int64_t)threads);
+    const int64_t groups_per_grab = many > few ? many : few;
     const int64_t grabs = (groups + groups_per_grab - 1) / groups_per_grab;
     run->workers = grabs < threads ? grabs : threads;
     run->rows_per_grab = (run->workers == 1 ? groups : groups_per_grab) * run->group;

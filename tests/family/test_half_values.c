@@ -183,11 +183,11 @@ static void on_every_instruction_set(random_source *random) {
 }
 
 /* More elements than a last-level cache holds are too many to round by the definition: rows repeat, and so must results. */
-static void large_runs_give_the_bits_of_small_ones(void) {
-    enum { ROWS = 40000, COLS = 1003, SMALL = 8 };
-    const size_t elements = (size_t)ROWS * COLS;
+static void large_runs_give_the_bits_of_small_ones(int64_t cols) {
+    enum { ROWS = 40000, SMALL = 8, MOST_COLS = 1100 };
+    const size_t elements = (size_t)(ROWS * cols), few = (size_t)(SMALL * cols);
     uint16_t *const x = malloc(elements * sizeof *x), *const y = malloc(elements * sizeof *y);
-    uint16_t small[SMALL * COLS];
+    uint16_t small[SMALL * MOST_COLS];
     int64_t differences = 0;
     if (!EXPECT(x != NULL && y != NULL, "no memory for %zu elements", elements)) {
         free(x);
@@ -195,12 +195,12 @@ static void large_runs_give_the_bits_of_small_ones(void) {
         return;
     }
     for (size_t i = 0; i < elements; i++) {
-        x[i] = (uint16_t)(0x3000 + i % (SMALL * COLS) % 3001);
+        x[i] = (uint16_t)(0x3000 + i % few % 3001);
     }
-    EXPECT(softattn_softmax_f16(NULL, ROWS, COLS, x, COLS, y, COLS) == SOFTATTN_OK, "%s", last_error());
-    EXPECT(softattn_softmax_f16(NULL, SMALL, COLS, x, COLS, small, COLS) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_f16(NULL, ROWS, cols, x, cols, y, cols) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_f16(NULL, SMALL, cols, x, cols, small, cols) == SOFTATTN_OK, "%s", last_error());
     for (size_t i = 0; i < elements; i++) {
-        differences += y[i] != small[i % (SMALL * COLS)];
+        differences += y[i] != small[i % few];
     }
     EXPECT(differences == 0, "%lld differ", (long long)differences);
     free(x);
@@ -247,11 +247,58 @@ static void other_mixes_are_refused(void) {
     array_destroy(&f16);
 }
 
+/* Diagnoses of 16-bit scores are f32, and those of the scores as f32. */
+static void diagnoses_are_those_of_the_floats(random_source *random) {
+    for (size_t h = 0; h < sizeof half_types / sizeof *half_types; h++) {
+        const int64_t shape[2] = {5, 37};
+        test_array real, half, entropy, expected;
+        softattn_softmax *softmax = NULL;
+        array_create(&real, ARRAY_F32, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+        array_fill_normal(&real, random, 2);
+        create_half(&half, half_types[h].type, &real, ARRAY_COMPACT, GUARD_AFTER);
+        array_create(&entropy, ARRAY_F32, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+        array_create(&expected, ARRAY_F32, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+        EXPECT(softattn_softmax_create(NULL, &softmax) == SOFTATTN_OK, "%s", last_error());
+        softattn_softmax_args args = {.struct_size = sizeof args, .x = &half.tensor};
+        softattn_diagnosis diagnosis = {.struct_size = sizeof diagnosis, .entropy = &entropy.tensor};
+        EXPECT(softattn_softmax_diagnose(softmax, &args, &diagnosis) == SOFTATTN_OK, "%s", last_error());
+        args.x = &real.tensor;
+        diagnosis.entropy = &expected.tensor;
+        EXPECT(softattn_softmax_diagnose(softmax, &args, &diagnosis) == SOFTATTN_OK, "%s", last_error());
+        EXPECT(compare_bits("entropy", &entropy, &expected) == 0, "%s", half_types[h].name);
+        softattn_softmax_destroy(softmax);
+        array_destroy(&expected);
+        array_destroy(&entropy);
+        array_destroy(&half);
+        array_destroy(&real);
+    }
+}
+
+static void jacobians_are_refused(void) {
+    const int64_t shape[2] = {4, 4};
+    test_array y, jacobian;
+    softattn_softmax *softmax = NULL;
+    array_create(&y, ARRAY_F16, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+    array_create(&jacobian, ARRAY_F16, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+    EXPECT(softattn_softmax_create(NULL, &softmax) == SOFTATTN_OK, "%s", last_error());
+    const softattn_softmax_jacobian_args args = {
+        .struct_size = sizeof args, .y = &y.tensor, .jacobian = &jacobian.tensor};
+    EXPECT(softattn_softmax_jacobian(softmax, &args) == SOFTATTN_ERROR_TYPE, "%s", last_error());
+    EXPECT(array_untouched(&jacobian), "the Jacobian was written");
+    softattn_softmax_destroy(softmax);
+    array_destroy(&jacobian);
+    array_destroy(&y);
+}
+
 int main(void) {
     random_source random;
     random_start(&random, "test_half_values");
     on_every_instruction_set(&random);
-    large_runs_give_the_bits_of_small_ones();
+    large_runs_give_the_bits_of_small_ones(1003);
+    large_runs_give_the_bits_of_small_ones(
+        1091); /* rows that become floats on their way through the kernel */
+    diagnoses_are_those_of_the_floats(&random);
+    jacobians_are_refused();
     other_mixes_are_refused();
     return expect_summary();
 }
