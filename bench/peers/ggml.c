@@ -25,8 +25,8 @@ static struct job *start(void) {
 }
 
 // sizes from the innermost dimension outwards, as ggml has them
-static struct ggml_tensor *over(struct job *job, enum ggml_type type, int64_t a, int64_t b, int64_t c, int64_t d,
-                                const void *data) {
+static struct ggml_tensor *over(struct job *job, enum ggml_type type, int64_t a, int64_t b, int64_t c,
+                                int64_t d, const void *data) {
     struct ggml_tensor *tensor = ggml_new_tensor_4d(job->context, type, a, b, c, d);
     tensor->data = (void *)data;
     return tensor;
@@ -43,16 +43,16 @@ static void *finish(struct job *job, struct ggml_tensor *result, float *out, int
     return job;
 }
 
-const char *peer_version(void) {
-    return ggml_version();
-}
+const char *peer_version(void) { return ggml_version(); }
 
 void *peer_softmax(int64_t rows, int64_t cols, int32_t threads, const float *x, float *y) {
     struct job *job = start();
-    return finish(job, ggml_soft_max(job->context, over(job, GGML_TYPE_F32, cols, rows, 1, 1, x)), y, threads);
+    return finish(job, ggml_soft_max(job->context, over(job, GGML_TYPE_F32, cols, rows, 1, 1, x)), y,
+                  threads);
 }
 
-void *peer_softmax_backward(int64_t rows, int64_t cols, int32_t threads, const float *y, const float *dy, float *dx) {
+void *peer_softmax_backward(int64_t rows, int64_t cols, int32_t threads, const float *y, const float *dy,
+                            float *dx) {
     struct job *job = start();
     struct ggml_tensor *of_loss = over(job, GGML_TYPE_F32, cols, rows, 1, 1, dy);
     struct ggml_tensor *weights = over(job, GGML_TYPE_F32, cols, rows, 1, 1, y);
@@ -67,15 +67,16 @@ static const ggml_fp16_t *causal_mask(struct job *job, int64_t queries, int64_t 
 }
 
 // q, k, v are [batch, heads, seq, dim], the result is [batch, seq, heads, dim]
-void *peer_attention(int64_t batch, int64_t heads, int64_t kv_heads, int64_t queries, int64_t keys, int64_t dim,
-                     int32_t causal, int32_t threads, const float *q, const float *k, const float *v, float *out) {
+void *peer_attention(int64_t batch, int64_t heads, int64_t kv_heads, int64_t queries, int64_t keys,
+                     int64_t dim, int32_t causal, int32_t threads, const float *q, const float *k,
+                     const float *v, float *out) {
     struct job *job = start();
     struct ggml_tensor *mask =
         causal ? over(job, GGML_TYPE_F16, keys, queries, 1, 1, causal_mask(job, queries, keys)) : NULL;
-    struct ggml_tensor *result =
-        ggml_flash_attn_ext(job->context, over(job, GGML_TYPE_F32, dim, queries, heads, batch, q),
-                            over(job, GGML_TYPE_F32, dim, keys, kv_heads, batch, k),
-                            over(job, GGML_TYPE_F32, dim, keys, kv_heads, batch, v), mask, 1 / sqrtf((float)dim), 0, 0);
+    struct ggml_tensor *result = ggml_flash_attn_ext(
+        job->context, over(job, GGML_TYPE_F32, dim, queries, heads, batch, q),
+        over(job, GGML_TYPE_F32, dim, keys, kv_heads, batch, k),
+        over(job, GGML_TYPE_F32, dim, keys, kv_heads, batch, v), mask, 1 / sqrtf((float)dim), 0, 0);
     ggml_flash_attn_ext_set_prec(result, GGML_PREC_F32);
     return finish(job, result, out, threads);
 }
