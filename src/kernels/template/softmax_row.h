@@ -15,6 +15,13 @@
 #include "kernels/template/log.h"
 #include "kernels/template/stream.h"
 
+/* Loops that each kind of row gets of its own, unless the code is to be small. */
+#ifdef __OPTIMIZE_SIZE__
+#define ROW_INLINE NEVER_INLINE
+#else
+#define ROW_INLINE ALWAYS_INLINE
+#endif
+
 /* Scores of a row that is not plain, into scratch; -infinity where masked. */
 NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     const real *x = row->x;
@@ -195,8 +202,8 @@ ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
-ALWAYS_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
-                               real *sums, struct row_company company) {
+ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
+                            real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
     stripes_start(sums);
@@ -338,7 +345,7 @@ ALWAYS_INLINE void row_hand_over(struct row_company *company, const real *weight
  * and the one before gets its factor, so that no row waits for the end of a reduction, and memory not for arithmetic.
  * Streamed rows leave their weights in scratch, in turns.
  */
-ALWAYS_INLINE void plain_rows(const struct softattn_row *row, int stream) {
+ROW_INLINE void plain_rows(const struct softattn_row *row, int stream) {
     const int64_t cols = row->cols, x_step = row->x_step, lead = LEAD_BYTES / REAL_BYTES;
     const int64_t lookahead = cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
     /* LEAD_BYTES on from the row whose maximum is found, gaps between rows not counted */
