@@ -29,7 +29,7 @@ class Process:
     while would take the CPUs from whoever runs next."""
 
     def __init__(self, library, threads):
-        self.library, self.messages = library, tempfile.TemporaryFile("w+")
+        self.name, self.messages = library, tempfile.TemporaryFile("w+")
         self.child = subprocess.Popen([sys.executable, HERE / "worker.py", library, str(threads)], text=True,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.messages)
 
@@ -41,7 +41,7 @@ class Process:
         self.child.send_signal(signal.SIGSTOP)
         if not line:
             self.messages.seek(0)
-            sys.exit(f"{self.library} ended in the middle of {request}:\n{self.messages.read()}")
+            sys.exit(f"{self.name} ended in the middle of {request}:\n{self.messages.read()}")
         return json.loads(line)
 
     def end(self):
@@ -120,14 +120,14 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library", help="libsoftattn.so to measure")
+    parser.add_argument("softattn", help="libsoftattn.so to measure")
     parser.add_argument("--threads", default="1,2", help="numbers of threads (default 1,2)")
     parser.add_argument("--peers", default=",".join(LIBRARIES[1:]), help="others to measure (default: all)")
     parser.add_argument("--rounds", type=int, default=7, help="runs of each (default 7)")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a run (default 0.1)")
     parser.add_argument("--quick", action="store_true", help="tiny cases, to see whether everything works")
     options = parser.parse_args()
-    os.environ["SOFTATTN_LIBRARY"] = str(pathlib.Path(options.library).resolve())
+    os.environ["SOFTATTN_LIBRARY"] = str(pathlib.Path(options.softattn).resolve())
     libraries = ["softattn"] + [name for name in options.peers.split(",") if name]
     results = []
     for threads in map(int, options.threads.split(",")):

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import tempfile
 
+import numpy as np
+
 
 def build(source, variable, libraries):
     """The driver beside this file, loaded."""
@@ -23,6 +25,21 @@ def build(source, variable, libraries):
     library = ctypes.CDLL(f"{directory}/driver.so")
     library.peer_version.restype = ctypes.c_char_p
     return library
+
+
+def prepare(library, case, inputs, last_sizes=(), attention_shape=None):
+    """A call of the case; last_sizes follow the sizes, attention_shape is the result's where it is not that of q."""
+    sizes = lambda *names: [ctypes.c_int64(case[name]) for name in names]
+    if case["operation"] == "softmax":
+        names, arrays, shape = sizes("rows", "cols"), [inputs["x"]], inputs["x"].shape
+    elif case["operation"] == "softmax_backward":
+        names, arrays, shape = sizes("rows", "cols"), [inputs["y"], inputs["dy"]], inputs["y"].shape
+    elif case["operation"] == "attention":
+        names = sizes("batch", "heads", "kv_heads", "queries", "keys", "dim") + [ctypes.c_int32(case["causal"])]
+        arrays, shape = [inputs[name] for name in ("q", "k", "v")], attention_shape or inputs["q"].shape
+    else:
+        raise NotImplementedError("not among its operators")
+    return job(library, case["operation"], [*names, *last_sizes], arrays, np.empty(shape, np.float32))
 
 
 def job(library, name, sizes, arrays, out):

@@ -24,14 +24,14 @@ def limit_threads(threads):
 
 class Worker:
     def __init__(self, library, threads):
-        self.library, self.threads, self.call = library, threads, None
+        self.module, self.threads, self.call = f"library_{library}", threads, None
 
     def answer(self, request):
         import numpy as np
         if "prepare" in request:
             inputs = {file.stem: np.load(file) for file in sorted(pathlib.Path(request["inputs"]).glob("*.npy"))}
             try:
-                module = importlib.import_module(f"library_{self.library}")
+                module = importlib.import_module(self.module)
                 self.call = module.prepare(request["prepare"], inputs, self.threads)
                 self.call()
             except Exception as reason:  # whatever a library says to what it does not have

@@ -40,8 +40,7 @@ int32_t softattn_normalizer_set_sigmoid_bias(struct softattn_normalizer *normali
 }
 
 bool softattn_normalizer_is_softmax(const struct softattn_normalizer *normalizer) {
-    return normalizer->kind == SOFTATTN_NORMALIZER_SOFTMAX ||
-           normalizer->kind == SOFTATTN_NORMALIZER_SOFTMAX_PLUS_ONE;
+    return softattn_normalize_is_softmax(normalizer->kind);
 }
 
 int32_t softattn_normalizer_require_softmax(const struct softattn_normalizer *normalizer,

@@ -44,12 +44,6 @@ static int64_t visible_columns(const struct run *run, const struct softattn_row_
     return clamp(place->index[problem->rank - 1] + problem->causal_offset + 1, 0, last);
 }
 
-/* With a score more than the row has, or without: what softmax_row computes. */
-static bool is_softmax(const struct softattn_softmax_problem *problem) {
-    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX ||
-           problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
-}
-
 static void visit(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_softmax_problem *problem = run->problem;
@@ -78,7 +72,7 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     } else if (problem->diagnoses != NULL) {
         problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                        &problem->diagnoses[visit->row]);
-    } else if (is_softmax(problem)) {
+    } else if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_row(&row);
     } else {
         problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
@@ -89,7 +83,8 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
 static bool worth_streaming(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
     const double elements = (double)softattn_rows_count(&run->rows) * (double)problem->cols;
-    return problem->y.data != NULL && problem->y.data != problem->x.data && is_softmax(problem) &&
+    return problem->y.data != NULL && problem->y.data != problem->x.data &&
+           softattn_normalize_is_softmax(problem->normalizer) &&
            problem->output == SOFTATTN_ROW_PROBABILITIES &&
            softattn_row_is_contiguous(&run->rows, &problem->y) &&
            softattn_rows_exceed_cache(
@@ -134,7 +129,7 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
     if (run.halves) {
         walk.scratch_reals = 3 * problem->cols;
-    } else if (!is_softmax(problem)) {
+    } else if (!softattn_normalize_is_softmax(problem->normalizer)) {
         walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     }
     walk.in_runs = rows_are_alike(problem);

@@ -7,11 +7,6 @@
 #include "engine/reals.h"
 #include "platform/cpu.h"
 
-/* A score that is not in the row changes what y is, not how it moves. */
-static bool has_softmax_derivatives(int32_t normalizer) {
-    return normalizer == SOFTATTN_NORMALIZE_SOFTMAX || normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
-}
-
 /* ---- Products ---- */
 
 enum { Y, V, OUT };
@@ -38,7 +33,7 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .prefetch = product->prefetch,
                                                .stream = product->stream &&
                                                          problem->out.format == SOFTATTN_FORMAT_REAL};
-    if (has_softmax_derivatives(problem->normalizer)) {
+    if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_backward(&rows);
     } else {
         problem->kernels->normalize_backward(problem->normalizer, &rows);
@@ -57,7 +52,7 @@ static void suit_to_caches(struct product *product) {
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     product->prefetch = is_cold && problem->y.format == SOFTATTN_FORMAT_REAL && row_bytes >= LONG_ROW_BYTES &&
                         4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
-    product->stream = is_cold && has_softmax_derivatives(problem->normalizer) &&
+    product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }
 
@@ -96,7 +91,7 @@ static void normalizer_jacobian_row(const struct softattn_jacobian_problem *prob
 static void visit_jacobian(void *user, const struct softattn_row_visit *visit) {
     const struct softattn_jacobian_problem *problem = user;
     const int64_t i = visit->place.index[problem->rows.rank - 1];
-    if (has_softmax_derivatives(problem->normalizer)) {
+    if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->jacobian_row(problem->rows.cols, i, visit->data[Y], problem->output, problem->scale,
                                        visit->data[JACOBIAN]);
     } else {

@@ -81,6 +81,11 @@ enum {
     SOFTATTN_NORMALIZE_ENTMAX = 7
 };
 
+/* What softmax_row and softmax_backward compute: exponentials over their sum, with a score more than the row has or without. */
+static inline int32_t softattn_normalize_is_softmax(int32_t normalizer) {
+    return normalizer == SOFTATTN_NORMALIZE_SOFTMAX || normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
+}
+
 /* Reals of scratch that a row takes. */
 #define SOFTATTN_NORMALIZE_SCRATCH(cols) (2 * (cols) + SOFTATTN_MAX_LANES)
 

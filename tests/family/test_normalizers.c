@@ -29,6 +29,15 @@ static void set_normalizer(softattn_softmax *softmax, int32_t normalizer) {
     EXPECT(softattn_softmax_set_sigmoid_bias(softmax, sigmoid_bias) == SOFTATTN_OK, "%s", last_error());
 }
 
+/* A compact vector of floats with so many bits. */
+static softattn_tensor vector_of(void *data, int64_t *shape, uint8_t bits) {
+    return (softattn_tensor){.data = data,
+                             .device = {SOFTATTN_DEVICE_CPU, 0},
+                             .ndim = 1,
+                             .dtype = {SOFTATTN_TYPE_FLOAT, bits, 1},
+                             .shape = shape};
+}
+
 static bool sums_to_one(int32_t normalizer) {
     return normalizer == SOFTATTN_NORMALIZER_SOFTMAX || normalizer == SOFTATTN_NORMALIZER_SPARSEMAX ||
            normalizer == SOFTATTN_NORMALIZER_ENTMAX;
@@ -356,11 +365,7 @@ static void special_rows_give_what_the_semantics_say(const softattn_context *con
         for (int32_t normalizer = 0; normalizer < NORMALIZERS; normalizer++) {
             double x[COLS], y[COLS];
             int64_t shape[1] = {COLS};
-            softattn_tensor tensor = {.data = x,
-                                      .device = {SOFTATTN_DEVICE_CPU, 0},
-                                      .ndim = 1,
-                                      .dtype = {SOFTATTN_TYPE_FLOAT, 64, 1},
-                                      .shape = shape};
+            softattn_tensor tensor = vector_of(x, shape, 64);
             softattn_tensor result = tensor;
             softattn_softmax *softmax = NULL;
             result.data = y;
@@ -390,11 +395,7 @@ static void empty_rows_obey_the_policy(const softattn_context *context) {
         for (int32_t policy = SOFTATTN_EMPTY_ROW_NAN; policy <= SOFTATTN_EMPTY_ROW_ZERO; policy++) {
             float x[3] = {-HUGE_VALF, -HUGE_VALF, -HUGE_VALF};
             int64_t shape[1] = {3};
-            softattn_tensor tensor = {.data = x,
-                                      .device = {SOFTATTN_DEVICE_CPU, 0},
-                                      .ndim = 1,
-                                      .dtype = {SOFTATTN_TYPE_FLOAT, 32, 1},
-                                      .shape = shape};
+            softattn_tensor tensor = vector_of(x, shape, 32);
             const softattn_softmax_args args = {.struct_size = sizeof args, .x = &tensor, .y = &tensor};
             softattn_softmax *softmax = NULL;
             EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "%s", last_error());
@@ -418,11 +419,7 @@ static void plus_one_is_softmax_with_a_score_more(const softattn_context *contex
         for (int j = 0; j < COLS; j++) {
             x[j] = random_normal(random) + shift;
         }
-        softattn_tensor tensor = {.data = x,
-                                  .device = {SOFTATTN_DEVICE_CPU, 0},
-                                  .ndim = 1,
-                                  .dtype = {SOFTATTN_TYPE_FLOAT, 64, 1},
-                                  .shape = shape};
+        softattn_tensor tensor = vector_of(x, shape, 64);
         softattn_tensor result = tensor, one = tensor, two = tensor;
         result.data = y;
         one.data = lse;
@@ -689,11 +686,7 @@ static void what_a_normalizer_has_not_is_refused(const softattn_context *context
         const int32_t wanted = is_softmax ? SOFTATTN_OK : SOFTATTN_ERROR_UNSUPPORTED;
         float x[4] = {1, 2, 3, 4}, y[4] = {7, 7, 7, 7}, one[1] = {7}, jacobian[16];
         int64_t shape[1] = {4}, square[2] = {4, 4};
-        softattn_tensor tensor = {.data = x,
-                                  .device = {SOFTATTN_DEVICE_CPU, 0},
-                                  .ndim = 1,
-                                  .dtype = {SOFTATTN_TYPE_FLOAT, 32, 1},
-                                  .shape = shape};
+        softattn_tensor tensor = vector_of(x, shape, 32);
         softattn_tensor result = tensor, single = tensor, table = tensor, number = tensor;
         softattn_softmax *softmax = NULL;
         result.data = y;
@@ -732,11 +725,7 @@ static void bad_options_are_refused(const softattn_context *context) {
     softattn_softmax *softmax = NULL;
     float x[1] = {1};
     int64_t shape[1] = {1};
-    softattn_tensor tensor = {.data = x,
-                              .device = {SOFTATTN_DEVICE_CPU, 0},
-                              .ndim = 1,
-                              .dtype = {SOFTATTN_TYPE_FLOAT, 32, 1},
-                              .shape = shape};
+    softattn_tensor tensor = vector_of(x, shape, 32);
     const softattn_softmax_args args = {.struct_size = sizeof args, .x = &tensor, .y = &tensor};
     EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "%s", last_error());
     EXPECT(softattn_softmax_set_normalizer(NULL, 0) == SOFTATTN_ERROR_NULL, "%s", last_error());

@@ -6,27 +6,25 @@
 #define SOFTATTN_KERNELS_TEMPLATE_LINEAR_ATTENTION_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/exp2.h"
 
 static void elu_plus_one(int64_t n, void *values) {
-    const vec log2_e = v_set((real)1.44269504088896340735992468100189214);
     for (int64_t i = 0; i < n; i += LANES) {
         real *at = (real *)values + i;
-        const int64_t part = n - i < LANES ? n - i : LANES;
-        const vec x = v_load_part(at, part, 0);
+        const vec x = load_columns(at, n - i, 0);
         const mask positive = v_less(v_zero(), x);
-        const vec exponential = v_exp2(v_mul(v_select(positive, v_zero(), x), log2_e));
-        v_store_part(at, v_select(positive, v_add(x, v_set(1)), exponential), part);
+        const vec exponential = v_exp2(v_mul(v_select(positive, v_zero(), x), v_set(LOG2_E)));
+        store_columns(at, v_select(positive, v_add(x, v_set(1)), exponential), n - i);
     }
 }
 
 static void add_rows(int64_t rows, int64_t cols, int64_t stride, const void *from, void *to) {
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c += LANES) {
-            const int64_t part = cols - c < LANES ? cols - c : LANES;
             real *at = (real *)to + r * stride + c;
-            const vec addend = v_load_part((const real *)from + r * stride + c, part, 0);
-            v_store_part(at, v_add(v_load_part(at, part, 0), addend), part);
+            const vec addend = load_columns((const real *)from + r * stride + c, cols - c, 0);
+            store_columns(at, v_add(load_columns(at, cols - c, 0), addend), cols - c);
         }
     }
 }
@@ -37,10 +35,10 @@ static void divide_rows(int64_t rows, int64_t cols, int64_t stride, int32_t norm
         const vec divisor = v_set(normalizes ? row[cols] : 1);
         const mask empty = v_equal(divisor, v_zero());
         for (int64_t c = 0; c < cols; c += LANES) {
-            const int64_t part = cols - c < LANES ? cols - c : LANES;
             /* a division by 1 in place of 0 raises no flag; adding 0 makes every zero +0 */
-            const vec quotient = v_div(v_load_part(row + c, part, 0), v_select(empty, v_set(1), divisor));
-            v_store_part(row + c, v_select(empty, v_zero(), v_add(quotient, v_zero())), part);
+            const vec quotient =
+                v_div(load_columns(row + c, cols - c, 0), v_select(empty, v_set(1), divisor));
+            store_columns(row + c, v_select(empty, v_zero(), v_add(quotient, v_zero())), cols - c);
         }
     }
 }

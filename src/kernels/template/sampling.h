@@ -388,9 +388,7 @@ ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int6
 static void token_choice(const struct softattn_token_choice *choice) {
     real *y = choice->probabilities;
     real weights[SOFTATTN_TOKEN_BLOCK], sums[STRIPES];
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(sums + i, v_zero());
-    }
+    stripes_start(sums);
     for (int64_t first = 0; first < choice->cols; first += SOFTATTN_TOKEN_BLOCK) {
         const int64_t cols = block_cols(choice->cols, first);
         weigh_block((const real *)choice->x + first, cols, choice->max, choice->factor, weights);

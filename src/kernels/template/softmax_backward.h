@@ -69,9 +69,7 @@ NEVER_INLINE void backward_last_sums(enum jacobian_product product, const struct
 
 ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct backward_row *row) {
     real sums[STRIPES];
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(sums + i, v_zero());
-    }
+    stripes_start(sums);
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         for (int i = 0; i < STRIPES; i += LANES) {
