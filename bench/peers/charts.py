@@ -18,7 +18,7 @@ from matplotlib import pyplot
 from page import NAMES, libraries_of
 
 DIRECTORY = pathlib.Path(__file__).resolve().parents[2] / "docs" / "performance"
-COLORS = dict(zip(NAMES, ["#c0392b", "#e67e22", "#2980b9", "#8e44ad", "#16a085", "#f1c40f", "#27ae60", "#7f8c8d"]))
+COLORS = dict(zip(NAMES, ["#c0392b", "#e67e22", "#2980b9", "#8e44ad", "#2c3e50", "#f1c40f", "#27ae60", "#7f8c8d"]))
 
 # the same data draws the same bytes
 matplotlib.rcParams.update({"svg.hashsalt": "softattn", "svg.fonttype": "none", "font.size": 9,
@@ -84,7 +84,7 @@ def bars(name, title, label, cases, names, value, log=False, unit=1.0):
     axes.invert_yaxis()
     if log:
         axes.set_xscale("log")
-        axes.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+        axes.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
         axes.minorticks_off()
     if unit:
         axes.axvline(unit, color="black", linewidth=0.8)

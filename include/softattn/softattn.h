@@ -314,8 +314,8 @@ SOFTATTN_API int32_t softattn_softmax_bf16(const softattn_context *context, int6
 
 /*
  * From the result y of a softmax run: the gradient of a loss, the Jacobian J = dy/dx and its product with a vector. The
- * handle's axis, scale, output and normalizer say what y is; its other options mean nothing here. Where y shows a masked element
- * (probability 0, log-probability -infinity) the derivatives are 0, whatever the other operand holds there.
+ * handle's axis, scale, output and normalizer say what y is; its other options mean nothing here. Where y shows a masked
+ * element (probability 0, log-probability -infinity) the derivatives are 0, whatever the other operand holds there.
  *   probabilities      dy_i/dx_j = scale * y_i * ([i = j] - y_j)
  *   log-probabilities  dy_i/dx_j = scale * ([i = j] - exp(y_j))
  *   other normalizers  see docs/semantics.md
@@ -601,8 +601,8 @@ SOFTATTN_API int32_t softattn_attention_set_dropout(softattn_attention *attentio
 
 /*
  * SOFTATTN_NORMALIZER_* in the place of softmax, n being the keys that a query sees; default SOFTMAX. SOFTMAX_PLUS_ONE is
- * softmax with a sink of 0. The others are served by the BLAS engine and have no lse; none but SOFTMAX takes a sink. With
- * any it is SOFTATTN_ERROR_UNSUPPORTED.
+ * softmax with a sink of 0. The others are served by the BLAS engine and have no lse; none but SOFTMAX takes a sink. A run
+ * that asks for what its normalizer has not, the fused engine included, is SOFTATTN_ERROR_UNSUPPORTED.
  */
 SOFTATTN_API int32_t softattn_attention_set_normalizer(softattn_attention *attention, int32_t normalizer);
 
