@@ -19,7 +19,7 @@ struct run {
     char *losses;        /* [rows], for the total; NULL: not wanted */
     const char *weights; /* the class weights, contiguous; NULL: all 1 */
     double factor;       /* of the gradient */
-    bool prefetch, stream, keeps_weights;
+    bool prefetch, stream;
 };
 
 /* ---- Targets ---- */
@@ -106,7 +106,7 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .lse_step = value_step(&problem->rows, &problem->lse),
         .prefetch = run->prefetch,
         .stream = run->stream && problem->gradient.format == SOFTATTN_FORMAT_REAL,
-        .scratch = run->keeps_weights ? visit->scratch : NULL};
+        .scratch = visit->scratch};
     problem->kernels->cross_entropy(&rows);
     if (losses != NULL && own_losses != NULL) {
         copy_values(visit->count, bytes, own_losses, losses, value_step(&problem->rows, &problem->losses));
@@ -121,7 +121,7 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
         .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true, .may_be_overwritten = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
                    [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
-        .scratch_reals = run->keeps_weights ? problem->rows.cols : 0,
+        .scratch_reals = run->stream ? problem->rows.cols : 0,
         .in_runs = true,
         .stream = run->stream,
         .visit = visit_rows,
@@ -131,8 +131,7 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
 
 /*
  * What does not stay in the caches anyway is asked for early, unless the next row would crowd out this one,
- * and where the gradient is not written over the logits it is stored around them. Weights are kept for it
- * where they fit the first-level cache beside the row.
+ * and where the gradient is not written over the logits it is stored around them.
  */
 static void suit_to_caches(struct run *run) {
     const struct softattn_cross_entropy_problem *problem = run->problem;
@@ -146,7 +145,6 @@ static void suit_to_caches(struct run *run) {
     run->stream = is_cold && problem->gradient.data != NULL &&
                   problem->gradient.data != problem->logits.data &&
                   softattn_row_is_contiguous(rows, &problem->gradient);
-    run->keeps_weights = run->stream && is_real && 2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
 }
 
 /* ---- The whole ---- */

@@ -125,8 +125,7 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
-    /* scores of a row that is not plain, or weights of two streamed ones */
-    walk.scratch_reals = run.stream ? 2 * problem->cols : problem->cols;
+    walk.scratch_reals = problem->cols; /* scores of a row that is not plain, or weights of a streamed one */
     if (run.halves) {
         walk.scratch_reals = 3 * problem->cols;
     } else if (!softattn_normalize_is_softmax(problem->normalizer)) {

@@ -30,7 +30,7 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * scratch holds cols reals, 2 * cols for streamed rows; plain rows (no bias, no keep, scale 1, first 0, last cols) that
+ * scratch holds cols reals; plain rows (no bias, no keep, scale 1, first 0, last cols) that
  * are not streamed need none.
  */
 struct softattn_row {
@@ -139,8 +139,7 @@ struct softattn_row_cross_entropy {
     int64_t loss_step, lse_step; /* reals from one row's to the next */
     int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
     int32_t stream;   /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *
-        scratch; /* with stream: cols reals, for rows so short that these stay in the nearest cache; or NULL */
+    void *scratch;    /* with stream: cols reals */
 };
 
 /* ---- Diagnosis ---- */

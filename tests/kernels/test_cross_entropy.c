@@ -19,7 +19,7 @@ struct entropy_case {
     struct softattn_row_cross_entropy rows; /* without its arrays */
     int64_t targets[MAX_ROWS];
     struct reals x, probabilities, weights;
-    bool has_probabilities, has_weights, in_place, wants_gradient, wants_loss, wants_lse, has_scratch;
+    bool has_probabilities, has_weights, in_place, wants_gradient, wants_loss, wants_lse;
     guard_side side;
 };
 
@@ -82,10 +82,9 @@ static struct entropy_case make_case(const struct softattn_kernels *tested, int6
     c.weights = make_probabilities(tested->real_bytes, cols, cols, random);
     c.wants_gradient = !chance(random, 5);
     c.in_place = chance(random, 3);
-    c.rows.stream = !c.in_place && chance(random, 2);
+    c.rows.stream = c.wants_gradient && !c.in_place && chance(random, 2);
     c.wants_loss = !chance(random, 5);
     c.wants_lse = chance(random, 2);
-    c.has_scratch = chance(random, 2);
     return c;
 }
 
@@ -105,7 +104,7 @@ static struct entropy_results run_case(const struct softattn_kernels *kernels, c
     rows.weights = c->has_weights ? w.block.data : NULL;
     rows.loss = c->wants_loss ? results.loss.block.data : NULL;
     rows.lse = c->wants_lse ? results.lse.block.data : NULL;
-    rows.scratch = c->has_scratch ? scratch.block.data : NULL;
+    rows.scratch = rows.stream ? scratch.block.data : NULL;
     kernels->cross_entropy(&rows);
     reals_destroy(&x);
     reals_destroy(&q);

@@ -92,7 +92,7 @@ static struct row_results run_row(const struct softattn_kernels *kernels, const 
     struct row_results results = {reals_create(bytes, c->row.cols, c->side), reals_create(bytes, 1, c->side),
                                   reals_create(bytes, 1, c->side)};
     struct reals x = reals_copy(&c->x, c->side);
-    struct reals scratch = reals_create(bytes, 2 * c->row.cols, c->side);
+    struct reals scratch = reals_create(bytes, c->row.cols, c->side);
     row.x = x.block.data;
     if (c->in_place) {
         memcpy(results.y.block.data, x.block.data, x.block.bytes);

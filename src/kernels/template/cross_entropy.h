@@ -1,6 +1,7 @@
 /*
  * Cross-entropy of rows and its gradient (struct softattn_row_cross_entropy), in three sweeps over each: the
- * extreme logit; the weights with the sums; the gradient. The order of arithmetic is stated in kernels.h.
+ * extreme logit; the weights with the sums; the gradient. Rows with a target class and nothing else go through row_run.h,
+ * where the sweeps of neighbours are one loop. The order of arithmetic is stated in kernels.h.
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_CROSS_ENTROPY_H
 #define SOFTATTN_KERNELS_TEMPLATE_CROSS_ENTROPY_H
@@ -8,7 +9,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
-#include "kernels/template/softmax_row.h"
+#include "kernels/template/row_run.h"
 #include "kernels/template/stream.h"
 
 /* One row, everything in the kernels' own type. */
@@ -104,7 +105,7 @@ ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t
 }
 
 /* With target weights on any column, and with any scale. */
-NEVER_INLINE struct entropy_sums entropy_general_sums(const struct entropy_row *row, real extreme) {
+static struct entropy_sums entropy_sums(const struct entropy_row *row, real extreme) {
     real weights[STRIPES], targets[STRIPES], distance[STRIPES];
     for (int i = 0; i < STRIPES; i += LANES) {
         v_store(weights + i, v_zero());
@@ -130,47 +131,33 @@ NEVER_INLINE struct entropy_sums entropy_general_sums(const struct entropy_row *
     return (struct entropy_sums){stripe_sum(weights), stripe_sum(targets), -stripe_sum(distance)};
 }
 
-/* With target weights on a target class alone, and a positive scale: the sums of a softmax. */
-NEVER_INLINE struct entropy_sums entropy_plain_sums(const struct entropy_row *row, real extreme) {
-    real weights[STRIPES];
-    row_weights(row->x, row->cols, extreme, row->exponent_scale, row->weights, weights,
-                (struct row_company){.later = row->next_x});
-    return (struct entropy_sums){stripe_sum(weights), 0, 0};
-}
-
 /* ---- The gradient ---- */
 
 /* What the gradient is made of; the share is the target class's own, with all targets in q there is none. */
 struct entropy_gradient {
     real *to;
-    const real *weights; /* may be `to`; NULL: to be computed again */
-    real extreme;
+    const real *weights;      /* may be `to` */
     real ratio, minus_factor; /* r and -f */
     int64_t target;           /* negative: none */
     real share;
     int stream; /* store around the caches */
 };
 
-/* Whether no column but the target's has a target weight. */
-static int entropy_is_plain(const struct entropy_row *row) { return !row->q && row->spread == 0; }
-
 /* n columns from j on with weights p, the share left out. */
-ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int is_plain, int64_t j, int64_t n, vec p,
-                              vec ratio, vec minus_factor) {
-    return is_plain ? v_mul(p, ratio) : v_fma(p, ratio, v_mul(entropy_targets(row, j, n), minus_factor));
+ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int64_t j, int64_t n, vec p, vec ratio,
+                              vec minus_factor) {
+    return v_fma(p, ratio, v_mul(entropy_targets(row, j, n), minus_factor));
 }
 
 /* n columns from j on. The share goes into the vector before that is stored: another store to the same line
  * after it was streamed would cost more than the row. */
 NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct entropy_gradient *g,
                                     int64_t j, int64_t n) {
-    const vec x = load_lanes(row->x + j, n, g->extreme);
-    const vec p = g->weights ? load_lanes(g->weights + j, n, 0)
-                             : v_exp2(row_exponent(x, v_set(g->extreme), v_set(row->exponent_scale)));
-    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
+    const vec p = load_lanes(g->weights + j, n, 0), ratio = v_set(g->ratio),
+              minus_factor = v_set(g->minus_factor);
     const int64_t lane = g->target - j;
     real values[STRIPES] = {0};
-    v_store_part(values, entropy_mix(row, entropy_is_plain(row), j, n, p, ratio, minus_factor), n);
+    v_store_part(values, entropy_mix(row, j, n, p, ratio, minus_factor), n);
     if (lane >= 0 && lane < n) {
         values[lane] = real_fma(g->share, g->minus_factor, values[lane]);
     }
@@ -181,59 +168,19 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
     }
 }
 
-/*
- * Vectors from column j on, as many as come before end and make whole turns of a loop. Returns the column
- * after them. is_plain is a constant where it is used. What the loops need is copied: what they store could
- * lie in *g for all that the compiler knows.
- */
-ALWAYS_INLINE int64_t entropy_store_kept(const struct entropy_row *row, int is_plain,
-                                         const struct entropy_gradient *g, int64_t j, int64_t end) {
+/* Columns j … end - 1, j at the start of a vector. */
+static void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
+                          int64_t end) {
     const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
+    /* copied, since what the loop stores could lie in *g for all that the compiler knows */
     const real *weights = g->weights;
     real *to = g->to;
     const int stream = g->stream;
     for (; j + LANES <= end; j += LANES) {
-        store_whole(to + j, entropy_mix(row, is_plain, j, LANES, v_load(weights + j), ratio, minus_factor),
-                    stream);
+        store_whole(to + j, entropy_mix(row, j, LANES, v_load(weights + j), ratio, minus_factor), stream);
     }
-    return j;
-}
-
-ALWAYS_INLINE int64_t entropy_store_again(const struct entropy_row *row, int is_plain,
-                                          const struct entropy_gradient *g, int64_t j, int64_t end) {
-    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
-    const vec scale = v_set(row->exponent_scale), extreme = v_set(g->extreme);
-    const real *x = row->x;
-    real *to = g->to;
-    for (; j + 4 * LANES <= end; j += 4 * LANES) {
-        const int64_t j_1 = j + LANES, j_2 = j + 2 * LANES, j_3 = j + 3 * LANES;
-        vec p_0 = row_exponent(v_load(x + j), extreme, scale),
-            p_1 = row_exponent(v_load(x + j_1), extreme, scale);
-        vec p_2 = row_exponent(v_load(x + j_2), extreme, scale),
-            p_3 = row_exponent(v_load(x + j_3), extreme, scale);
-        v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
-        v_stream(to + j, entropy_mix(row, is_plain, j, LANES, p_0, ratio, minus_factor));
-        v_stream(to + j_1, entropy_mix(row, is_plain, j_1, LANES, p_1, ratio, minus_factor));
-        v_stream(to + j_2, entropy_mix(row, is_plain, j_2, LANES, p_2, ratio, minus_factor));
-        v_stream(to + j_3, entropy_mix(row, is_plain, j_3, LANES, p_3, ratio, minus_factor));
-    }
-    return j;
-}
-
-NEVER_INLINE int64_t entropy_store_turns(const struct entropy_row *row, const struct entropy_gradient *g,
-                                         int64_t j, int64_t end) {
-    if (entropy_is_plain(row)) {
-        return g->weights ? entropy_store_kept(row, 1, g, j, end) : entropy_store_again(row, 1, g, j, end);
-    }
-    return g->weights ? entropy_store_kept(row, 0, g, j, end) : entropy_store_again(row, 0, g, j, end);
-}
-
-/* Columns j … end - 1, j at the start of a vector. */
-static void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
-                          int64_t end) {
-    j = entropy_store_turns(row, g, j, end);
-    for (; j < end; j += LANES) {
-        entropy_store_few(row, g, j, end - j < LANES ? end - j : LANES);
+    if (j < end) {
+        entropy_store_few(row, g, j, end - j);
     }
 }
 
@@ -262,7 +209,10 @@ static void entropy_stream_row(const struct entropy_row *row, const struct entro
     entropy_store(row, g, j, row->cols);
 }
 
-/* ---- The rows ---- */
+/* ---- One row ---- */
+
+/* Rows up to this size are short beside the caches, and what a reduction waits for is long beside them. */
+enum { SHORT_ROW_BYTES = 1 << 16 };
 
 /* What the loss and the gradient need of a row. */
 struct entropy_state {
@@ -285,7 +235,6 @@ static struct entropy_gradient entropy_ratios(const struct entropy_row *row, con
     const real total = row->z_loss == 0 ? targets : real_fma(2 * row->z_loss, s->lse, targets);
     return (struct entropy_gradient){.to = row->to,
                                      .weights = row->weights,
-                                     .extreme = s->extreme,
                                      .ratio = row->factor * total / s->sums.weights,
                                      .minus_factor = -row->factor,
                                      .target = row->target,
@@ -312,22 +261,17 @@ static real entropy_read_extreme(const struct entropy_row *row) {
     return entropy_is_read(row) ? entropy_extreme(row) : 0;
 }
 
-/* From the extreme logit on up to the sums. */
+/* All but the sums, from the extreme logit. */
 static void entropy_begin(const struct entropy_row *row, real extreme, struct entropy_state *s) {
-    if (row->to && row->stream) {
-        prefetch_row_end(row->to + row->cols);
-    }
     s->max = row->scale * extreme;
     s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
     s->below_target = row->target >= 0 ? s->extreme - row->x[row->target] : 0;
     s->share = row->target < 0 ? 0 : row->w ? row->keep * row->w[row->target] : row->keep;
-    s->sums = !entropy_is_read(row)                     ? (struct entropy_sums){0, 0, 0}
-              : entropy_is_plain(row) && row->scale > 0 ? entropy_plain_sums(row, s->extreme)
-                                                        : entropy_general_sums(row, s->extreme);
 }
 
-/* From the sums on. Of a row that is ignored only the log-sum-exp comes from them. */
-static void entropy_end(const struct entropy_row *row, struct entropy_state *s) {
+/* From the sums on; of a row that is ignored only the log-sum-exp comes from them. Says whether there is a gradient, other
+ * than the same number everywhere. */
+static int entropy_end(const struct entropy_row *row, struct entropy_state *s) {
     s->log_sum = row->loss || row->lse || row->z_loss != 0 ? real_log(s->sums.weights) : 0;
     s->lse = s->max + s->log_sum;
     if (row->lse) {
@@ -335,19 +279,12 @@ static void entropy_end(const struct entropy_row *row, struct entropy_state *s) 
     }
     if (entropy_is_ignored(row) || s->sums.weights == 0) {
         entropy_fill(row, entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
-        return;
+        return 0;
     }
     if (row->loss) {
         *row->loss = entropy_loss(row, s);
     }
-    if (row->to) {
-        struct entropy_gradient gradient = entropy_ratios(row, s);
-        if (row->stream) {
-            entropy_stream_row(row, &gradient);
-        } else {
-            entropy_store_row(row, &gradient);
-        }
-    }
+    return row->to != 0;
 }
 
 static const real *real_at(const void *array, int64_t index) {
@@ -368,40 +305,111 @@ static void entropy_set(struct entropy_row *row, const struct softattn_row_cross
     row->weights = entropy_is_ignored(row) ? 0 : rows->stream ? rows->scratch : row->to;
 }
 
-/* Rows up to this size are short beside the caches, and what a reduction waits for is long beside them. */
-enum { SHORT_ROW_BYTES = 1 << 16 };
+/* ---- Rows with any targets ---- */
 
-/*
- * The extreme of the next row, where rows are short, is found between the sums of this one and what they are
- * for, so that neither waits for the end of a reduction.
- */
-static void cross_entropy(const struct softattn_row_cross_entropy *rows) {
-    const int is_early = rows->cols * REAL_BYTES <= SHORT_ROW_BYTES;
+static void entropy_gradient(const struct entropy_row *row, const struct entropy_state *s) {
+    struct entropy_gradient gradient = entropy_ratios(row, s);
+    if (row->stream) {
+        entropy_stream_row(row, &gradient);
+    } else {
+        entropy_store_row(row, &gradient);
+    }
+}
+
+/* One row; the extreme of the next (NULL: none) is found between the sums and what they are for, so that neither waits for the
+ * end of a reduction. */
+static real entropy_general_row(const struct entropy_row *row, real extreme, const struct entropy_row *next) {
+    struct entropy_state state;
+    if (row->to && row->stream) {
+        prefetch_row_end(row->to + row->cols);
+    }
+    entropy_begin(row, extreme, &state);
+    state.sums = entropy_is_read(row) ? entropy_sums(row, state.extreme) : (struct entropy_sums){0, 0, 0};
+    const int is_short = row->cols * REAL_BYTES <= SHORT_ROW_BYTES;
+    real next_extreme = next && is_short ? entropy_read_extreme(next) : 0;
+    if (entropy_end(row, &state)) {
+        entropy_gradient(row, &state);
+    }
+    return next && !is_short ? entropy_read_extreme(next) : next_extreme;
+}
+
+static void entropy_general_rows(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end) {
     struct entropy_row even = entropy_common(rows), odd = even;
     struct entropy_row *row = &even, *next = &odd;
-    entropy_set(row, rows, 0);
-    real extreme = entropy_read_extreme(row), next_extreme = 0;
-    for (int64_t r = 0; r < rows->rows; r++) {
-        const int has_next = r + 1 < rows->rows;
-        struct entropy_state state;
-        entropy_begin(row, extreme, &state);
-        if (has_next) {
+    entropy_set(row, rows, first);
+    real extreme = entropy_read_extreme(row);
+    for (int64_t r = first; r < end; r++) {
+        struct entropy_row *done = row;
+        if (r + 1 < end) {
             entropy_set(next, rows, r + 1);
         }
-        if (has_next && is_early) {
-            next_extreme = entropy_read_extreme(next);
-        }
-        entropy_end(row, &state);
-        if (has_next && !is_early) {
-            next_extreme = entropy_read_extreme(next);
-        }
-        struct entropy_row *done = row;
+        extreme = entropy_general_row(row, extreme, r + 1 < end ? next : 0);
         row = next;
         next = done;
-        extreme = next_extreme;
     }
     if (rows->stream) {
         V_FENCE();
+    }
+}
+
+/* ---- Rows with a target class alone, and a positive scale ---- */
+
+/* None of them ignored. */
+ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end,
+                                   int stream) {
+    struct entropy_row row = entropy_common(rows);
+    entropy_set(&row, rows, first);
+    struct row_run run = {.cols = row.cols,
+                          .left = end - first,
+                          .x = row.x,
+                          .x_step = rows->x_step,
+                          .y = row.to,
+                          .y_step = row.to ? rows->gradient_step : 0,
+                          .exponent_factor = row.exponent_scale,
+                          .scratch = rows->scratch};
+    row_run_start(&run);
+    for (int64_t r = first; r < end; r++) {
+        struct entropy_state state = {.sums = {0, 0, 0}};
+        entropy_set(&row, rows, r);
+        entropy_begin(&row, run.max, &state);
+        state.sums.weights = row_run_weights(&run, state.extreme, 1, stream);
+        if (entropy_end(&row, &state)) {
+            const struct entropy_gradient gradient = entropy_ratios(&row, &state);
+            run.done.special_column = row.target;
+            run.done.special_value =
+                real_fma(gradient.share, gradient.minus_factor, row.weights[row.target] * gradient.ratio);
+            row_run_hand_over(&run, gradient.ratio, 1, stream);
+        } else {
+            row_run_skip(&run);
+        }
+    }
+    row_run_finish(&run, 1, stream);
+}
+
+/* The end of the rows from r on that are ignored, or are not, as r is. */
+static int64_t entropy_stretch(const struct softattn_row_cross_entropy *rows, int64_t r) {
+    const int is_ignored = rows->targets[r] < 0;
+    do {
+        r++;
+    } while (r < rows->rows && (rows->targets[r] < 0) == is_ignored);
+    return r;
+}
+
+static void cross_entropy(const struct softattn_row_cross_entropy *rows) {
+    if (rows->probabilities || rows->smoothing != 0 || !(rows->scale > 0) || rows->cols == 0) {
+        entropy_general_rows(rows, 0, rows->rows);
+        return;
+    }
+    for (int64_t r = 0; r < rows->rows;) {
+        const int64_t end = entropy_stretch(rows, r);
+        if (rows->targets[r] < 0) {
+            entropy_general_rows(rows, r, end);
+        } else if (rows->stream) {
+            entropy_class_rows(rows, r, end, 1);
+        } else {
+            entropy_class_rows(rows, r, end, 0);
+        }
+        r = end;
     }
 }
 

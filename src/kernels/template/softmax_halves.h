@@ -9,6 +9,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/convert.h"
+#include "kernels/template/row_run.h"
 #include "kernels/template/softmax_row.h"
 
 /* The weights of a row, now that their sum is known, become 16-bit floats along with the next row. */
@@ -19,10 +20,8 @@ ALWAYS_INLINE void halves_hand_over(struct row_company *company, real *weights, 
         row_multiply(weights, head, factor, weights, 0);
         narrow(company->format, head, weights, y, 0);
     }
-    company->done_factor = factor;
-    company->done = weights + head;
-    company->done_halves = y + head;
-    company->done_cols = cols - head;
+    company->done = (struct row_done){
+        .weights = weights + head, .cols = cols - head, .factor = factor, .halves = y + head};
 }
 
 /* How far before its use a row is asked for. */

@@ -9,18 +9,8 @@
 #define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_ROW_H
 
 #include "kernels/kernels.h"
-#include "kernels/template/columns.h"
-#include "kernels/template/convert.h"
-#include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
-#include "kernels/template/stream.h"
-
-/* Loops that each kind of row gets of its own, unless the code is to be small. */
-#ifdef __OPTIMIZE_SIZE__
-#define ROW_INLINE NEVER_INLINE
-#else
-#define ROW_INLINE ALWAYS_INLINE
-#endif
+#include "kernels/template/row_run.h"
 
 /* Scores of a row that is not plain, into scratch; -infinity where masked. */
 NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
@@ -63,216 +53,6 @@ NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     return scores;
 }
 
-/* In place where rows may be short, so that calls would show; elsewhere row_max, which is one function for all. */
-ALWAYS_INLINE real short_row_max(const real *s, int64_t cols) {
-    vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
-    int64_t j = 0;
-    for (; j + 4 * LANES <= cols; j += 4 * LANES) {
-        max_0 = v_max(v_load(s + j), max_0);
-        max_1 = v_max(v_load(s + j + LANES), max_1);
-        max_2 = v_max(v_load(s + j + 2 * LANES), max_2);
-        max_3 = v_max(v_load(s + j + 3 * LANES), max_3);
-    }
-    for (; j + LANES <= cols; j += LANES) {
-        max_0 = v_max(v_load(s + j), max_0);
-    }
-    if (j < cols) {
-        max_1 = v_max(v_load_part(s + j, cols - j, -REAL_INFINITY), max_1);
-    }
-    return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
-}
-
-NEVER_INLINE real row_max(const real *s, int64_t cols) { return short_row_max(s, cols); }
-
-/* factor: log2(e), or that times a positive scale of the scores */
-ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(s, max), factor); }
-
-#define STRIPE_VECTORS (STRIPES / LANES)
-/* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
-#define TURN_VECTORS (STRIPE_VECTORS < 4 ? 4 : STRIPE_VECTORS)
-
-/* Vector v of the row belongs to the stripes of vector v mod STRIPE_VECTORS. */
-ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
-    real *sum = sums + v % STRIPE_VECTORS * LANES;
-    v_store(sum, v_add(v_load(sum), p));
-}
-
-/* As short_row_max and row_max. */
-ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
-    int64_t j = stream ? stream_head(y, cols) : 0;
-    if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
-        v_store_part(y, v_mul(v_load_part(p, j, 0), v_set(factor)), j);
-    }
-    for (; j + LANES <= cols; j += LANES) {
-        store_whole(y + j, v_mul(v_load(p + j), v_set(factor)), stream);
-    }
-    if (j < cols) {
-        v_store_part(y + j, v_mul(v_load_part(p + j, cols - j, 0), v_set(factor)), cols - j);
-    }
-}
-
-NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
-    short_row_multiply(p, cols, factor, y, stream);
-}
-
-/* What is done for other rows while the weights of one are computed. */
-struct row_company {
-    const real *next; /* a row whose maximum is found; NULL: none */
-    real *next_max;
-    const real *done; /* the weights of the row before, which become probabilities */
-    real *done_y, done_factor;
-    int64_t done_cols; /* how many of them are left; 0: none */
-    int stream;        /* these go around the caches, and done_y is aligned */
-    /* of floats only: rows that lie in memory as 16-bit floats of a format */
-    int32_t format;
-    const uint16_t *next_halves; /* what becomes the floats at next meanwhile; NULL: they are there */
-    uint16_t *done_halves;       /* in the place of done_y; NULL: done_y */
-    const real *later; /* what is asked for, from later + j on when column j is at work; NULL: nothing */
-    int later_is_near; /* to the first-level cache, else to the second */
-};
-
-#if SOFTATTN_REAL_BITS == 32
-
-/* Columns of the next row that become floats in one turn of the loop at column j. */
-ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
-        widen_block(company->format, company->next_halves + j + i, (real *)company->next + j + i);
-    }
-}
-
-/* HALVES weights times factor, in place, and the 16-bit floats of that. */
-ALWAYS_INLINE void multiply_block(int32_t format, real *weights, vec factor, uint16_t *to, int stream) {
-    for (int i = 0; i < HALVES; i += LANES) {
-        const int64_t left = HALVES - i;
-        store_columns(weights + i, v_mul(load_columns(weights + i, left, 0), factor), left);
-    }
-    narrow_block(format, weights, to, stream);
-}
-
-/* As row_finish_turn, for 16-bit floats. */
-ALWAYS_INLINE void row_narrow_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
-        multiply_block(company->format, (real *)company->done + j + i, v_set(company->done_factor),
-                       company->done_halves + j + i, company->stream);
-    }
-}
-
-/* The columns from j on. */
-NEVER_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
-    widen(company->format, cols - j, company->next_halves + j, (real *)company->next + j);
-}
-
-NEVER_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) {
-    real *weights = (real *)company->done;
-    for (; j + HALVES <= company->done_cols; j += HALVES) {
-        multiply_block(company->format, weights + j, v_set(company->done_factor), company->done_halves + j,
-                       company->stream);
-    }
-    const int64_t left = company->done_cols - j;
-    row_multiply(weights + j, left, company->done_factor, weights + j, 0);
-    narrow(company->format, left, weights + j, company->done_halves + j, 0);
-}
-
-#else
-ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) { (void)company, (void)j; }
-ALWAYS_INLINE void row_narrow_turn(const struct row_company *company, int64_t j) { (void)company, (void)j; }
-ALWAYS_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
-    (void)company, (void)j, (void)cols;
-}
-ALWAYS_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) { (void)company, (void)j; }
-#endif
-
-/* The share of the row before in one turn of the loop at column j. */
-ALWAYS_INLINE void row_finish_turn(const struct row_company *company, int64_t j) {
-    const vec factor = v_set(company->done_factor);
-    for (int i = 0; i < TURN_VECTORS * LANES; i += LANES) {
-        store_whole(company->done_y + j + i, v_mul(v_load(company->done + j + i), factor), company->stream);
-    }
-}
-
-ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += 64 / REAL_BYTES) {
-        if (company->later_is_near) {
-            V_PREFETCH(company->later + j + i);
-        } else {
-            V_PREFETCH_FAR(company->later + j + i);
-        }
-    }
-}
-
-/* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
- * vectors cannot be array elements; it costs nothing measurable. */
-ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
-                            real *sums, struct row_company company) {
-    const vec max = v_set(max_value), factor = v_set(factor_value);
-    vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
-    stripes_start(sums);
-    int64_t j = 0;
-    for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
-        if (company.later) {
-            row_ask_turn(&company, j);
-        }
-        if (company.next_halves) {
-            row_widen_turn(&company, j);
-        }
-        for (int v = 0; v < TURN_VECTORS; v += 4) {
-            const real *from = s + j + v * LANES;
-            vec p_0 = row_exponent(v_load(from), max, factor);
-            vec p_1 = row_exponent(v_load(from + LANES), max, factor);
-            vec p_2 = row_exponent(v_load(from + 2 * LANES), max, factor);
-            vec p_3 = row_exponent(v_load(from + 3 * LANES), max, factor);
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
-            if (company.next) {
-                const real *next = company.next + j + v * LANES;
-                max_0 = v_max(v_load(next), max_0);
-                max_1 = v_max(v_load(next + LANES), max_1);
-                max_2 = v_max(v_load(next + 2 * LANES), max_2);
-                max_3 = v_max(v_load(next + 3 * LANES), max_3);
-            }
-            if (to) {
-                real *at = to + j + v * LANES;
-                v_store(at, p_0);
-                v_store(at + LANES, p_1);
-                v_store(at + 2 * LANES, p_2);
-                v_store(at + 3 * LANES, p_3);
-            }
-            add_to_stripe(sums, v, p_0);
-            add_to_stripe(sums, v + 1, p_1);
-            add_to_stripe(sums, v + 2, p_2);
-            add_to_stripe(sums, v + 3, p_3);
-        }
-        if (j + TURN_VECTORS * LANES <= company.done_cols && company.done_halves) {
-            row_narrow_turn(&company, j);
-        } else if (j + TURN_VECTORS * LANES <= company.done_cols) {
-            row_finish_turn(&company, j);
-        }
-    }
-    if (company.next_halves) {
-        row_widen_rest(&company, j, cols);
-    }
-    if (company.next) {
-        const real turns = v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
-        const real rest = j < cols ? short_row_max(company.next + j, cols - j) : turns;
-        *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
-    }
-    const int64_t done =
-        company.done_cols < j ? company.done_cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES) : j;
-    if (company.done_halves) {
-        row_narrow_rest(&company, done);
-    } else if (done < company.done_cols) {
-        short_row_multiply(company.done + done, company.done_cols - done, company.done_factor,
-                           company.done_y + done, company.stream);
-    }
-    for (int v = 0; j < cols; v++, j += LANES) {
-        const int64_t rest = cols - j < LANES ? cols - j : LANES;
-        const vec p = v_exp2(row_exponent(v_load_part(s + j, rest, -REAL_INFINITY), max, factor));
-        if (to) {
-            v_store_part(to + j, p, rest);
-        }
-        add_to_stripe(sums, v, p);
-    }
-}
-
 NEVER_INLINE void row_fill(real *y, int64_t cols, real value) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
@@ -311,81 +91,33 @@ static int row_is_plain(const struct softattn_row *row) {
     return !row->bias && !row->keep && row->scale == 1 && row->first == 0 && row->last == row->cols;
 }
 
-/* What the largest score of a row is subtracted as: a row without visible scores has -infinity for it. */
-ALWAYS_INLINE real row_base(real max) { return max == -REAL_INFINITY ? 0 : max; }
-
-/* A maximum of -0 and +0 is +0, whatever their order. */
-ALWAYS_INLINE real row_signless_max(const real *s, int64_t cols) { return row_max(s, cols) + 0; }
-
 static void row_fill_empty(const struct softattn_row *row, real *y) {
     const real zero = row->output == SOFTATTN_ROW_LOG_PROBABILITIES ? -REAL_INFINITY : 0;
     row_fill(y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
 }
 
-enum {
-    QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
-    LEAD_BYTES = 8192 /* how far before its use a row is asked for: more does not stay in a 32 KiB cache */
-};
-
-/* The weights of a row, now that their sum is known, are finished along with the next row. */
-ALWAYS_INLINE void row_hand_over(struct row_company *company, const real *weights, int64_t cols, real sum,
-                                 real *y) {
-    const int64_t head = company->stream ? stream_head(y, cols) : 0;
-    company->done_factor = 1 / sum;
-    company->done = weights + head;
-    company->done_y = y + head;
-    company->done_cols = cols - head;
-    if (head > 0) {
-        row_multiply(weights, head, company->done_factor, y, 0);
-    }
-}
-
-/*
- * Plain rows to probabilities, many at a time: while the weights of a row are computed, the maximum of a later one is found
- * and the one before gets its factor, so that no row waits for the end of a reduction, and memory not for arithmetic.
- * Streamed rows leave their weights in scratch, in turns.
- */
+/* Plain rows to probabilities, many at a time. */
 ROW_INLINE void plain_rows(const struct softattn_row *row, int stream) {
-    const int64_t cols = row->cols, x_step = row->x_step, lead = LEAD_BYTES / REAL_BYTES;
-    const int64_t lookahead = cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
-    /* LEAD_BYTES on from the row whose maximum is found, gaps between rows not counted */
-    const int64_t later = lookahead * x_step + lead / cols * x_step + lead % cols;
-    const real *x = row->x;
-    real *y = row->y;
-    struct row_company company = {.stream = stream, .later_is_near = 1};
-    real max = row_signless_max(x, cols), max_after = 0;
-    if (lookahead == 2 && row->rows > 1) {
-        max_after = row_signless_max(x + x_step, cols);
-    }
-    for (int64_t r = 0; r < row->rows; r++) {
-        const int is_looking = r + lookahead < row->rows;
-        real *weights = stream ? (real *)row->scratch + r % 2 * cols : y;
-        real sums[STRIPES], next_max = 0;
-        if (stream) {
-            prefetch_row_end(y + cols);
-        }
-        company.next = is_looking ? x + lookahead * x_step : 0;
-        company.next_max = &next_max;
-        company.later = is_looking ? x + later : row->prefetch;
-        row_weights(x, cols, row_base(max), LOG2_E, weights, sums, company);
-        max = lookahead == 2 ? max_after : next_max;
-        max_after = next_max;
-        const real sum = stripe_sum(sums);
+    struct row_run run = {.cols = row->cols,
+                          .left = row->rows,
+                          .x = row->x,
+                          .x_step = row->x_step,
+                          .y = row->y,
+                          .y_step = row->y_step,
+                          .exponent_factor = LOG2_E,
+                          .scratch = row->scratch,
+                          .prefetch = row->prefetch};
+    row_run_start(&run);
+    while (run.left > 0) {
+        const real sum = row_run_weights(&run, row_base(run.max), 0, stream);
         if (sum == 0) {
-            row_fill_empty(row, y);
-            company.done_cols = 0;
+            row_fill_empty(row, run.y);
+            row_run_skip(&run);
         } else {
-            row_hand_over(&company, weights, cols, sum, y);
+            row_run_hand_over(&run, 1 / sum, 0, stream);
         }
-        x += x_step;
-        y += row->y_step;
     }
-    if (company.done_cols > 0) {
-        row_multiply(company.done, company.done_cols, company.done_factor, company.done_y, stream);
-    }
-    if (stream) {
-        V_FENCE();
-    }
+    row_run_finish(&run, 0, stream);
 }
 
 /* One row with everything that may be asked of it. */
