@@ -42,8 +42,8 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
 
 enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
 
-/* What does not stay in the caches anyway is asked for early, unless the next rows would crowd out these, and
- * where out is not v it is stored around them. */
+/* Rows that do not stay in the caches anyway are asked for early where both arrays' fit the first level: longer ones, which the
+ * hardware asks for too, only crowded each other out. Where out is not v it is stored around the caches. */
 static void suit_to_caches(struct product *product) {
     const struct softattn_softmax_backward_problem *problem = product->problem;
     const struct softattn_rows *rows = &problem->rows;
@@ -51,7 +51,7 @@ static void suit_to_caches(struct product *product) {
         (double)(rows->cols * softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     product->prefetch = is_cold && problem->y.format == SOFTATTN_FORMAT_REAL && row_bytes >= LONG_ROW_BYTES &&
-                        4 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
+                        2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }

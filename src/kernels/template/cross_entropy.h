@@ -115,10 +115,10 @@ static struct entropy_sums entropy_sums(const struct entropy_row *row, real extr
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_x) {
-            prefetch_stripes(row->next_x + j);
+            prefetch_stripes(row->next_x + j, 0);
         }
         if (row->next_q) {
-            prefetch_stripes(row->next_q + j);
+            prefetch_stripes(row->next_q + j, 0);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
             entropy_add(row, j + i, LANES, extreme, weights + i, targets + i, distance + i);

@@ -214,11 +214,7 @@ ALWAYS_INLINE void row_done_rest(const struct row_company *company, int64_t j) {
 
 ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
     for (int i = 0; i < TURN_VECTORS * LANES; i += 64 / REAL_BYTES) {
-        if (company->later_is_near) {
-            V_PREFETCH(company->later + j + i);
-        } else {
-            V_PREFETCH_FAR(company->later + j + i);
-        }
+        prefetch_line(company->later + j + i, company->later_is_near);
     }
 }
 

@@ -111,8 +111,8 @@ ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct back
     }
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_y) {
-            prefetch_stripes(row->next_y + j);
-            prefetch_stripes(row->next_v + j);
+            prefetch_stripes(row->next_y + j, 1);
+            prefetch_stripes(row->next_v + j, 1);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
             const vec y = v_load(row->y + j + i), v = v_load(row->v + j + i);

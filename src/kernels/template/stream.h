@@ -27,10 +27,19 @@ ALWAYS_INLINE void prefetch_row_end(const real *end) {
     }
 }
 
-/* The 128 bytes of STRIPES columns, into the second-level cache. */
-ALWAYS_INLINE void prefetch_stripes(const real *p) {
-    V_PREFETCH_FAR(p);
-    V_PREFETCH_FAR(p + 64 / REAL_BYTES);
+/* The line at p, into the first-level cache or the second. */
+ALWAYS_INLINE void prefetch_line(const real *p, int is_near) {
+    if (is_near) {
+        V_PREFETCH(p);
+    } else {
+        V_PREFETCH_FAR(p);
+    }
+}
+
+/* The 128 bytes of STRIPES columns. */
+ALWAYS_INLINE void prefetch_stripes(const real *p, int is_near) {
+    prefetch_line(p, is_near);
+    prefetch_line(p + 64 / REAL_BYTES, is_near);
 }
 
 #endif
