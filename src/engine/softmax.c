@@ -127,7 +127,7 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.stream = run.stream;
     walk.scratch_reals = problem->cols; /* scores of a row that is not plain, or weights of a streamed one */
     if (run.halves) {
-        walk.scratch_reals = 3 * problem->cols;
+        walk.scratch_reals = 2 * problem->cols;
     } else if (!softattn_normalize_is_softmax(problem->normalizer)) {
         walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     }

@@ -320,7 +320,7 @@ struct softattn_kernels {
 
     /*
      * Softmax of plain rows to probabilities, of which x and y are 16-bit floats of a format and steps count those: what
-     * softmax_row makes of the floats, narrowed. scratch holds 3 * cols reals. Streamed stores are ordered by finish_narrowing.
+     * softmax_row makes of the floats, narrowed. scratch holds 2 * cols reals. Streamed stores are ordered by finish_narrowing.
      */
     void (*softmax_halves)(int32_t format, const struct softattn_row *rows);
 

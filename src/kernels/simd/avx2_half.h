@@ -24,24 +24,29 @@ ALWAYS_INLINE void store_halves(uint16_t *to, __m256i halves, int stream) {
     }
 }
 
-ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
+    (void)has_nan;
     const __m128i low = _mm256_cvtps_ph(v_load(from), _MM_FROUND_TO_NEAREST_INT);
     const __m128i high = _mm256_cvtps_ph(v_load(from + 8), _MM_FROUND_TO_NEAREST_INT);
     store_halves(to, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), stream);
 }
 
 /* The bf16 in the low halves of the lanes. */
-ALWAYS_INLINE __m256i v_narrow_bf16(vec v) {
+ALWAYS_INLINE __m256i v_narrow_bf16(vec v, int has_nan) {
     const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
     const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
     const __m256i half_ulp = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
     const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half_ulp), 16);
+    if (!has_nan) {
+        return rounded;
+    }
     const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
     const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
     return _mm256_blendv_epi8(rounded, quiet, is_nan);
 }
 /* Packing works in each half of the registers by itself. */
-ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
-    const __m256i packed = _mm256_packus_epi32(v_narrow_bf16(v_load(from)), v_narrow_bf16(v_load(from + 8)));
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
+    const __m256i low = v_narrow_bf16(v_load(from), has_nan);
+    const __m256i packed = _mm256_packus_epi32(low, v_narrow_bf16(v_load(from + 8), has_nan));
     store_halves(to, _mm256_permute4x64_epi64(packed, 0xd8), stream);
 }

@@ -29,26 +29,30 @@ ALWAYS_INLINE void store_halves(uint16_t *to, __m512i halves, int stream) {
     }
 }
 
-ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
+    (void)has_nan;
     const __m256i low = _mm512_cvtps_ph(v_load(from), _MM_FROUND_TO_NEAREST_INT);
     const __m256i high = _mm512_cvtps_ph(v_load(from + 16), _MM_FROUND_TO_NEAREST_INT);
     store_halves(to, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1), stream);
 }
 
 /* The bf16 in the upper halves of the lanes. In integers: the instruction for bf16 takes subnormal numbers for 0. */
-ALWAYS_INLINE __m512i v_narrow_bf16(vec v) {
+ALWAYS_INLINE __m512i v_narrow_bf16(vec v, int has_nan) {
     const __m512i bits = _mm512_castps_si512(v);
-    const __mmask16 is_odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __m512i odd = _mm512_srli_epi32(_mm512_slli_epi32(bits, 15), 31);
+    const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff));
+    if (!has_nan) {
+        return rounded;
+    }
     const __mmask16 is_nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    const __m512i below = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
-    const __m512i rounded = _mm512_mask_add_epi32(below, is_odd, bits, _mm512_set1_epi32(0x8000));
     return _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
 }
-ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
     /* the odd 16-bit lanes of the first register, then those of the second */
     const __m512i odd =
         _mm512_cvtepu8_epi16(_mm256_setr_epi8(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31, 33,
                                               35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63));
-    const __m512i low = v_narrow_bf16(v_load(from)), high = v_narrow_bf16(v_load(from + 16));
+    const __m512i low = v_narrow_bf16(v_load(from), has_nan);
+    const __m512i high = v_narrow_bf16(v_load(from + 16), has_nan);
     store_halves(to, _mm512_permutex2var_epi16(low, odd, high), stream);
 }

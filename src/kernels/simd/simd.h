@@ -32,7 +32,8 @@
  *                           LANES rows and TRANSPOSE_COLUMNS columns
  *   HALVES                  16-bit floats that one of the following takes, with float only; not defined: convert.h has them
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
- *   narrow_f16(from, to, stream) narrow_bf16 stream: to is aligned to 2 * HALVES bytes
+ *   narrow_f16(from, to, has_nan, stream) narrow_bf16
+ *                           stream: to is aligned to 2 * HALVES bytes; has_nan 0, a constant: there is no NaN among them
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows

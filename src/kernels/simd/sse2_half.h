@@ -62,17 +62,22 @@ ALWAYS_INLINE __m128i v_narrow_f16(vec v) {
     half = select_bits(is_nan, _mm_or_si128(fraction, _mm_set1_epi32(0x7e00)), half);
     return _mm_or_si128(sign, half);
 }
-ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
+    (void)has_nan;
     store_halves(to, v_narrow_f16(v_load(from)), v_narrow_f16(v_load(from + 4)), stream);
 }
 
-ALWAYS_INLINE __m128i v_narrow_bf16(vec v) {
+ALWAYS_INLINE __m128i v_narrow_bf16(vec v, int has_nan) {
     const __m128i bits = _mm_castps_si128(v), upper = _mm_srli_epi32(bits, 16);
     const __m128i odd = _mm_and_si128(upper, _mm_set1_epi32(1));
-    const __m128i rounded = _mm_add_epi32(bits, _mm_add_epi32(odd, _mm_set1_epi32(0x7fff)));
+    const __m128i half_ulp = _mm_add_epi32(odd, _mm_set1_epi32(0x7fff));
+    const __m128i rounded = _mm_srli_epi32(_mm_add_epi32(bits, half_ulp), 16);
+    if (!has_nan) {
+        return rounded;
+    }
     const __m128i is_nan = _mm_castps_si128(_mm_cmpunord_ps(v, v));
-    return select_bits(is_nan, _mm_or_si128(upper, _mm_set1_epi32(0x40)), _mm_srli_epi32(rounded, 16));
+    return select_bits(is_nan, _mm_or_si128(upper, _mm_set1_epi32(0x40)), rounded);
 }
-ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
-    store_halves(to, v_narrow_bf16(v_load(from)), v_narrow_bf16(v_load(from + 4)), stream);
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
+    store_halves(to, v_narrow_bf16(v_load(from), has_nan), v_narrow_bf16(v_load(from + 4), has_nan), stream);
 }

@@ -78,17 +78,17 @@ static uint16_t float_to_bf16(float value) {
 #define HALVES 1
 ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) { *to = f16_to_float(*from); }
 ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) { *to = bf16_to_float(*from); }
-ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int stream) {
-    (void)stream;
+ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
+    (void)has_nan, (void)stream;
     *to = float_to_f16(*from);
 }
-ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int stream) {
-    (void)stream;
+ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
+    (void)has_nan, (void)stream;
     *to = float_to_bf16(*from);
 }
 #endif
 
-/* HALVES elements; stream: to is aligned to 2 * HALVES bytes. */
+/* HALVES elements; as the functions that simd.h describes. */
 ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) {
     if (format == SOFTATTN_FORMAT_F16) {
         widen_f16(from, to);
@@ -97,11 +97,11 @@ ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) 
     }
 }
 
-ALWAYS_INLINE void narrow_block(int32_t format, const float *from, uint16_t *to, int stream) {
+ALWAYS_INLINE void narrow_block(int32_t format, const float *from, uint16_t *to, int has_nan, int stream) {
     if (format == SOFTATTN_FORMAT_F16) {
-        narrow_f16(from, to, stream);
+        narrow_f16(from, to, has_nan, stream);
     } else {
-        narrow_bf16(from, to, stream);
+        narrow_bf16(from, to, has_nan, stream);
     }
 }
 
@@ -135,7 +135,7 @@ static void narrow(int32_t format, int64_t count, const void *from, uint16_t *to
         to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);
     }
     for (; i + HALVES <= count; i += HALVES) {
-        narrow_block(format, in + i, to + i, stream);
+        narrow_block(format, in + i, to + i, 1, stream);
     }
     for (; i < count; i++) {
         to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);

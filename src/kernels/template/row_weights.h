@@ -113,25 +113,31 @@ struct row_company {
     int later_is_near; /* to the first-level cache, else to the second */
     /* of floats only: rows that lie in memory as 16-bit floats of a format */
     int32_t format;
-    const uint16_t *next_halves; /* what becomes the floats at next meanwhile; NULL: they are there */
+    const uint16_t *next_halves;  /* what becomes the floats at next meanwhile; NULL: they are there */
+    const uint16_t *later_halves; /* in the place of later, to the first-level cache */
 };
 
 #if SOFTATTN_REAL_BITS == 32
 
-/* Columns of the next row that become floats in one turn of the loop at column j. */
-ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
+/* Four vectors of the next row at column j become floats. */
+ALWAYS_INLINE void row_widen_four(const struct row_company *company, int64_t j) {
+    V_PREFETCH(company->later_halves + j);
+    if (4 * LANES * sizeof(uint16_t) > 64) {
+        V_PREFETCH(company->later_halves + j + 32);
+    }
+    for (int i = 0; i < 4 * LANES; i += HALVES) {
         widen_block(company->format, company->next_halves + j + i, (real *)company->next + j + i);
     }
 }
 
-/* HALVES weights times factor, in place, and the 16-bit floats of that. */
-ALWAYS_INLINE void multiply_block(int32_t format, real *weights, vec factor, uint16_t *to, int stream) {
+/* HALVES weights times factor, numbers all of them, as 16-bit floats. */
+ALWAYS_INLINE void multiply_block(int32_t format, const real *weights, vec factor, uint16_t *to, int stream) {
+    real products[HALVES];
     for (int i = 0; i < HALVES; i += LANES) {
         const int64_t left = HALVES - i;
-        store_columns(weights + i, v_mul(load_columns(weights + i, left, 0), factor), left);
+        store_columns(products + i, v_mul(load_columns(weights + i, left, 0), factor), left);
     }
-    narrow_block(format, weights, to, stream);
+    narrow_block(format, products, to, 0, stream);
 }
 
 /* The columns from j on. */
@@ -140,22 +146,25 @@ NEVER_INLINE void row_widen_rest(const struct row_company *company, int64_t j, i
 }
 
 NEVER_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) {
-    real *weights = (real *)company->done.weights;
-    for (; j + HALVES <= company->done.cols; j += HALVES) {
-        multiply_block(company->format, weights + j, v_set(company->done.factor), company->done.halves + j,
-                       company->stream);
+    const struct row_done *done = &company->done;
+    real products[HALVES];
+    for (; j < done->cols; j += HALVES) {
+        const int64_t left = done->cols - j, count = left < HALVES ? left : HALVES;
+        row_multiply(done->weights + j, count, done->factor, products, 0);
+        if (left < HALVES) {
+            narrow(company->format, left, products, done->halves + j, 0);
+        } else {
+            narrow_block(company->format, products, done->halves + j, 1, company->stream);
+        }
     }
-    const int64_t left = company->done.cols - j;
-    row_multiply(weights + j, left, company->done.factor, weights + j, 0);
-    narrow(company->format, left, weights + j, company->done.halves + j, 0);
 }
 
-/* The share of the row before in one turn of the loop at column j. */
-ALWAYS_INLINE void row_narrow_turn(struct row_company *company, int64_t j) {
-    if (j + TURN_VECTORS * LANES <= company->done.cols) {
-        for (int i = 0; i < TURN_VECTORS * LANES; i += HALVES) {
-            multiply_block(company->format, (real *)company->done.weights + j + i,
-                           v_set(company->done.factor), company->done.halves + j + i, company->stream);
+/* As row_done_four. */
+ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) {
+    if (j + 4 * LANES <= company->done.cols) {
+        for (int i = 0; i < 4 * LANES; i += HALVES) {
+            multiply_block(company->format, company->done.weights + j + i, v_set(company->done.factor),
+                           company->done.halves + j + i, company->stream);
         }
     } else if (j < company->done.cols) {
         row_narrow_rest(company, j);
@@ -164,8 +173,8 @@ ALWAYS_INLINE void row_narrow_turn(struct row_company *company, int64_t j) {
 }
 
 #else
-ALWAYS_INLINE void row_widen_turn(const struct row_company *company, int64_t j) { (void)company, (void)j; }
-ALWAYS_INLINE void row_narrow_turn(struct row_company *company, int64_t j) { (void)company, (void)j; }
+ALWAYS_INLINE void row_widen_four(const struct row_company *company, int64_t j) { (void)company, (void)j; }
+ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) { (void)company, (void)j; }
 ALWAYS_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
     (void)company, (void)j, (void)cols;
 }
@@ -203,7 +212,7 @@ ALWAYS_INLINE void row_done_four(struct row_done *done, int64_t j, int has_speci
 /* All that is left from column j on. */
 ALWAYS_INLINE void row_done_rest(const struct row_company *company, int64_t j) {
     const struct row_done *done = &company->done;
-    if (done->halves) {
+    if (company->format != SOFTATTN_FORMAT_REAL) {
         row_narrow_rest(company, j);
     } else if (company->has_special) {
         row_done_few(done, j, done->cols - j, 1, company->stream);
@@ -223,15 +232,13 @@ ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
 ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
                             real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
+    const int is_half = company.format != SOFTATTN_FORMAT_REAL;
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
     stripes_start(sums);
     int64_t j = 0;
     for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
         if (company.later) {
             row_ask_turn(&company, j);
-        }
-        if (company.next_halves) {
-            row_widen_turn(&company, j);
         }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const real *from = s + j + v * LANES;
@@ -240,14 +247,19 @@ ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real fa
             vec p_2 = row_exponent(v_load(from + 2 * LANES), max, factor);
             vec p_3 = row_exponent(v_load(from + 3 * LANES), max, factor);
             v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
-            if (company.next) {
+            if (is_half) { /* the next row may take the place of this one */
+                row_widen_four(&company, j + v * LANES);
+            }
+            if (is_half || company.next) {
                 const real *next = company.next + j + v * LANES;
                 max_0 = v_max(v_load(next), max_0);
                 max_1 = v_max(v_load(next + LANES), max_1);
                 max_2 = v_max(v_load(next + 2 * LANES), max_2);
                 max_3 = v_max(v_load(next + 3 * LANES), max_3);
             }
-            if (company.stream && !company.done.halves) { /* the new weights may take their place */
+            if (is_half) {
+                row_narrow_four(&company, j + v * LANES);
+            } else if (company.stream) { /* the new weights may take their place */
                 row_done_four(&company.done, j + v * LANES, company.has_special, company.stream);
             }
             if (to) {
@@ -261,32 +273,29 @@ ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real fa
             add_to_stripe(sums, v + 1, p_1);
             add_to_stripe(sums, v + 2, p_2);
             add_to_stripe(sums, v + 3, p_3);
-            if (!company.stream && !company.done.halves) {
+            if (!company.stream && !is_half) {
                 row_done_four(&company.done, j + v * LANES, company.has_special, company.stream);
             }
         }
-        if (company.done.halves) {
-            row_narrow_turn(&company, j);
-        }
     }
-    if (company.next_halves) {
+    if (j < company.done.cols) {
+        row_done_rest(&company, j);
+    }
+    for (int v = 0; j + v * LANES < cols; v++) {
+        const int64_t at = j + v * LANES, rest = cols - at < LANES ? cols - at : LANES;
+        const vec p = v_exp2(row_exponent(v_load_part(s + at, rest, -REAL_INFINITY), max, factor));
+        if (to) {
+            v_store_part(to + at, p, rest);
+        }
+        add_to_stripe(sums, v, p);
+    }
+    if (is_half) {
         row_widen_rest(&company, j, cols);
     }
     if (company.next) {
         const real turns = v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
         const real rest = j < cols ? short_row_max(company.next + j, cols - j) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
-    }
-    if (j < company.done.cols) {
-        row_done_rest(&company, j);
-    }
-    for (int v = 0; j < cols; v++, j += LANES) {
-        const int64_t rest = cols - j < LANES ? cols - j : LANES;
-        const vec p = v_exp2(row_exponent(v_load_part(s + j, rest, -REAL_INFINITY), max, factor));
-        if (to) {
-            v_store_part(to + j, p, rest);
-        }
-        add_to_stripe(sums, v, p);
     }
 }
 

@@ -12,48 +12,67 @@
 #include "kernels/template/row_run.h"
 #include "kernels/template/softmax_row.h"
 
-/* The weights of a row, now that their sum is known, become 16-bit floats along with the next row. */
+/* The weights of a row, now that their sum is known, become 16-bit floats along with the next row; where there is no number
+ * among them, at once. */
 ALWAYS_INLINE void halves_hand_over(struct row_company *company, real *weights, int64_t cols, real factor,
-                                    uint16_t *y) {
-    const int64_t head = company->stream ? halves_head(y, cols) : 0;
+                                    int is_empty, uint16_t *y) {
+    const int64_t head = is_empty || factor != factor ? cols : company->stream ? halves_head(y, cols) : 0;
+    company->done = (struct row_done){.weights = weights, .cols = head, .factor = factor, .halves = y};
     if (head > 0) {
-        row_multiply(weights, head, factor, weights, 0);
-        narrow(company->format, head, weights, y, 0);
+        struct row_company unaligned = *company;
+        unaligned.stream = 0;
+        row_narrow_rest(&unaligned, 0);
     }
-    company->done = (struct row_done){
-        .weights = weights + head, .cols = cols - head, .factor = factor, .halves = y + head};
+    company->done.weights += head;
+    company->done.halves += head;
+    company->done.cols = cols - head;
 }
 
 /* How far before its use a row is asked for. */
 enum { HALVES_LEAD = 8192 / sizeof(uint16_t) };
 
-/* As plain_rows; three rows of floats are at work: one that comes, one whose weights are computed, one that goes. */
-static void softmax_halves(int32_t format, const struct softattn_row *row) {
+/* As row_run.h; of the two rows in scratch one is of scores as floats, where the next row follows this one column by column,
+ * the other of weights, where this one follows the row before. format and stream are
+ * constants. */
+ROW_INLINE void halves_rows(int32_t format, int stream, const struct softattn_row *row) {
     const int64_t cols = row->cols;
     const uint16_t *x = row->x;
     uint16_t *y = row->y;
-    real *buffers = row->scratch;
-    struct row_company company = {.stream = row->stream, .later_is_near = 1, .format = format};
-    widen(format, cols, x, buffers);
-    real max = row_signless_max(buffers, cols);
+    real *scores = row->scratch, *weights = scores + cols;
+    struct row_company company = {.stream = stream, .format = format};
+    widen(format, cols, x, scores);
+    real max = row_signless_max(scores, cols);
     for (int64_t r = 0; r < row->rows; r++) {
-        const int is_last = r + 1 == row->rows;
-        real *weights = buffers + r % 3 * cols, sums[STRIPES], next_max = 0;
-        company.next_halves = is_last ? 0 : x + row->x_step;
-        company.next = is_last ? 0 : buffers + (r + 1) % 3 * cols;
+        real sums[STRIPES], next_max = 0;
+        x += r + 1 < row->rows ? row->x_step : 0; /* the last row once more, which nobody uses */
+        company.format = format;
+        company.stream = stream;
+        company.next_halves = x;
+        company.later_halves = x + HALVES_LEAD;
+        company.next = scores;
         company.next_max = &next_max;
-        company.later = (const real *)(const void *)(x + row->x_step + HALVES_LEAD);
-        row_weights(weights, cols, row_base(max), LOG2_E, weights, sums, company);
+        row_weights(scores, cols, row_base(max), LOG2_E, weights, sums, company);
         max = next_max;
         const real sum = stripe_sum(sums);
         if (sum == 0) {
             row_fill_empty(row, weights);
         }
-        halves_hand_over(&company, weights, cols, sum == 0 ? 1 : 1 / sum, y);
-        x += row->x_step;
+        halves_hand_over(&company, weights, cols, sum == 0 ? 1 : 1 / sum, sum == 0, y);
         y += row->y_step;
     }
     row_narrow_rest(&company, 0);
+}
+
+static void softmax_halves(int32_t format, const struct softattn_row *row) {
+    if (format == SOFTATTN_FORMAT_F16 && row->stream) {
+        halves_rows(SOFTATTN_FORMAT_F16, 1, row);
+    } else if (format == SOFTATTN_FORMAT_F16) {
+        halves_rows(SOFTATTN_FORMAT_F16, 0, row);
+    } else if (row->stream) {
+        halves_rows(SOFTATTN_FORMAT_BF16, 1, row);
+    } else {
+        halves_rows(SOFTATTN_FORMAT_BF16, 0, row);
+    }
 }
 
 #endif
