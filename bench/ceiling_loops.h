@@ -1,5 +1,5 @@
 /*
- * The loops that find a core's limits: fused multiply-adds from registers, and plain reads and copies of
+ * The loops that find a core's limits: fused multiply-adds from registers, and plain reads, copies and sums of
  * memory. One constant table per instruction set; each table's file is compiled with that set's flags, and
  * bench_ceiling_loops gives it out only by the name of a set that the library says this CPU runs.
  */
@@ -25,8 +25,10 @@ struct bench_ceiling_loops {
      * sum. */
     double (*read)(const float *x, int64_t count, int64_t passes);
     void (*copy)(float *y, const float *x, int64_t count);
-    /* Stores that go around the caches where the instruction set has them, else NULL. */
+    void (*add)(float *y, const float *x, const float *z, int64_t count); /* y = x + z */
+    /* The same with stores that go around the caches where the instruction set has them, else NULL. */
     void (*nontemporal_copy)(float *y, const float *x, int64_t count);
+    void (*nontemporal_add)(float *y, const float *x, const float *z, int64_t count);
 };
 
 extern const struct bench_ceiling_loops bench_ceiling_loops_generic;

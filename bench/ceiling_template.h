@@ -73,7 +73,26 @@ static void copy_loop(float *y, const float *x, int64_t count) {
     }
 }
 
+static void add_loop(float *y, const float *x, const float *z, int64_t count) {
+    enum { SUMS = 4 };
+    const int64_t lanes = LANES(f32);
+    for (int64_t i = 0; i < count; i += SUMS * lanes) {
+        for (int s = 0; s < SUMS; s++)
+            store_f32(y + i + s * lanes, add_f32(load_f32(x + i + s * lanes), load_f32(z + i + s * lanes)));
+    }
+}
+
 #if HAS_STREAM
+static void nontemporal_add_loop(float *y, const float *x, const float *z, int64_t count) {
+    enum { SUMS = 4 };
+    const int64_t lanes = LANES(f32);
+    for (int64_t i = 0; i < count; i += SUMS * lanes) {
+        for (int s = 0; s < SUMS; s++)
+            stream_f32(y + i + s * lanes, add_f32(load_f32(x + i + s * lanes), load_f32(z + i + s * lanes)));
+    }
+    stream_fence();
+}
+
 static void nontemporal_copy_loop(float *y, const float *x, int64_t count) {
     enum { COPIES = 4 };
     const int64_t lanes = LANES(f32);
@@ -93,7 +112,9 @@ const struct bench_ceiling_loops LOOPS = {
     .flops_per_iteration_f64 = 2 * CHAINS * LANES(f64),
     .read = read_loop,
     .copy = copy_loop,
+    .add = add_loop,
 #if HAS_STREAM
     .nontemporal_copy = nontemporal_copy_loop,
+    .nontemporal_add = nontemporal_add_loop,
 #endif
 };

@@ -102,13 +102,14 @@ void bench_measure_multiply_add(struct bench_team *team, const struct bench_ceil
 /* ---- Memory ------------------------------------------------------------------------------------------ */
 
 const char *bench_traffic_name(enum bench_traffic traffic) {
-    static const char *const names[] = {"read", "copy", "nontemporal-copy"};
+    static const char *const names[] = {"read", "copy", "nontemporal-copy", "add", "nontemporal-add"};
     return names[traffic];
 }
 
 void bench_arena_destroy(struct bench_arena *arena) {
     bench_array_destroy(arena->x);
     bench_array_destroy(arena->y);
+    bench_array_destroy(arena->z);
     memset(arena, 0, sizeof *arena);
 }
 
@@ -125,25 +126,42 @@ struct traffic_run {
     struct bench_team *team;
     const struct bench_ceiling_loops *loops;
     enum bench_traffic traffic;
-    const float *x;
+    const float *x, *z;
     float *y;
     int64_t elements;
     int64_t calls;
 };
 
-static void traffic_member(void *argument, int member) {
-    const struct traffic_run *run = argument;
-    int64_t first, count;
-    bench_share(run->elements, BENCH_LOOP_BLOCK, member, bench_team_threads(run->team), &first, &count);
-    if (run->traffic == BENCH_READ) {
-        use(run->loops->read(run->x + first, count, run->calls));
-        return;
-    }
+static int is_sum(enum bench_traffic traffic) {
+    return traffic == BENCH_ADD || traffic == BENCH_NONTEMPORAL_ADD;
+}
+
+static void run_sums(const struct traffic_run *run, int64_t first, int64_t count) {
+    const int around_caches = run->traffic == BENCH_NONTEMPORAL_ADD && run->loops->nontemporal_add != NULL;
+    void (*add)(float *, const float *, const float *, int64_t) =
+        around_caches ? run->loops->nontemporal_add : run->loops->add;
+    for (int64_t call = 0; call < run->calls; call++)
+        add(run->y + first, run->x + first, run->z + first, count);
+}
+
+static void run_copies(const struct traffic_run *run, int64_t first, int64_t count) {
     const int around_caches = run->traffic == BENCH_NONTEMPORAL_COPY && run->loops->nontemporal_copy != NULL;
     void (*copy)(float *, const float *, int64_t) =
         around_caches ? run->loops->nontemporal_copy : run->loops->copy;
     for (int64_t call = 0; call < run->calls; call++)
         copy(run->y + first, run->x + first, count);
+}
+
+static void traffic_member(void *argument, int member) {
+    const struct traffic_run *run = argument;
+    int64_t first, count;
+    bench_share(run->elements, BENCH_LOOP_BLOCK, member, bench_team_threads(run->team), &first, &count);
+    if (run->traffic == BENCH_READ)
+        use(run->loops->read(run->x + first, count, run->calls));
+    else if (is_sum(run->traffic))
+        run_sums(run, first, count);
+    else
+        run_copies(run, first, count);
 }
 
 static double traffic_calls(void *argument, int64_t calls) {
@@ -154,12 +172,14 @@ static double traffic_calls(void *argument, int64_t calls) {
 
 int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, enum bench_traffic traffic,
                           double footprint, int in_place, double seconds, struct bench_ceiling *ceiling) {
-    const int two_arrays = traffic != BENCH_READ && !in_place;
+    const int writes = traffic != BENCH_READ, reads = is_sum(traffic) ? 2 : 1;
+    const int has_y = writes && !in_place, has_z = reads == 2;
     const double block_bytes = BENCH_LOOP_BLOCK * sizeof(float);
-    const int64_t blocks = (int64_t)(footprint / (two_arrays ? 2 : 1) / block_bytes) + 1;
+    const int64_t blocks = (int64_t)(footprint / (1 + has_y + has_z) / block_bytes) + 1;
     const int64_t elements = blocks * BENCH_LOOP_BLOCK;
     if (grow(&arena->x, &arena->x_elements, elements, team) != 0 ||
-        (two_arrays && grow(&arena->y, &arena->y_elements, elements, team) != 0))
+        (has_y && grow(&arena->y, &arena->y_elements, elements, team) != 0) ||
+        (has_z && grow(&arena->z, &arena->z_elements, elements, team) != 0))
         return -1;
 
     struct traffic_run run = {
@@ -167,13 +187,13 @@ int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, en
         .loops = widest_loops(),
         .traffic = traffic,
         .x = arena->x,
-        .y = two_arrays ? arena->y : arena->x,
+        .z = arena->z,
+        .y = has_y ? arena->y : arena->x,
         .elements = elements,
     };
     struct bench_timing timing;
     bench_measure(traffic_calls, &run, seconds, &timing);
-    const double passes = traffic == BENCH_READ ? 1 : 2;
-    ceiling->rate = passes * (double)elements * sizeof(float) / timing.median;
+    ceiling->rate = (double)(reads + writes) * (double)elements * sizeof(float) / timing.median;
     ceiling->spread = timing.spread;
     return 0;
 }

@@ -16,6 +16,9 @@ enum bench_traffic {
     BENCH_READ,
     BENCH_COPY,
     BENCH_NONTEMPORAL_COPY, /* where the CPU has no such stores: a copy */
+    BENCH_ADD,              /* two arrays read and their sum written */
+    BENCH_NONTEMPORAL_ADD,
+    BENCH_TRAFFICS,
 };
 
 const char *bench_traffic_name(enum bench_traffic traffic);
@@ -23,8 +26,8 @@ const char *bench_traffic_name(enum bench_traffic traffic);
 /* Memory that the loops run over; it grows to the largest footprint asked for and is used again. Starts as
  * zeros. */
 struct bench_arena {
-    float *x, *y;
-    int64_t x_elements, y_elements;
+    float *x, *y, *z;
+    int64_t x_elements, y_elements, z_elements;
 };
 
 void bench_arena_destroy(struct bench_arena *arena);
@@ -41,8 +44,9 @@ void bench_measure_multiply_add(struct bench_team *team, const struct bench_ceil
 
 /*
  * Passes over `footprint` bytes, shared out among the threads: a read of all of them, a copy of one half to
- * the other, or with in_place a copy of all of them to themselves. A copy's bytes count twice, once read and
- * once written. Returns -1 when there is no memory.
+ * the other, or with in_place a copy of all of them to themselves; the sum of two thirds to the last, or with in_place
+ * of one half and the other to the first. Every byte counts as often as it is read or written. Returns -1 when there is no
+ * memory.
  */
 int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, enum bench_traffic traffic,
                           double footprint, int in_place, double seconds, struct bench_ceiling *ceiling);

@@ -69,8 +69,9 @@ static int report_ceilings_of(struct session *session, int threads) {
     report_multiply_adds(session, team, BENCH_F32);
     report_multiply_adds(session, team, BENCH_F64);
     for (int level = 0; result == 0 && level < BENCH_LEVELS; level++) {
-        for (int traffic = BENCH_READ; result == 0 && traffic <= BENCH_NONTEMPORAL_COPY; traffic++) {
-            if (traffic != BENCH_NONTEMPORAL_COPY || level == BENCH_DRAM)
+        for (int traffic = BENCH_READ; result == 0 && traffic < BENCH_TRAFFICS; traffic++) {
+            const int around_caches = traffic == BENCH_NONTEMPORAL_COPY || traffic == BENCH_NONTEMPORAL_ADD;
+            if (!around_caches || level == BENCH_DRAM)
                 result = report_traffic(session, team, (enum bench_level)level, (enum bench_traffic)traffic);
         }
     }

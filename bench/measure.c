@@ -1,13 +1,15 @@
 /*
- * One measurement: the ceilings, the problem, the ceilings again, until it is quiet.
+ * One measurement: rounds of the ceilings and the problem, until it is quiet. What a shared machine gives changes within
+ * seconds, and a share is of what it gave in the same round.
  */
 #include "measure.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ATTEMPTS = 3 };
+enum { MAX_ATTEMPTS = 3, MAX_ROUNDS = 5, SLOW_ROUNDS = 3 };
 
 struct bench {
     const struct bench_problem *problem;
@@ -26,67 +28,79 @@ struct ceilings {
     enum bench_traffic traffic;
 };
 
-static int measure_ceilings(const struct bench *bench, const struct bench_result *result,
-                            struct ceilings *ceilings) {
-    const double seconds = bench->min_seconds / 6;
-    const double bytes = bench_result_bytes(result);
-    bench_measure_multiply_add(bench->team, bench->loops, bench_arithmetic_type(bench->problem->type),
-                               seconds, &ceilings->multiply_add);
-    if (bench_operation_only_reads(bench->problem->operation)) {
-        ceilings->traffic = BENCH_READ;
-        return bench_measure_traffic(bench->team, bench->arena, BENCH_READ, bytes, 0, seconds,
-                                     &ceilings->memory);
-    }
-
-    /* A softmax reads and writes every element, as a copy does, and so do the others nearly; the better of
-     * the two kinds, moving as many bytes, is the ceiling. */
+/* The better of two kinds of traffic, the same but for the stores. footprint: bytes of memory gone over. */
+static int measure_better_traffic(const struct bench *bench, enum bench_traffic plain,
+                                  enum bench_traffic nontemporal, double footprint, double seconds,
+                                  struct bench_result *round) {
     const int in_place = bench->problem->in_place;
-    const double footprint = in_place ? bytes / 2 : bytes;
-    struct bench_ceiling nontemporal;
-    if (bench_measure_traffic(bench->team, bench->arena, BENCH_COPY, footprint, in_place, seconds,
-                              &ceilings->memory) != 0 ||
-        bench_measure_traffic(bench->team, bench->arena, BENCH_NONTEMPORAL_COPY, footprint, in_place, seconds,
-                              &nontemporal) != 0)
+    struct bench_ceiling around_caches;
+    if (bench_measure_traffic(bench->team, bench->arena, plain, footprint, in_place, seconds,
+                              &round->memory) != 0 ||
+        bench_measure_traffic(bench->team, bench->arena, nontemporal, footprint, in_place, seconds,
+                              &around_caches) != 0)
         return -1;
-    ceilings->traffic = BENCH_COPY;
-    if (nontemporal.rate > ceilings->memory.rate) {
-        ceilings->traffic = BENCH_NONTEMPORAL_COPY;
-        ceilings->memory = nontemporal;
+    round->traffic = plain;
+    if (around_caches.rate > round->memory.rate) {
+        round->traffic = nontemporal;
+        round->memory = around_caches;
     }
     return 0;
 }
 
-static double relative_change(double before, double after) {
-    return fabs(after - before) / fmax(before, after);
+/* The ceilings of a problem: its instruction set's multiply-adds, and memory over as many bytes as it touches, read and
+ * written as it does. */
+static int measure_ceilings(const struct bench *bench, double seconds, struct bench_result *round) {
+    const double bytes = bench_result_bytes(round);
+    const int in_place = bench->problem->in_place;
+    bench_measure_multiply_add(bench->team, bench->loops, bench_arithmetic_type(bench->problem->type),
+                               seconds, &round->multiply_add);
+    if (bench_operation_only_reads(bench->problem->operation)) {
+        round->traffic = BENCH_READ;
+        return bench_measure_traffic(bench->team, bench->arena, BENCH_READ, bytes, 0, seconds,
+                                     &round->memory);
+    }
+    if (bench->problem->operation == BENCH_SOFTMAX_BACKWARD)
+        return measure_better_traffic(bench, BENCH_ADD, BENCH_NONTEMPORAL_ADD,
+                                      in_place ? bytes * 2 / 3 : bytes, seconds, round);
+    return measure_better_traffic(bench, BENCH_COPY, BENCH_NONTEMPORAL_COPY, in_place ? bytes / 2 : bytes,
+                                  seconds, round);
 }
 
-/* Of each ceiling the higher of the two measurements counts: what disturbs it can only lower it. */
-static void take_ceilings(struct bench_result *result, const struct ceilings *before,
-                          const struct ceilings *after) {
-    const int arithmetic_grew = after->multiply_add.rate > before->multiply_add.rate;
-    const int memory_grew = after->memory.rate > before->memory.rate;
-    result->multiply_add = arithmetic_grew ? after->multiply_add : before->multiply_add;
-    result->memory = memory_grew ? after->memory : before->memory;
-    result->traffic = memory_grew ? after->traffic : before->traffic;
+static int compare_shares(const void *left, const void *right) {
+    const double a = bench_result_binding(left).share, b = bench_result_binding(right).share;
+    return (a > b) - (a < b);
+}
+
+/* The round whose share is the middle one. */
+static void take_middle_round(struct bench_result *rounds, int count, struct bench_result *result) {
+    qsort(rounds, (size_t)count, sizeof *rounds, compare_shares);
+    *result = rounds[count / 2];
+    const double lower = bench_result_binding(&rounds[count / 4]).share;
+    const double upper = bench_result_binding(&rounds[count - 1 - count / 4]).share;
+    result->unrest = fmax(result->timing.spread, (upper - lower) / bench_result_binding(result).share);
 }
 
 static int measure_once(struct bench *bench, struct bench_result *result) {
-    struct ceilings before, after;
+    const double seconds = bench->min_seconds / MAX_ROUNDS;
+    struct bench_result rounds[MAX_ROUNDS];
+    struct bench_noise noise;
     struct bench_cpu_times begin;
-    bench_noise_begin(&result->noise, &begin);
-    if (measure_ceilings(bench, result, &before) != 0)
-        return bench_fail_from_memory(&result->failure);
-    if (bench_measure(bench->runner.calls, &bench->runner, bench->min_seconds, &result->timing) != 0)
-        return bench_fail_from_library(&result->failure, bench->runner.status);
-    if (measure_ceilings(bench, result, &after) != 0)
-        return bench_fail_from_memory(&result->failure);
-    bench_noise_end(&result->noise, &begin);
+    int count = 0;
+    bench_noise_begin(&noise, &begin);
+    do {
+        struct bench_result *round = &rounds[count++];
+        *round = *result;
+        if (measure_ceilings(bench, seconds / 3, round) != 0)
+            return bench_fail_from_memory(&result->failure);
+        if (bench_measure(bench->runner.calls, &bench->runner, seconds, &round->timing) != 0)
+            return bench_fail_from_library(&result->failure, bench->runner.status);
+    } while (count < (rounds[0].timing.median > seconds ? SLOW_ROUNDS : MAX_ROUNDS) &&
+             bench->min_seconds > 0);
+    bench_noise_end(&noise, &begin);
 
-    take_ceilings(result, &before, &after);
-    const double ceilings_change = fmax(relative_change(before.multiply_add.rate, after.multiply_add.rate),
-                                        relative_change(before.memory.rate, after.memory.rate));
-    const double taken = result->noise.stolen_share + result->noise.others_share;
-    result->unrest = fmax(taken, fmax(result->timing.spread, ceilings_change));
+    take_middle_round(rounds, count, result);
+    result->noise = noise;
+    result->unrest = fmax(result->unrest, noise.stolen_share + noise.others_share);
     return 0;
 }
 
