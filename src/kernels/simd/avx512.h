@@ -9,7 +9,6 @@
 #define TILE_ROWS         8
 #define TILE_VECTORS      3
 #define DECODE_TILE_ROWS  4
-#define DECODE_VECTORS    4
 #define DECODE_ROWS       8
 #define TRANSPOSE_COLUMNS 8
 

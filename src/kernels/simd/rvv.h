@@ -12,7 +12,6 @@
 #define TILE_ROWS         8
 #define TILE_VECTORS      3
 #define DECODE_TILE_ROWS  4
-#define DECODE_VECTORS    4
 #define DECODE_ROWS       4
 #define TRANSPOSE_COLUMNS LANES
 

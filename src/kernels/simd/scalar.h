@@ -10,7 +10,6 @@ typedef int mask;
 #define TILE_ROWS         4
 #define TILE_VECTORS      4
 #define DECODE_TILE_ROWS  4
-#define DECODE_VECTORS    4
 #define TRANSPOSE_COLUMNS 1
 #define DECODE_ROWS       4
 

@@ -38,7 +38,7 @@
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
- *   DECODE_TILE_ROWS, DECODE_VECTORS   shape of the register tile of the products with few rows
+ *   DECODE_TILE_ROWS        rows of the register tile of the products with few rows, which has 4 vectors
  *   DECODE_ROWS             rows up to which the decode layout is used
  */
 #ifndef SOFTATTN_KERNELS_SIMD_H

@@ -13,7 +13,6 @@
 #define TILE_ROWS         4
 #define TILE_VECTORS      3
 #define DECODE_TILE_ROWS  2
-#define DECODE_VECTORS    4
 #define DECODE_ROWS       6
 #define TRANSPOSE_COLUMNS LANES
 

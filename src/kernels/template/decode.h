@@ -10,64 +10,61 @@
 #include "kernels/template/scores.h"
 #include "kernels/template/transpose.h"
 
-#define ROW_VECTORS 8
-
 /*
- * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x DECODE_VECTORS, or one row x
- * ROW_VECTORS.
+ * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x 4 vectors or one row x 8, which
+ * has as many independent chains; then of half as many vectors, and so on.
  */
-#define DEFINE_ROWS_AND_COLUMNS(kind, row_vectors, START, START_PART, LOAD)                                  \
-    DEFINE_PRODUCT(kind##_rows_wide, DECODE_TILE_ROWS, DECODE_VECTORS, START, LOAD, END_STORE)               \
-    DEFINE_PRODUCT(kind##_row_wide, 1, row_vectors, START, LOAD, END_STORE)                                  \
-    DEFINE_PRODUCT(kind##_rows_narrow, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                          \
-    DEFINE_PRODUCT(kind##_row_narrow, 1, 1, START, LOAD, END_STORE)                                          \
+#define DEFINE_ROWS_AND_COLUMNS(kind, START, START_PART, LOAD)                                               \
+    DEFINE_PRODUCT(kind##_rows_4, DECODE_TILE_ROWS, 4, START, LOAD, END_STORE)                               \
+    DEFINE_PRODUCT(kind##_rows_2, DECODE_TILE_ROWS, 2, START, LOAD, END_STORE)                               \
+    DEFINE_PRODUCT(kind##_rows_1, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                               \
     DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, START_PART, LOAD_PART, END_STORE_PART)             \
+    DEFINE_PRODUCT(kind##_row_8, 1, 8, START, LOAD, END_STORE)                                               \
+    DEFINE_PRODUCT(kind##_row_4, 1, 4, START, LOAD, END_STORE)                                               \
+    DEFINE_PRODUCT(kind##_row_2, 1, 2, START, LOAD, END_STORE)                                               \
+    DEFINE_PRODUCT(kind##_row_1, 1, 1, START, LOAD, END_STORE)                                               \
     DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                             \
-    DEFINE_COLUMNS(kind, rows, DECODE_VECTORS)                                                               \
-    DEFINE_COLUMNS(kind, row, row_vectors)                                                                   \
+    DEFINE_COLUMNS(kind##_rows, WHOLE_COLUMNS(kind##_rows, 4) WHOLE_COLUMNS(kind##_rows, 2)                  \
+                                    WHOLE_COLUMNS(kind##_rows, 1))                                           \
+    DEFINE_COLUMNS(kind##_row, WHOLE_COLUMNS(kind##_row, 8) WHOLE_COLUMNS(kind##_row, 4)                     \
+                                   WHOLE_COLUMNS(kind##_row, 2) WHOLE_COLUMNS(kind##_row, 1))                \
     static void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,             \
                      const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,              \
                      real *extra) {                                                                          \
         int64_t r = 0;                                                                                       \
         for (; r + DECODE_TILE_ROWS <= rows; r += DECODE_TILE_ROWS) {                                        \
             kind##_rows(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride,          \
-                        c_stride, extra + r);                                                                \
+                        c_stride, extra ? extra + r : 0);                                                    \
         }                                                                                                    \
         for (; r < rows; r++) {                                                                              \
             kind##_row(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride, c_stride, \
-                       extra + r);                                                                           \
+                       extra ? extra + r : 0);                                                               \
         }                                                                                                    \
     }
 
-#define DEFINE_COLUMNS(kind, height, vectors)                                                                \
-    ALWAYS_INLINE void kind##_##height(int64_t columns, const real *a, int64_t a_row, int64_t a_col,         \
-                                       const real *b, int64_t b_stride, int64_t steps, real *c,              \
-                                       int64_t c_stride, real *extra) {                                      \
+#define DEFINE_COLUMNS(name, WHOLE)                                                                          \
+    ALWAYS_INLINE void name(int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,     \
+                            int64_t b_stride, int64_t steps, real *c, int64_t c_stride, real *extra) {       \
         int64_t j = 0;                                                                                       \
-        for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                       \
-            kind##_##height##_wide(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);      \
-        }                                                                                                    \
-        for (; j + LANES <= columns; j += LANES) {                                                           \
-            kind##_##height##_narrow(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);    \
-        }                                                                                                    \
+        WHOLE                                                                                                \
         if (j < columns) {                                                                                   \
-            kind##_##height##_part(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra,          \
-                                   columns - j);                                                             \
+            name##_part(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, columns - j);       \
         }                                                                                                    \
     }
+#define WHOLE_COLUMNS(name, vectors)                                                                         \
+    for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                           \
+        name##_##vectors(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);                \
+    }
 
-DEFINE_ROWS_AND_COLUMNS(product_store, DECODE_VECTORS, START_ZERO, START_ZERO, LOAD_WHOLE)
-DEFINE_ROWS_AND_COLUMNS(values_rows_fresh, ROW_VECTORS, START_ZERO, START_ZERO, LOAD_AHEAD)
-DEFINE_ROWS_AND_COLUMNS(values_rows_scaled, ROW_VECTORS, START_SCALED_ROWS, START_SCALED_ROWS_PART,
-                        LOAD_AHEAD)
+DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE)
+DEFINE_ROWS_AND_COLUMNS(values_rows, START_ROWS, START_ROWS_PART, LOAD_AHEAD)
 
 static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
                      const void *b, int64_t b_stride, void *c, int64_t c_stride) {
-    real unused[1] = {0};
     for (int64_t r = 0; r < m; r += DECODE_TILE_ROWS) {
         const int64_t rows = m - r < DECODE_TILE_ROWS ? m - r : DECODE_TILE_ROWS;
         product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k,
-                      (real *)c + r * c_stride, c_stride, unused);
+                      (real *)c + r * c_stride, c_stride, 0);
     }
 }
 
@@ -80,56 +77,77 @@ ALWAYS_INLINE void prefetch_row(const real *row, int64_t dim) {
 }
 
 /*
- * DEFINE_KEY_SCORES(name, rows): scores of `rows` query rows and the vector of keys from key j on. A few columns of the
- * keys at a time are turned into lanes and used at once, so they stay in registers; the keys that come next are asked for
+ * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
+ * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
  * meanwhile.
  */
-#define LOAD_COLUMN(r, v)             const vec b_##v = v_load(columns + i * LANES);
-#define DEFINE_KEY_SCORES(name, rows) DEFINE_KEY_SCORES_(name, rows)
-#define DEFINE_KEY_SCORES_(name, rows)                                                                       \
+#define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
+#define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
+#define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
+#define MULTIPLY_ROW_AT_1(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 1)
+/* Vector v of the keys: `count` columns from column d on, as many as TURN turns. */
+#define KEY_STEP(v, rows, count, TURN)                                                                       \
+    {                                                                                                        \
+        const real *from = k + (v)*LANES * stride + d;                                                       \
+        real columns[TRANSPOSE_COLUMNS * LANES];                                                             \
+        TURN for (int64_t i = 0; i < (count); i++) {                                                         \
+            const real *a_now = q + d + i;                                                                   \
+            const vec b_##v = v_load(columns + i * LANES);                                                   \
+            ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
+        }                                                                                                    \
+    }
+/* One vector after the other, not column after column: the columns of both would not fit the registers. */
+#define KEY_STEPS_1(rows, count, TURN) KEY_STEP(0, rows, count, TURN)
+#define KEY_STEPS_2(rows, count, TURN) KEY_STEP(0, rows, count, TURN) KEY_STEP(1, rows, count, TURN)
+#define KEY_LOOP(rows, vectors, count, TURN)                                                                 \
+    for (; d + (count) <= dim; d += (count)) {                                                               \
+        if (has_next) {                                                                                      \
+            prefetch_keys(k + keys * stride, stride, keys, dim, d, count);                                   \
+        }                                                                                                    \
+        KEY_STEPS_##vectors(rows, count, TURN)                                                               \
+    }
+#define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
+#define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
     NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j) {          \
-        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                              \
+        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim, keys = (vectors)*LANES;      \
         const real *k = (const real *)tile->k + j * stride;                                                  \
         const real *q = (const real *)tile->q + first_row * dim;                                             \
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
+        const int has_next = j + 2 * keys <= tile->last + tile->prefetch_keys;                               \
         int64_t d = 0;                                                                                       \
-        ROWS_##rows(COLUMNS_1, START_ZERO);                                                                  \
-        for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                       \
-            real columns[TRANSPOSE_COLUMNS * LANES];                                                         \
-            prefetch_share(k + LANES * stride, stride, tile->last - j - LANES, d, dim);                      \
-            v_transpose_columns(k + d, stride, columns, LANES, 1);                                           \
-            for (int64_t i = 0; i < TRANSPOSE_COLUMNS; i++) {                                                \
-                const real *a_now = q + d + i;                                                               \
-                COLUMNS_1(LOAD_COLUMN, 0)                                                                    \
-                ROWS_##rows(MULTIPLY_ROW_1, ~)                                                               \
-            }                                                                                                \
-        }                                                                                                    \
-        for (; d < dim; d++) {                                                                               \
-            const real *a_now = q + d;                                                                       \
-            real columns[SOFTATTN_MAX_LANES];                                                                \
-            const int64_t i = 0;                                                                             \
-            transpose_elements(LANES, 1, 1, k + d, stride, columns, LANES);                                  \
-            COLUMNS_1(LOAD_COLUMN, 0)                                                                        \
-            ROWS_##rows(MULTIPLY_ROW_1, ~)                                                                   \
-        }                                                                                                    \
-        ROWS_##rows(COLUMNS_1, END_STORE)                                                                    \
+        ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
+        KEY_LOOP(rows, vectors, TRANSPOSE_COLUMNS, TURN_COLUMNS)                                             \
+        KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
+        ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
     }
 
-/* What columns d … of dim do for the `left` rows that come next: their share of them, in address order. */
-ALWAYS_INLINE void prefetch_share(const real *rows, int64_t stride, int64_t left, int64_t d, int64_t dim) {
-    const int64_t all = left < LANES ? left : LANES;
-    for (int64_t r = all * d / dim; r < all * (d + TRANSPOSE_COLUMNS) / dim; r++) {
-        prefetch_row(rows + r * stride, dim);
+/* The rows that come next, `keys` of them, in equal parts while columns d … d + count - 1 of these are at work: in address order
+ * where they are one block of memory, else the lines that begin with those columns. */
+ALWAYS_INLINE void prefetch_keys(const real *rows, int64_t stride, int64_t keys, int64_t dim, int64_t d,
+                                 int64_t count) {
+    if (stride == dim) {
+        for (int64_t i = 0; i < keys * count; i += LINE) {
+            V_PREFETCH(rows + keys * d + i);
+        }
+    } else if (d % LINE == 0) {
+        for (int64_t r = 0; r < keys; r++) {
+            V_PREFETCH(rows + r * stride + d);
+        }
     }
 }
 
-DEFINE_KEY_SCORES(key_scores_rows, DECODE_TILE_ROWS)
-DEFINE_KEY_SCORES(key_scores_row, 1)
+DEFINE_KEY_SCORES(key_scores_rows, DECODE_TILE_ROWS, 1)
+DEFINE_KEY_SCORES(key_scores_row, 1, 1)
+DEFINE_KEY_SCORES(key_scores_row_twice, 1, 2)
 
-/* scores[r][j] of all rows and keys. */
+/* scores[r][j] of all rows and keys. One row alone has one chain of multiply-adds per vector of keys, and waits for it less
+ * with two of them. */
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
+    for (; tile->rows == 1 && j + 2 * LANES <= tile->last; j += 2 * LANES) {
+        key_scores_row_twice(tile, 0, j);
+    }
     for (; j + LANES <= tile->last; j += LANES) {
         int64_t r = 0;
         for (; r + DECODE_TILE_ROWS <= tile->rows; r += DECODE_TILE_ROWS) {
@@ -140,11 +158,10 @@ static void decode_scores(const struct softattn_decode_tile *tile) {
         }
     }
     if (j < tile->last) {
-        real unused[SOFTATTN_MAX_DECODE_ROWS];
         transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride,
                          tile->k_stride, tile->keys, LANES);
         product_store(tile->rows, tile->last - j, tile->q, tile->dim_qk, 1, tile->keys, LANES, tile->dim_qk,
-                      (real *)tile->scores + j, SOFTATTN_KEY_TILE, unused);
+                      (real *)tile->scores + j, SOFTATTN_KEY_TILE, 0);
     }
 }
 
@@ -246,12 +263,9 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
     const real *p = (const real *)tile->scores + tile->first;
     if ((tile->masked || tile->addend) && values_not_finite(v, tile->v_stride, keys, tile->dim_v)) {
         decode_values_masked(tile, alpha);
-    } else if (tile->fresh) {
-        values_rows_fresh(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys,
-                          tile->out, tile->dim_v, alpha);
     } else {
-        values_rows_scaled(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys,
-                           tile->out, tile->dim_v, alpha);
+        values_rows(tile->rows, tile->dim_v, p, SOFTATTN_KEY_TILE, 1, v, tile->v_stride, keys, tile->out,
+                    tile->dim_v, tile->fresh ? 0 : alpha);
     }
 }
 

@@ -29,9 +29,10 @@
 #define START_ZERO(r, v)         vec acc_##r##_##v = v_zero();
 #define START_C(r, v)            vec acc_##r##_##v = v_load(C_OF(r, v));
 #define START_SCALED_LANES(r, v) vec acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_load(extra + (v)*LANES));
-#define START_SCALED_ROWS(r, v)  vec acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_set(extra[r]));
-#define START_SCALED_ROWS_PART(r, v)                                                                         \
-    vec acc_##r##_##v = v_mul(v_load_part(C_OF(r, v), part, 0), v_set(extra[r]));
+/* A row's factor is in extra; NULL: there is nothing before. */
+#define START_ROWS(r, v) vec acc_##r##_##v = extra ? v_mul(v_load(C_OF(r, v)), v_set(extra[r])) : v_zero();
+#define START_ROWS_PART(r, v)                                                                                \
+    vec acc_##r##_##v = extra ? v_mul(v_load_part(C_OF(r, v), part, 0), v_set(extra[r])) : v_zero();
 
 #define LOAD_WHOLE(r, v) const vec b_##v = v_load(b + (v)*LANES);
 /* Rows of B that come from memory, once: the line this many rows further on is asked for meanwhile. */

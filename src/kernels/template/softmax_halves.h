@@ -32,21 +32,19 @@ ALWAYS_INLINE void halves_hand_over(struct row_company *company, real *weights, 
 enum { HALVES_LEAD = 8192 / sizeof(uint16_t) };
 
 /* As row_run.h; of the two rows in scratch one is of scores as floats, where the next row follows this one column by column,
- * the other of weights, where this one follows the row before. format and stream are
- * constants. */
-ROW_INLINE void halves_rows(int32_t format, int stream, const struct softattn_row *row) {
+ * the other of weights, where this one follows the row before. format is a constant. */
+ROW_INLINE void halves_rows(int32_t format, const struct softattn_row *row) {
     const int64_t cols = row->cols;
     const uint16_t *x = row->x;
     uint16_t *y = row->y;
     real *scores = row->scratch, *weights = scores + cols;
-    struct row_company company = {.stream = stream, .format = format};
+    struct row_company company = {.stream = row->stream, .format = format};
     widen(format, cols, x, scores);
     real max = row_signless_max(scores, cols);
     for (int64_t r = 0; r < row->rows; r++) {
         real sums[STRIPES], next_max = 0;
         x += r + 1 < row->rows ? row->x_step : 0; /* the last row once more, which nobody uses */
         company.format = format;
-        company.stream = stream;
         company.next_halves = x;
         company.later_halves = x + HALVES_LEAD;
         company.next = scores;
@@ -64,14 +62,10 @@ ROW_INLINE void halves_rows(int32_t format, int stream, const struct softattn_ro
 }
 
 static void softmax_halves(int32_t format, const struct softattn_row *row) {
-    if (format == SOFTATTN_FORMAT_F16 && row->stream) {
-        halves_rows(SOFTATTN_FORMAT_F16, 1, row);
-    } else if (format == SOFTATTN_FORMAT_F16) {
-        halves_rows(SOFTATTN_FORMAT_F16, 0, row);
-    } else if (row->stream) {
-        halves_rows(SOFTATTN_FORMAT_BF16, 1, row);
+    if (format == SOFTATTN_FORMAT_F16) {
+        halves_rows(SOFTATTN_FORMAT_F16, row);
     } else {
-        halves_rows(SOFTATTN_FORMAT_BF16, 0, row);
+        halves_rows(SOFTATTN_FORMAT_BF16, row);
     }
 }
 
