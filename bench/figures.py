@@ -15,9 +15,21 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PREFILL = {"prefill", "prefill-f64", "head-sizes", "causal", "window", "grouped-heads"}
 
 
+def sampling_options(result):
+    if result["temperature"] == 0:
+        return "argmax"
+    options = [f'temperature {result["temperature"]:g}'] if result["temperature"] != 1 else []
+    options += [f'top-k {result["top_k"]}'] if result["top_k"] else []
+    options += [f'top-p {result["top_p"]:g}'] if result["top_p"] < 1 else []
+    return ", ".join(options) or "all tokens"
+
+
 def shape(result):
-    if result["operation"] == "softmax":
-        return f'softmax {result["rows"]} × {result["cols"]}'
+    if "rows" in result and result["rows"] is not None:
+        text = f'{result["operation"].replace("softmax-backward", "softmax backward")} {result["rows"]} × {result["cols"]}'
+        if result["operation"] == "sampling":
+            text += ", " + sampling_options(result)
+        return text + (", in place" if result["in_place"] else "")
     heads = f'{result["heads"]}' if result["heads"] == result["kv_heads"] else f'{result["heads"]}/{result["kv_heads"]}'
     text = f'batch {result["batch"]}, {heads} heads, {result["seq_q"]} × {result["seq_kv"]}, d = {result["dim"]}'
     if result["causal"] != "none":
@@ -62,6 +74,10 @@ def softmax_cell(result):
     return f'{result["nanoseconds_per_element"]:.3f} ns, {share(result)}'
 
 
+def row_cell(result):
+    return f'{time_cell(result)}, {share(result)}'
+
+
 def time_cell(result):
     seconds = result["seconds"]
     return f"{seconds * 1e6:.1f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
@@ -92,11 +108,13 @@ def main():
     decode = of("decode")
     fill(page, "machine", machine(document))
     fill(page, "softmax", table(of("softmax", "softmax-f64", "softmax-16-bit"), softmax_cell, "n × n"))
+    fill(page, "gradients", table(of("softmax-backward", "cross-entropy"), softmax_cell, "rows × columns"))
+    fill(page, "rows", table(of("sampling", "diagnose"), row_cell, "rows × columns"))
     fill(page, "attention", table(attention, share, "problem"))
-    fill(page, "decode", table(decode, lambda r: f"{time_cell(r)}, {share(r)}", "problem"))
+    fill(page, "decode", table(decode, row_cell, "problem"))
     fill(page, "small", table(of("tiny"), time_cell, "problem"))
     best = [r for r in of("softmax", "prefill", "causal", "decode") if r["isa"] == columns(results)[0][0]]
-    summary = table(best, lambda r: f"{time_cell(r)}, {share(r)}", "time, and share of what the machine can do at best")
+    summary = table(best, row_cell, "time, and share of what the machine can do at best")
     fill(ROOT / "README.md", "", summary + "\n\n" + machine(document))
 
 

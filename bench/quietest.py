@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Merges grids of one library on one machine: of each problem the result that varied least.
+
+    python3 bench/quietest.py first.json second.json ... > grid.json
+
+On a shared machine no hour is quiet throughout.
+"""
+import json
+import pathlib
+import sys
+
+SETTINGS = ("family", "operation", "type", "engine", "isa", "threads", "rows", "cols", "in_place", "temperature", "top_k",
+            "top_p", "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "causal", "window_left", "window_right",
+            "bias", "normalizer")
+
+
+def settings(result):
+    return tuple(result.get(name) for name in SETTINGS)
+
+
+def main():
+    documents = [json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
+    if not documents:
+        sys.exit(__doc__)
+    merged = documents[0]
+    places = {settings(result): place for place, result in enumerate(merged["results"])}
+    for result in (result for document in documents[1:] for result in document["results"] if not result["error"]):
+        place = places.get(settings(result))
+        if place is None:
+            sys.exit(f"a problem that the first grid has not: {settings(result)}")
+        if merged["results"][place]["error"] or result["unrest"] < merged["results"][place]["unrest"]:
+            merged["results"][place] = result
+    json.dump(merged, sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main()
