@@ -123,16 +123,16 @@ ALWAYS_INLINE void prefetch_row(const real *row, int64_t dim) {
     }
 
 /* The rows that come next, `keys` of them, in equal parts while columns d … d + count - 1 of these are at work: in address order
- * where they are one block of memory, else the lines that begin with those columns. */
+ * and, unless they are one block of memory, whole rows. */
 ALWAYS_INLINE void prefetch_keys(const real *rows, int64_t stride, int64_t keys, int64_t dim, int64_t d,
                                  int64_t count) {
     if (stride == dim) {
         for (int64_t i = 0; i < keys * count; i += LINE) {
             V_PREFETCH(rows + keys * d + i);
         }
-    } else if (d % LINE == 0) {
-        for (int64_t r = 0; r < keys; r++) {
-            V_PREFETCH(rows + r * stride + d);
+    } else {
+        for (int64_t r = keys * d / dim; r < keys * (d + count) / dim; r++) {
+            prefetch_row(rows + r * stride, dim);
         }
     }
 }
@@ -142,10 +142,11 @@ DEFINE_KEY_SCORES(key_scores_row, 1, 1)
 DEFINE_KEY_SCORES(key_scores_row_twice, 1, 2)
 
 /* scores[r][j] of all rows and keys. One row alone has one chain of multiply-adds per vector of keys, and waits for it less
- * with two of them. */
+ * with two of them; but keys far apart, often by a power of two, would crowd each other out of the cache. */
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
-    for (; tile->rows == 1 && j + 2 * LANES <= tile->last; j += 2 * LANES) {
+    const int is_block = tile->k_stride == tile->dim_qk;
+    for (; tile->rows == 1 && is_block && j + 2 * LANES <= tile->last; j += 2 * LANES) {
         key_scores_row_twice(tile, 0, j);
     }
     for (; j + LANES <= tile->last; j += LANES) {
