@@ -64,44 +64,30 @@ static double read_loop(const float *x, int64_t count, int64_t passes) {
     return first_f32(sum[0]);
 }
 
-static void copy_loop(float *y, const float *x, int64_t count) {
-    enum { COPIES = 4 };
-    const int64_t lanes = LANES(f32);
-    for (int64_t i = 0; i < count; i += COPIES * lanes) {
-        for (int c = 0; c < COPIES; c++)
-            store_f32(y + i + c * lanes, load_f32(x + i + c * lanes));
-    }
-}
+#define VECTOR_AT(array, v) load_f32(array + i + (v)*lanes)
 
-static void add_loop(float *y, const float *x, const float *z, int64_t count) {
-    enum { SUMS = 4 };
-    const int64_t lanes = LANES(f32);
-    for (int64_t i = 0; i < count; i += SUMS * lanes) {
-        for (int s = 0; s < SUMS; s++)
-            store_f32(y + i + s * lanes, add_f32(load_f32(x + i + s * lanes), load_f32(z + i + s * lanes)));
+/* Four vectors at a time, each written by STORE; FENCE after all. */
+#define DEFINE_WRITING_LOOPS(prefix, STORE, FENCE)                                                           \
+    static void prefix##copy_loop(float *y, const float *x, int64_t count) {                                 \
+        const int64_t lanes = LANES(f32);                                                                    \
+        for (int64_t i = 0; i < count; i += 4 * lanes) {                                                     \
+            for (int v = 0; v < 4; v++)                                                                      \
+                STORE(y + i + v * lanes, VECTOR_AT(x, v));                                                   \
+        }                                                                                                    \
+        FENCE;                                                                                               \
+    }                                                                                                        \
+    static void prefix##add_loop(float *y, const float *x, const float *z, int64_t count) {                  \
+        const int64_t lanes = LANES(f32);                                                                    \
+        for (int64_t i = 0; i < count; i += 4 * lanes) {                                                     \
+            for (int v = 0; v < 4; v++)                                                                      \
+                STORE(y + i + v * lanes, add_f32(VECTOR_AT(x, v), VECTOR_AT(z, v)));                         \
+        }                                                                                                    \
+        FENCE;                                                                                               \
     }
-}
 
+DEFINE_WRITING_LOOPS(, store_f32, (void)0)
 #if HAS_STREAM
-static void nontemporal_add_loop(float *y, const float *x, const float *z, int64_t count) {
-    enum { SUMS = 4 };
-    const int64_t lanes = LANES(f32);
-    for (int64_t i = 0; i < count; i += SUMS * lanes) {
-        for (int s = 0; s < SUMS; s++)
-            stream_f32(y + i + s * lanes, add_f32(load_f32(x + i + s * lanes), load_f32(z + i + s * lanes)));
-    }
-    stream_fence();
-}
-
-static void nontemporal_copy_loop(float *y, const float *x, int64_t count) {
-    enum { COPIES = 4 };
-    const int64_t lanes = LANES(f32);
-    for (int64_t i = 0; i < count; i += COPIES * lanes) {
-        for (int c = 0; c < COPIES; c++)
-            stream_f32(y + i + c * lanes, load_f32(x + i + c * lanes));
-    }
-    stream_fence();
-}
+DEFINE_WRITING_LOOPS(nontemporal_, stream_f32, stream_fence())
 #endif
 
 const struct bench_ceiling_loops LOOPS = {

@@ -7,6 +7,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_CROSS_ENTROPY_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/row_run.h"
@@ -71,18 +72,14 @@ ALWAYS_INLINE vec first_lanes(vec v, int64_t n) {
     return v_load_part(lanes, n, 0);
 }
 
-ALWAYS_INLINE vec load_lanes(const real *p, int64_t n, real fill) {
-    return n == LANES ? v_load(p) : v_load_part(p, n, fill);
-}
-
 /* Target weights a of n columns from j on without a target class's own share; 0 in the lanes after them. */
 ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int64_t n) {
     vec a = v_set(row->spread);
     if (row->q) {
-        a = v_fma(load_lanes(row->q + j, n, 0), v_set(row->keep), a);
+        a = v_fma(load_columns(row->q + j, n, 0), v_set(row->keep), a);
     }
     if (row->w) {
-        a = v_mul(load_lanes(row->w + j, n, 0), a);
+        a = v_mul(load_columns(row->w + j, n, 0), a);
     }
     return n == LANES ? a : first_lanes(a, n);
 }
@@ -90,28 +87,24 @@ ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int6
 /* What n columns from j on add to the stripes' sums; their weights are kept where the row says. */
 ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t n, real extreme,
                                real *weights, real *targets, real *distance) {
-    const vec below = v_sub(load_lanes(row->x + j, n, extreme), v_set(extreme));
+    const vec below = v_sub(load_columns(row->x + j, n, extreme), v_set(extreme));
     const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
     const vec a = entropy_targets(row, j, n);
     const vec counted = v_select(v_equal(a, v_zero()), v_zero(), below);
     v_store(targets, v_add(v_load(targets), a));
     v_store(distance, v_fma(a, counted, v_load(distance)));
     v_store(weights, v_add(v_load(weights), n == LANES ? p : first_lanes(p, n)));
-    if (row->weights && n == LANES) {
-        v_store(row->weights + j, p);
-    } else if (row->weights) {
-        v_store_part(row->weights + j, p, n);
+    if (row->weights) {
+        store_columns(row->weights + j, p, n);
     }
 }
 
 /* With target weights on any column, and with any scale. */
 static struct entropy_sums entropy_sums(const struct entropy_row *row, real extreme) {
     real weights[STRIPES], targets[STRIPES], distance[STRIPES];
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(weights + i, v_zero());
-        v_store(targets + i, v_zero());
-        v_store(distance + i, v_zero());
-    }
+    stripes_start(weights);
+    stripes_start(targets);
+    stripes_start(distance);
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_x) {
@@ -153,7 +146,7 @@ ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int64_t j, int64_t 
  * after it was streamed would cost more than the row. */
 NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct entropy_gradient *g,
                                     int64_t j, int64_t n) {
-    const vec p = load_lanes(g->weights + j, n, 0), ratio = v_set(g->ratio),
+    const vec p = load_columns(g->weights + j, n, 0), ratio = v_set(g->ratio),
               minus_factor = v_set(g->minus_factor);
     const int64_t lane = g->target - j;
     real values[STRIPES] = {0};

@@ -46,12 +46,6 @@ ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(
 /* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
 #define TURN_VECTORS (STRIPE_VECTORS < 4 ? 4 : STRIPE_VECTORS)
 
-/* Vector v of the row belongs to the stripes of vector v mod STRIPE_VECTORS. */
-ALWAYS_INLINE void add_to_stripe(real *sums, int v, vec p) {
-    real *sum = sums + v % STRIPE_VECTORS * LANES;
-    v_store(sum, v_add(v_load(sum), p));
-}
-
 /* As short_row_max and row_max. */
 ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
     int64_t j = stream ? stream_head(y, cols) : 0;
@@ -145,17 +139,13 @@ NEVER_INLINE void row_widen_rest(const struct row_company *company, int64_t j, i
     widen(company->format, cols - j, company->next_halves + j, (real *)company->next + j);
 }
 
-NEVER_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) {
-    const struct row_done *done = &company->done;
+/* stream: they are aligned. */
+NEVER_INLINE void row_narrow_rest(int32_t format, const struct row_done *done, int64_t j, int stream) {
     real products[HALVES];
     for (; j < done->cols; j += HALVES) {
         const int64_t left = done->cols - j, count = left < HALVES ? left : HALVES;
         row_multiply(done->weights + j, count, done->factor, products, 0);
-        if (left < HALVES) {
-            narrow(company->format, left, products, done->halves + j, 0);
-        } else {
-            narrow_block(company->format, products, done->halves + j, 1, company->stream);
-        }
+        narrow(format, count, products, done->halves + j, stream);
     }
 }
 
@@ -167,7 +157,7 @@ ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) {
                            company->done.halves + j + i, company->stream);
         }
     } else if (j < company->done.cols) {
-        row_narrow_rest(company, j);
+        row_narrow_rest(company->format, &company->done, j, company->stream);
         company->done.cols = j;
     }
 }
@@ -178,7 +168,9 @@ ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) { (vo
 ALWAYS_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
     (void)company, (void)j, (void)cols;
 }
-ALWAYS_INLINE void row_narrow_rest(const struct row_company *company, int64_t j) { (void)company, (void)j; }
+ALWAYS_INLINE void row_narrow_rest(int32_t format, const struct row_done *done, int64_t j, int stream) {
+    (void)format, (void)done, (void)j, (void)stream;
+}
 #endif
 
 /* Columns j … j + cols - 1. has_special and stream, here and below, are constants where they are used. */
@@ -213,7 +205,7 @@ ALWAYS_INLINE void row_done_four(struct row_done *done, int64_t j, int has_speci
 ALWAYS_INLINE void row_done_rest(const struct row_company *company, int64_t j) {
     const struct row_done *done = &company->done;
     if (company->format != SOFTATTN_FORMAT_REAL) {
-        row_narrow_rest(company, j);
+        row_narrow_rest(company->format, done, j, company->stream);
     } else if (company->has_special) {
         row_done_few(done, j, done->cols - j, 1, company->stream);
     } else {
@@ -269,10 +261,10 @@ ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real fa
                 v_store(at + 2 * LANES, p_2);
                 v_store(at + 3 * LANES, p_3);
             }
-            add_to_stripe(sums, v, p_0);
-            add_to_stripe(sums, v + 1, p_1);
-            add_to_stripe(sums, v + 2, p_2);
-            add_to_stripe(sums, v + 3, p_3);
+            stripe_add(sums, v * LANES, p_0);
+            stripe_add(sums, (v + 1) * LANES, p_1);
+            stripe_add(sums, (v + 2) * LANES, p_2);
+            stripe_add(sums, (v + 3) * LANES, p_3);
             if (!company.stream && !is_half) {
                 row_done_four(&company.done, j + v * LANES, company.has_special, company.stream);
             }
@@ -281,13 +273,13 @@ ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real fa
     if (j < company.done.cols) {
         row_done_rest(&company, j);
     }
-    for (int v = 0; j + v * LANES < cols; v++) {
-        const int64_t at = j + v * LANES, rest = cols - at < LANES ? cols - at : LANES;
+    for (int64_t at = j; at < cols; at += LANES) {
+        const int64_t rest = cols - at < LANES ? cols - at : LANES;
         const vec p = v_exp2(row_exponent(v_load_part(s + at, rest, -REAL_INFINITY), max, factor));
         if (to) {
             v_store_part(to + at, p, rest);
         }
-        add_to_stripe(sums, v, p);
+        stripe_add(sums, at, p);
     }
     if (is_half) {
         row_widen_rest(&company, j, cols);

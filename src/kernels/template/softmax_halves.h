@@ -18,11 +18,7 @@ ALWAYS_INLINE void halves_hand_over(struct row_company *company, real *weights, 
                                     int is_empty, uint16_t *y) {
     const int64_t head = is_empty || factor != factor ? cols : company->stream ? halves_head(y, cols) : 0;
     company->done = (struct row_done){.weights = weights, .cols = head, .factor = factor, .halves = y};
-    if (head > 0) {
-        struct row_company unaligned = *company;
-        unaligned.stream = 0;
-        row_narrow_rest(&unaligned, 0);
-    }
+    row_narrow_rest(company->format, &company->done, 0, 0);
     company->done.weights += head;
     company->done.halves += head;
     company->done.cols = cols - head;
@@ -58,7 +54,7 @@ ROW_INLINE void halves_rows(int32_t format, const struct softattn_row *row) {
         halves_hand_over(&company, weights, cols, sum == 0 ? 1 : 1 / sum, sum == 0, y);
         y += row->y_step;
     }
-    row_narrow_rest(&company, 0);
+    row_narrow_rest(format, &company.done, 0, company.stream);
 }
 
 static void softmax_halves(int32_t format, const struct softattn_row *row) {
