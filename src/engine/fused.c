@@ -80,9 +80,7 @@ static int64_t vectors_per_block(const struct softattn_attention_problem *proble
     if (problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0) {
         return kernels->query_vectors;
     }
-    return span < kernels->one_vector_keys * lanes   ? 1
-           : span < kernels->two_vector_keys * lanes ? 2
-                                                     : kernels->query_vectors;
+    return span < kernels->two_vector_keys * lanes ? 2 : kernels->query_vectors;
 }
 
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads) {

@@ -10,6 +10,9 @@
 
 enum { ALIGNMENT = 64 };
 
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+
 /* Hands out consecutive aligned pieces; with memory NULL it only counts. */
 struct cutter {
     char *memory;
@@ -93,36 +96,54 @@ static struct softattn_hull fill_visible(struct softattn_fused_block *block, int
     const struct softattn_attention_problem *problem = block->problem;
     struct softattn_interval *visible = block->scratch->visible + first;
     struct softattn_hull hull = {INT64_MAX, 0, 0, INT64_MAX};
-    /* without these masks every row of a sequence sees the same keys */
-    const bool alike =
-        problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0;
+    for (int64_t r = 0; r < count;) {
+        const int64_t query = softattn_row_query(block, block->first_row + first + r);
+        const int64_t run = min_i64(count - r, block->sequence.queries - query);
+        softattn_visible_intervals(problem, &block->sequence, query, run, visible + r);
+        r += run;
+    }
     for (int64_t r = 0; r < count; r++) {
-        visible[r] = alike && r > 0
-                         ? visible[0]
-                         : softattn_visible_keys(problem, &block->sequence,
-                                                 softattn_row_query(block, block->first_row + first + r));
         if (visible[r].low < visible[r].high) {
-            hull.low = visible[r].low < hull.low ? visible[r].low : hull.low;
-            hull.high = visible[r].high > hull.high ? visible[r].high : hull.high;
+            hull.low = min_i64(hull.low, visible[r].low);
+            hull.high = max_i64(hull.high, visible[r].high);
         }
-        hull.highest_low = visible[r].low > hull.highest_low ? visible[r].low : hull.highest_low;
-        hull.lowest_high = visible[r].high < hull.lowest_high ? visible[r].high : hull.lowest_high;
+        hull.highest_low = max_i64(hull.highest_low, visible[r].low);
+        hull.lowest_high = min_i64(hull.lowest_high, visible[r].high);
     }
     return hull;
 }
 
-void softattn_block_prepare(struct softattn_fused_block *block) {
-    block->first_key = INT64_MAX;
-    block->last_key = 0;
-    for (int64_t sub = 0; sub < (block->in_rows ? 1 : block->sub_blocks); sub++) {
-        const int64_t first = block->in_rows ? 0 : block->sub_row[sub];
-        const int64_t end =
-            block->in_rows || block->sub_row[sub + 1] > block->rows ? block->rows : block->sub_row[sub + 1];
-        const struct softattn_hull hull = fill_visible(block, first, end - first);
-        block->hull[sub] = hull;
-        block->first_key = hull.low < block->first_key ? hull.low : block->first_key;
-        block->last_key = hull.high > block->last_key ? hull.high : block->last_key;
+static struct softattn_hull joined(struct softattn_hull a, struct softattn_hull b) {
+    return (struct softattn_hull){min_i64(a.low, b.low), max_i64(a.high, b.high),
+                                  max_i64(a.highest_low, b.highest_low),
+                                  min_i64(a.lowest_high, b.lowest_high)};
+}
+
+/* The same for a register block, vector by vector. */
+static struct softattn_hull fill_vectors(struct softattn_fused_block *block, int64_t sub) {
+    struct softattn_hull all = {INT64_MAX, 0, 0, INT64_MAX};
+    for (int64_t row = block->sub_row[sub]; row < block->sub_row[sub + 1]; row += block->lanes) {
+        const struct softattn_hull hull = fill_visible(block, row, min_i64(block->lanes, block->rows - row));
+        block->vector_hull[row / block->lanes] = hull;
+        all = joined(all, hull);
     }
+    return all;
+}
+
+void softattn_block_prepare(struct softattn_fused_block *block) {
+    struct softattn_hull all = {INT64_MAX, 0, 0, INT64_MAX};
+    if (block->in_rows) {
+        all = block->hull[0] = fill_visible(block, 0, block->rows);
+    }
+    for (int64_t sub = 0; sub < block->sub_blocks && !block->in_rows; sub++) {
+        block->hull[sub] = fill_vectors(block, sub);
+        all = joined(all, block->hull[sub]);
+    }
+    block->first_key = all.low;
+    block->last_key = all.high;
+    /* the next block's rows, and with a window its first key, lie as far before this one's */
+    block->asked_keys =
+        block->problem->window_left >= 0 ? max_i64(block->first_key - block->rows, 0) : block->first_key;
     if (block->in_rows) {
         softattn_rows_pack(block);
     } else {

@@ -15,7 +15,7 @@
 
 enum { SOFTATTN_SUB_BLOCKS = 4 };
 
-/* What the rows of a register block see between them. */
+/* What some rows see between them. */
 struct softattn_hull {
     int64_t low, high;                /* keys that any row sees lie in low … high - 1 */
     int64_t highest_low, lowest_high; /* keys that every row sees: highest_low … lowest_high - 1 */
@@ -43,9 +43,11 @@ struct softattn_fused_block {
     struct softattn_dropout dropout;
     int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
     int64_t first_row, rows;                        /* of group * queries */
-    int64_t asked_out, asked_q;                     /* up to which rows ask_for_rows has asked */
+    int64_t asked_out, asked_q, asked_keys;         /* up to which rows or keys ask_for_rows has asked */
     int64_t first_key, last_key;                    /* keys that any row may see */
     struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
+    struct softattn_hull
+        vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout: of each vector */
     int64_t real_bytes;
     bool in_rows; /* layout */
     int64_t lanes;
@@ -139,6 +141,11 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
                                                     const struct softattn_hull *hull, int64_t first_row,
                                                     int64_t count, int64_t padded, int64_t key,
                                                     struct softattn_tile_layout layout);
+
+/* Cuts what masks leave of the tile at `key` into parts for the vectors of a register block (tile_parts.c). */
+void softattn_tile_parts_make(const struct softattn_fused_block *block, int64_t sub,
+                              const struct softattn_tile_masks *masks, int64_t key,
+                              struct softattn_tile *tile);
 
 /* Slopes of the rows, times log2(e), into scratch. */
 void softattn_tile_slopes(struct softattn_fused_block *block, int64_t first_row, int64_t count,

@@ -49,8 +49,8 @@ static int64_t near_sum(int64_t a, int64_t b) {
     return max_i64(-far, min_i64(a, far)) + max_i64(-far, min_i64(b, far));
 }
 
-struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,
-                                               const struct softattn_sequence *sequence, int64_t query) {
+static inline struct softattn_interval interval_of(const struct softattn_attention_problem *problem,
+                                                   const struct softattn_sequence *sequence, int64_t query) {
     struct softattn_interval interval = {sequence->key_start, sequence->keys};
     const int64_t position = near_sum(query, sequence->offset);
     if (problem->causal != SOFTATTN_ALIGN_NONE) {
@@ -68,4 +68,17 @@ struct softattn_interval softattn_visible_keys(const struct softattn_attention_p
     interval.high = max_i64(interval.high, 0);
     interval.low = min_i64(interval.low, sequence->keys);
     return interval;
+}
+
+struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,
+                                               const struct softattn_sequence *sequence, int64_t query) {
+    return interval_of(problem, sequence, query);
+}
+
+void softattn_visible_intervals(const struct softattn_attention_problem *problem,
+                                const struct softattn_sequence *sequence, int64_t query, int64_t count,
+                                struct softattn_interval *intervals) {
+    for (int64_t i = 0; i < count; i++) {
+        intervals[i] = interval_of(problem, sequence, query + i);
+    }
 }

@@ -28,5 +28,9 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
 /* Within 0 … sequence->keys. */
 struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,
                                                const struct softattn_sequence *sequence, int64_t query);
+/* The same of queries query … query + count - 1. */
+void softattn_visible_intervals(const struct softattn_attention_problem *problem,
+                                const struct softattn_sequence *sequence, int64_t query, int64_t count,
+                                struct softattn_interval *intervals);
 
 #endif

@@ -156,33 +156,44 @@ struct softattn_diagnosis_of_row {
 
 /* ---- Attention tiles ---- */
 
+/* Keys first … last - 1 of a tile and the vectors of queries, from `vector` on, that are computed for them. */
+struct softattn_tile_part {
+    int64_t first, last;
+    int64_t vector, vectors;
+    int32_t
+        clear; /* 1: every lane of these vectors sees all of these keys; 0: low and high of the tile say which */
+};
+
+enum { SOFTATTN_MAX_TILE_VECTORS = 4, SOFTATTN_MAX_TILE_PARTS = 2 * SOFTATTN_MAX_TILE_VECTORS + 1 };
+
 /*
  * A block of queries against one tile of keys, queries in the vector lanes.
  * Arrays marked [n][block] have `block` reals per row, block = vectors * lanes; each lane is one query.
+ *
+ * The parts, one or more, say what is computed: their keys ascend without overlap, and the keys of all parts that hold a
+ * vector follow each other without a gap, the first a multiple of 8.
  */
 struct softattn_tile {
     int64_t vectors; /* 1 … query_vectors: width of the block in vectors */
-    int64_t first,
-        last; /* keys of the tile to compute, 0 <= first < last <= SOFTATTN_KEY_TILE; first % 8 == 0 */
+    int64_t parts;
+    struct softattn_tile_part part[SOFTATTN_MAX_TILE_PARTS];
     int64_t dim_qk, dim_v;
     const void *q; /* [dim_qk][block], scaled by scale * log2(e) */
     const void *k; /* key 0 of the tile */
     int64_t k_stride;
     const void *v;
     int64_t v_stride;
-    void *scores;                    /* [SOFTATTN_KEY_TILE][block] scratch */
-    void *out;                       /* [dim_v][block], running weighted sum of the chunk */
-    void *max, *sum;                 /* [block], running max (base 2) and sum of the chunk */
-    int32_t fresh;                   /* 1: first tile of the chunk: out, max and sum hold nothing yet */
-    int32_t masked;                  /* 1: low/high below apply */
-    int64_t clear_first, clear_last; /* with masked: every lane sees these keys, clear_first … clear_last - 1;
-                                        first <= clear_first <= clear_last <= last, both multiples of 8 */
-    const void *low, *high;          /* [block] a lane sees keys low <= j < high of this tile, as reals */
-    double softcap;                  /* soft-cap in base-2 units (cap * log2(e)); 0: none */
-    const void *addend;   /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
-    const void *slope;    /* [block] ALiBi slope * log2(e); NULL: none */
-    const void *position; /* [block] i + offset - (key 0 of the tile), with slope */
-    const void *drop;     /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
+    void *scores;           /* [SOFTATTN_KEY_TILE][block] scratch */
+    void *out;              /* [dim_v][block], running weighted sum of the chunk */
+    void *max, *sum;        /* [block], running max (base 2) and sum of the chunk */
+    int32_t fresh;          /* 1: first tile of the chunk: out, max and sum hold nothing yet */
+    const void *low, *high; /* [block] a lane sees keys low <= j < high of this tile, as reals; NULL: all
+                                        parts are clear */
+    double softcap;         /* soft-cap in base-2 units (cap * log2(e)); 0: none */
+    const void *addend;     /* [SOFTATTN_KEY_TILE][block], added to the scores; -infinity masks; NULL: none */
+    const void *slope;      /* [block] ALiBi slope * log2(e); NULL: none */
+    const void *position;   /* [block] i + offset - (key 0 of the tile), with slope */
+    const void *drop;       /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
 };
 
 /*
@@ -268,8 +279,8 @@ struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;    /* 4 or 8 */
     int32_t query_vectors; /* most vectors per query block */
-    /* blocks of one or two vectors are faster where a query sees fewer keys than this many times the lanes */
-    int32_t one_vector_keys, two_vector_keys;
+    int32_t
+        two_vector_keys; /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
     int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */

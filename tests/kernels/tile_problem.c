@@ -54,6 +54,16 @@ static struct reals random_normals(const struct tile_problem *problem, int64_t c
     return array;
 }
 
+static void sort_ascending(struct reals *array) {
+    for (int64_t i = 1; i < array->count; i++) {
+        for (int64_t j = i; j > 0 && reals_get(array, j) < reals_get(array, j - 1); j--) {
+            const double value = reals_get(array, j);
+            reals_set(array, j, reals_get(array, j - 1));
+            reals_set(array, j - 1, value);
+        }
+    }
+}
+
 static void make_masks(struct tile_problem *problem, random_source *random) {
     problem->low = random_normals(problem, problem->queries, 0, random);
     problem->high = random_normals(problem, problem->queries, 0, random);
@@ -61,22 +71,17 @@ static void make_masks(struct tile_problem *problem, random_source *random) {
     problem->drop = random_normals(problem, problem->queries * TILE, 0, random);
     const bool low_matters = chance(random, 2), high_matters = chance(random, 2);
     const int64_t least_high = random_between(random, -TILE / 2, TILE);
-    int64_t highest_low = problem->first, lowest_high = problem->last;
     for (int64_t i = 0; i < problem->queries; i++) {
         const int64_t low = random_between(random, -TILE / 2, low_matters ? TILE : 0);
         const int64_t high = high_matters ? random_between(random, least_high, TILE + 8) : TILE;
         reals_set(&problem->low, i, (double)low);
         reals_set(&problem->high, i, (double)high);
-        highest_low = low > highest_low ? low : highest_low;
-        lowest_high = high < lowest_high ? high : lowest_high;
     }
-    /* what every query sees, in whole groups of eight, or a part of it */
-    problem->clear_first = (highest_low + 7) / 8 * 8;
-    problem->clear_last = lowest_high / 8 * 8;
-    if (problem->clear_first >= problem->clear_last) {
-        problem->clear_first = problem->clear_last = problem->first;
+    problem->in_order = chance(random, 2);
+    if (problem->in_order) { /* as causal masks and windows have them */
+        sort_ascending(&problem->low);
+        sort_ascending(&problem->high);
     }
-    problem->clear_last -= 8 * random_between(random, 0, (problem->clear_last - problem->clear_first) / 8);
     for (int64_t i = 0; i < problem->queries * TILE; i++) {
         if (chance(random, 5)) {
             reals_set(&problem->addend, i, -(double)INFINITY);
@@ -156,12 +161,12 @@ void tile_problem_destroy(struct tile_problem *problem) {
 void tile_problem_text(const struct tile_problem *problem, char *text, size_t size) {
     snprintf(text, size,
              "f%d, %" PRId64 " queries, keys %" PRId64 " ... %" PRId64 ", dims %" PRId64 " and %" PRId64
-             ", strides %" PRId64 " and %" PRId64 ", fresh %d, masked %d but for %" PRId64 " ... %" PRId64
-             ", softcap %g, addend %d, slope %d, drop %d",
+             ", strides %" PRId64 " and %" PRId64
+             ", fresh %d, masked %d, in order %d, softcap %g, addend %d, slope %d, drop "
+             "%d",
              8 * problem->real_bytes, problem->queries, problem->first, problem->last, problem->dim_qk,
              problem->dim_v, problem->k_stride, problem->v_stride, problem->fresh, problem->masked,
-             problem->clear_first, problem->clear_last, problem->softcap, problem->has_addend,
-             problem->has_slope, problem->has_drop);
+             problem->in_order, problem->softcap, problem->has_addend, problem->has_slope, problem->has_drop);
 }
 
 /* ---- Results ---- */
@@ -213,6 +218,69 @@ static void from_lanes(const struct reals *from, struct reals *to, int64_t begin
     }
 }
 
+/* Keys that some, and that every one, of the queries begin … end - 1 sees, of those described. */
+struct seen {
+    int64_t first, last, by_all_first, by_all_last;
+};
+
+static struct seen seen_by(const struct tile_problem *problem, int64_t begin, int64_t end) {
+    struct seen seen = {problem->last, problem->first, problem->first, problem->last};
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t low = problem->masked ? (int64_t)reals_get(&problem->low, i) : problem->first;
+        const int64_t high = problem->masked ? (int64_t)reals_get(&problem->high, i) : problem->last;
+        seen.first = low < seen.first && low < high ? low : seen.first;
+        seen.last = high > seen.last && low < high ? high : seen.last;
+        seen.by_all_first = low > seen.by_all_first ? low : seen.by_all_first;
+        seen.by_all_last = high < seen.by_all_last ? high : seen.by_all_last;
+    }
+    seen.first = seen.first < problem->first ? problem->first : seen.first / 8 * 8;
+    seen.last = seen.last > problem->last ? problem->last : seen.last;
+    return seen;
+}
+
+/*
+ * Keys in groups of eight, each with the vectors that need it; equal neighbours make one part. Where the vectors' keys do
+ * not follow each other in order, or are too many pieces, all vectors take all keys.
+ */
+static void make_parts(const struct tile_problem *problem, int64_t begin, int64_t lanes,
+                       struct softattn_tile *tile) {
+    const int64_t first = problem->first, last = problem->last;
+    struct seen seen[SOFTATTN_MAX_TILE_VECTORS];
+    bool in_order = true;
+    for (int64_t v = 0; v < tile->vectors; v++) {
+        const int64_t end = begin + (v + 1) * lanes;
+        seen[v] = seen_by(problem, begin + v * lanes, end < problem->queries ? end : problem->queries);
+        in_order =
+            in_order && (v == 0 || (seen[v].first >= seen[v - 1].first && seen[v].last >= seen[v - 1].last));
+    }
+    tile->parts = 0;
+    for (int64_t j = first; j < last && in_order; j += 8) {
+        struct softattn_tile_part part = {j, j + 8 < last ? j + 8 : last, 0, 0, 1};
+        for (int64_t v = 0; v < tile->vectors; v++) {
+            if (seen[v].first <= j && j < seen[v].last) {
+                part.vector = part.vectors == 0 ? v : part.vector;
+                part.vectors++;
+                part.clear = part.clear && seen[v].by_all_first <= j && part.last <= seen[v].by_all_last;
+            }
+        }
+        struct softattn_tile_part *before = tile->parts > 0 ? &tile->part[tile->parts - 1] : NULL;
+        if (before != NULL && before->last == j && before->vector == part.vector &&
+            before->vectors == part.vectors && before->clear == part.clear) {
+            before->last = part.last;
+        } else if (part.vectors > 0) {
+            if (tile->parts == SOFTATTN_MAX_TILE_PARTS) {
+                in_order = false;
+                break;
+            }
+            tile->part[tile->parts++] = part;
+        }
+    }
+    if (!in_order || tile->parts == 0) {
+        tile->parts = 1;
+        tile->part[0] = (struct softattn_tile_part){first, last, 0, tile->vectors, !problem->masked};
+    }
+}
+
 static void run_block(const struct softattn_kernels *kernels, const struct tile_problem *problem,
                       int64_t begin, int64_t vectors, struct tile_results *results) {
     const int64_t block = vectors * kernels->lanes(), first = problem->first, last = problem->last;
@@ -235,10 +303,8 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         max = to_lanes(problem, &results->max, begin, block, 1, 0, 1);
         sum = to_lanes(problem, &results->sum, begin, block, 1, 0, 1);
     }
-    const struct softattn_tile tile = {
+    struct softattn_tile tile = {
         .vectors = vectors,
-        .first = first,
-        .last = last,
         .dim_qk = problem->dim_qk,
         .dim_v = problem->dim_v,
         .q = q.block.data,
@@ -251,9 +317,6 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .max = max.block.data,
         .sum = sum.block.data,
         .fresh = problem->fresh,
-        .masked = problem->masked,
-        .clear_first = problem->clear_first,
-        .clear_last = problem->clear_last,
         .low = problem->masked ? low.block.data : NULL,
         .high = problem->masked ? high.block.data : NULL,
         .softcap = problem->softcap,
@@ -262,6 +325,7 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .position = problem->has_slope ? position.block.data : NULL,
         .drop = problem->has_drop ? reals_at(&drop, -first * block) : NULL,
     };
+    make_parts(problem, begin, kernels->lanes(), &tile);
     kernels->attention_tile(&tile);
     from_lanes(&out, &results->out, begin, block, problem->queries, problem->dim_v);
     from_lanes(&max, &results->max, begin, block, problem->queries, 1);

@@ -22,7 +22,7 @@ struct tile_problem {
     int32_t real_bytes;
     int64_t queries, first, last, dim_qk, dim_v, k_stride, v_stride;
     bool fresh, masked;
-    int64_t clear_first, clear_last;
+    bool in_order; /* of the queries' intervals of keys neither end before the one before does */
     double softcap;
     bool has_addend, has_slope, has_drop;
     struct reals q;         /* [queries][dim_qk] */

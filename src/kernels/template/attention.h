@@ -16,6 +16,9 @@
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
 
+/* Multiples of a stride would otherwise be kept through the innermost loop, in vector registers that it needs. */
+#define HIDE(value) __asm__ volatile("" : "+r"(value))
+
 #define HALF_ROWS_8      4
 #define HALF_ROWS_4      2
 #define HALF_ROWS_(rows) HALF_ROWS_##rows
@@ -23,26 +26,28 @@
 
 /*
  * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register tiles of
- * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1. Not inlined: beside
- * other code the compiler runs out of registers and spills in the innermost loop.
+ * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1; rows of B and C are
+ * `block` apart. Not inlined: beside other code the compiler runs out of registers and spills in the innermost loop.
  */
 #define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END)                                                 \
     DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                        \
     DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)             \
     DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                 \
     NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b,           \
-                                       int64_t steps, real *c, real *extra) {                                \
-        const int64_t block = (vectors)*LANES;                                                               \
+                                       int64_t block, int64_t steps, real *c, real *extra) {                 \
         int64_t r = 0;                                                                                       \
         for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {                                                      \
+            HIDE(block);                                                                                     \
             kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
         for (; r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                              \
+            HIDE(block);                                                                                     \
             kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
         for (; r < rows; r++) {                                                                              \
+            HIDE(block);                                                                                     \
             kind##_one_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra,  \
                                  0);                                                                         \
         }                                                                                                    \
@@ -79,27 +84,39 @@ DEFINE_WIDTH(4)
     }
 #endif
 
-/* Scores of keys first … last - 1, and the maximum of them and of what tile_max holds. */
-static void tile_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
-                        real *tile_max) {
-    const real *k = (const real *)tile->k + first * tile->k_stride;
-    real *scores = (real *)tile->scores + first * block;
-    BY_VECTORS(scores, tile->vectors, last - first, k, tile->k_stride, tile->q, tile->dim_qk, scores,
-               tile_max)
+/* Whether scores are not final as they come out of the product, even where no key is masked. */
+ALWAYS_INLINE int reshapes(const struct softattn_tile *tile) {
+    return tile->addend || tile->slope || tile->softcap > 0;
 }
 
-/* Soft-cap, addend, ALiBi and mask on the scores of keys first … last - 1; their maximum joins tile_max. */
-static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
-                        real *tile_max) {
+struct key_range {
+    int64_t first, last;
+};
+
+/* Scores of a part, and the maximum of them and of what max holds. */
+static void part_scores(const struct softattn_tile *tile, const struct softattn_tile_part *part,
+                        int64_t block, real *max) {
+    const int64_t lane = part->vector * LANES;
+    const real *q = (const real *)tile->q + lane;
+    const real *k = (const real *)tile->k + part->first * tile->k_stride;
+    real *scores = (real *)tile->scores + part->first * block + lane;
+    BY_VECTORS(scores, part->vectors, part->last - part->first, k, tile->k_stride, q, block, tile->dim_qk,
+               scores, max + lane)
+}
+
+/* Soft-cap, addend, ALiBi and mask on the scores of a part; their maximum joins max. */
+static void part_adjust(const struct softattn_tile *tile, const struct softattn_tile_part *part,
+                        int64_t block, real *tile_max) {
     const vec cap = v_set((real)tile->softcap);
     const vec cap_inverse = v_set(inverse_of_cap(tile->softcap));
-    for (int64_t c = 0; c < block; c += LANES) {
+    const int64_t end = (part->vector + part->vectors) * LANES;
+    for (int64_t c = part->vector * LANES; c < end; c += LANES) {
         const vec slope = tile->slope ? v_load((const real *)tile->slope + c) : v_zero();
         const vec position = tile->slope ? v_load((const real *)tile->position + c) : v_zero();
-        const vec low = tile->masked ? v_load((const real *)tile->low + c) : v_zero();
-        const vec high = tile->masked ? v_load((const real *)tile->high + c) : v_zero();
+        const vec low = part->clear ? v_zero() : v_load((const real *)tile->low + c);
+        const vec high = part->clear ? v_zero() : v_load((const real *)tile->high + c);
         vec max = v_load(tile_max + c);
-        for (int64_t j = first; j < last; j++) {
+        for (int64_t j = part->first; j < part->last; j++) {
             real *at = (real *)tile->scores + j * block + c;
             const vec key = v_set((real)j);
             vec s = v_load(at);
@@ -112,7 +129,7 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t
             if (tile->slope) {
                 s = add_alibi(s, slope, v_sub(position, key));
             }
-            if (tile->masked) {
+            if (!part->clear) {
                 s = v_select(visible_keys(key, low, high), s, v_set(-REAL_INFINITY));
             }
             v_store(at, s);
@@ -122,42 +139,42 @@ static void tile_adjust(const struct softattn_tile *tile, int64_t block, int64_t
     }
 }
 
-/* Keys of the tile whose scores are final as they come out of the product. */
-ALWAYS_INLINE void clear_keys(const struct softattn_tile *tile, int64_t *first, int64_t *last) {
-    const int reshaped = tile->addend || tile->slope || tile->softcap > 0;
-    *first = reshaped ? tile->first : tile->masked ? tile->clear_first : tile->first;
-    *last = reshaped ? tile->first : tile->masked ? tile->clear_last : tile->last;
-}
-
-/* Scores that masks or biases change, keys first … last - 1. */
-static void tile_changed_scores(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
-                                real *tile_max) {
-    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet */
-    if (first < last) {
-        for (int64_t c = 0; c < block; c += LANES) {
-            v_store(passed_over + c, v_set(-REAL_INFINITY));
-        }
-        tile_scores(tile, block, first, last, passed_over);
-        tile_adjust(tile, block, first, last, tile_max);
-    }
-}
-
 /* All scores of the tile as the softmax wants them, and their maximum. */
-static void tile_final_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
-    int64_t clear_first, clear_last;
-    clear_keys(tile, &clear_first, &clear_last);
+static void tile_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
+    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet: never looked at */
     for (int64_t c = 0; c < block; c += LANES) {
         v_store(tile_max + c, v_set(-REAL_INFINITY));
+        v_store(passed_over + c, v_set(-REAL_INFINITY));
     }
-    tile_changed_scores(tile, block, tile->first, clear_first, tile_max);
-    tile_scores(tile, block, clear_first, clear_last, tile_max);
-    tile_changed_scores(tile, block, clear_last, tile->last, tile_max);
+    for (int64_t i = 0; i < tile->parts; i++) {
+        const struct softattn_tile_part *part = &tile->part[i];
+        if (part->clear && !reshapes(tile)) {
+            part_scores(tile, part, block, tile_max);
+        } else {
+            part_scores(tile, part, block, passed_over);
+            part_adjust(tile, part, block, tile_max);
+        }
+    }
+}
+
+/* The keys of all parts that hold the vector at lane c: neighbours. */
+ALWAYS_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, int64_t c) {
+    struct key_range keys = {0, 0};
+    for (int64_t i = 0; i < tile->parts; i++) {
+        const struct softattn_tile_part *part = &tile->part[i];
+        if (part->vector * LANES <= c && c < (part->vector + part->vectors) * LANES) {
+            keys.first = keys.first < keys.last ? keys.first : part->first;
+            keys.last = part->last;
+        }
+    }
+    return keys;
 }
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
 ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                               real *alpha, int clamp) {
     for (int64_t c = 0; c < block; c += LANES) {
+        const struct key_range keys = keys_of_vector(tile, c);
         real *max = (real *)tile->max + c;
         real *sum = (real *)tile->sum + c;
         const vec old_max = tile->fresh ? v_set(-REAL_INFINITY) : v_load(max);
@@ -165,9 +182,9 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
         const vec base = safe_max(new_max);
         const vec factor = v_exp2(v_sub(old_max, base));
         vec sum_0 = v_zero(), sum_1 = v_zero(), sum_2 = v_zero(), sum_3 = v_zero();
-        real *at = (real *)tile->scores + tile->first * block + c;
-        int64_t j = tile->first;
-        for (; j + 4 <= tile->last; j += 4, at += 4 * block) {
+        real *at = (real *)tile->scores + keys.first * block + c;
+        int64_t j = keys.first;
+        for (; j + 4 <= keys.last; j += 4, at += 4 * block) {
             vec p_0 = v_sub(v_load(at), base);
             vec p_1 = v_sub(v_load(at + block), base);
             vec p_2 = v_sub(v_load(at + 2 * block), base);
@@ -182,7 +199,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
             sum_2 = v_add(sum_2, p_2);
             sum_3 = v_add(sum_3, p_3);
         }
-        for (; j < tile->last; j++, at += block) {
+        for (; j < keys.last; j++, at += block) {
             const vec p = v_exp2(v_sub(v_load(at), base));
             v_store(at, p);
             sum_0 = (j & 3) == 0 ? v_add(sum_0, p) : sum_0;
@@ -207,7 +224,7 @@ NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t bloc
 }
 
 static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
-    if (tile->masked || tile->addend) {
+    if (tile->low || tile->addend) {
         weigh_masked_tile(tile, block, tile_max, alpha);
     } else {
         weigh_full_tile(tile, block, tile_max, alpha);
@@ -215,15 +232,18 @@ static void tile_softmax(const struct softattn_tile *tile, int64_t block, const 
 }
 
 static void tile_drop(const struct softattn_tile *tile, int64_t block) {
-    for (int64_t i = tile->first * block; i < tile->last * block; i += LANES) {
-        real *at = (real *)tile->scores + i;
-        v_store(at, v_mul(v_load(at), v_load((const real *)tile->drop + i)));
+    for (int64_t c = 0; c < block; c += LANES) {
+        const struct key_range keys = keys_of_vector(tile, c);
+        for (int64_t j = keys.first; j < keys.last; j++) {
+            real *at = (real *)tile->scores + j * block + c;
+            v_store(at, v_mul(v_load(at), v_load((const real *)tile->drop + j * block + c)));
+        }
     }
 }
 
 ALWAYS_INLINE mask tile_visible(const struct softattn_tile *tile, int64_t block, int64_t j, int64_t c) {
     mask visible = v_equal(v_zero(), v_zero());
-    if (tile->masked) {
+    if (tile->low) {
         visible = visible_keys(v_set((real)j), v_load((const real *)tile->low + c),
                                v_load((const real *)tile->high + c));
     }
@@ -236,11 +256,12 @@ ALWAYS_INLINE mask tile_visible(const struct softattn_tile *tile, int64_t block,
 
 /* The same sums of values with the masked keys passed over: only for tiles whose masked values are not finite. */
 static void tile_values_masked(const struct softattn_tile *tile, int64_t block, const real *alpha) {
-    for (int64_t d = 0; d < tile->dim_v; d++) {
-        for (int64_t c = 0; c < block; c += LANES) {
+    for (int64_t c = 0; c < block; c += LANES) {
+        const struct key_range keys = keys_of_vector(tile, c);
+        for (int64_t d = 0; d < tile->dim_v; d++) {
             real *out = (real *)tile->out + d * block + c;
             vec acc = tile->fresh ? v_zero() : v_mul(v_load(out), v_load(alpha + c));
-            for (int64_t j = tile->first; j < tile->last; j++) {
+            for (int64_t j = keys.first; j < keys.last; j++) {
                 const vec p = v_load((const real *)tile->scores + j * block + c);
                 const vec v = v_set(((const real *)tile->v)[j * tile->v_stride + d]);
                 acc = v_select(tile_visible(tile, block, j, c), v_fma(v, p, acc), acc);
@@ -261,29 +282,61 @@ static int any_below_one(const real *alpha, int64_t block) {
 
 /* Whether values that some lane must not see are infinite or NaN. */
 static int tile_masks_infinities(const struct softattn_tile *tile) {
-    const real *v = tile->v;
-    const int64_t stride = tile->v_stride, first = tile->first, last = tile->last;
-    if (tile->addend) {
-        return values_not_finite(v + first * stride, stride, last - first, tile->dim_v);
+    for (int64_t i = 0; i < tile->parts; i++) {
+        const struct softattn_tile_part *part = &tile->part[i];
+        const real *v = (const real *)tile->v + part->first * tile->v_stride;
+        if ((tile->addend || !part->clear) &&
+            values_not_finite(v, tile->v_stride, part->last - part->first, tile->dim_v)) {
+            return 1;
+        }
     }
-    return tile->masked &&
-           (values_not_finite(v + first * stride, stride, tile->clear_first - first, tile->dim_v) ||
-            values_not_finite(v + tile->clear_last * stride, stride, last - tile->clear_last, tile->dim_v));
+    return 0;
+}
+
+/* What vectors first … last - 1 begin with, where the first part, which would do it, does not hold them. */
+static void begin_values(const struct softattn_tile *tile, int64_t block, int64_t first, int64_t last,
+                         const real *alpha) {
+    for (int64_t c = first * LANES; c < last * LANES; c += LANES) {
+        const vec factor = v_load(alpha + c);
+        real *out = (real *)tile->out + c;
+        for (int64_t d = 0; d < tile->dim_v; d++, out += block) {
+            v_store(out, tile->fresh ? v_zero() : v_mul(v_load(out), factor));
+        }
+    }
+}
+
+static void tile_values_finite(const struct softattn_tile *tile, int64_t block, real *alpha) {
+    const struct softattn_tile_part *head = &tile->part[0];
+    /* no maximum moved, as in most tiles after the first: nothing to multiply, and times 1 is the same bits */
+    const int scaled = !tile->fresh && any_below_one(alpha, block);
+    if (tile->fresh || scaled) {
+        begin_values(tile, block, 0, head->vector, alpha);
+        begin_values(tile, block, head->vector + head->vectors, tile->vectors, alpha);
+    }
+    for (int64_t i = 0; i < tile->parts; i++) {
+        const struct softattn_tile_part *part = &tile->part[i];
+        const int64_t lane = part->vector * LANES, keys = part->last - part->first;
+        const real *v = (const real *)tile->v + part->first * tile->v_stride;
+        const real *p = (const real *)tile->scores + part->first * block + lane;
+        real *out = (real *)tile->out + lane;
+        if (i == 0 && tile->fresh) {
+            BY_VECTORS(values_fresh, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
+                       alpha + lane)
+        } else if (i == 0 && scaled) {
+            BY_VECTORS(values_scaled, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
+                       alpha + lane)
+        } else {
+            BY_VECTORS(values_on, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
+                       alpha + lane)
+        }
+    }
 }
 
 static void tile_values(const struct softattn_tile *tile, int64_t block, real *alpha) {
-    const int64_t keys = tile->last - tile->first;
-    const real *v = (const real *)tile->v + tile->first * tile->v_stride;
-    const real *p = (const real *)tile->scores + tile->first * block;
     if (tile_masks_infinities(tile)) {
         tile_values_masked(tile, block, alpha);
-    } else if (tile->fresh) {
-        BY_VECTORS(values_fresh, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
-    } else if (!any_below_one(alpha, block)) {
-        /* no maximum moved, as in most tiles after the first: nothing to multiply, and times 1 is the same bits */
-        BY_VECTORS(values_on, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
     } else {
-        BY_VECTORS(values_scaled, tile->vectors, tile->dim_v, v, tile->v_stride, p, keys, tile->out, alpha)
+        tile_values_finite(tile, block, alpha);
     }
 }
 
@@ -291,7 +344,7 @@ static void attention_tile(const struct softattn_tile *tile) {
     const int64_t block = tile->vectors * LANES;
     real tile_max[SOFTATTN_MAX_QUERY_BLOCK];
     real alpha[SOFTATTN_MAX_QUERY_BLOCK];
-    tile_final_scores(tile, block, tile_max);
+    tile_scores(tile, block, tile_max);
     tile_softmax(tile, block, tile_max, alpha);
     if (tile->drop) {
         tile_drop(tile, block);

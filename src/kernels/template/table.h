@@ -32,17 +32,15 @@ static int32_t lanes(void) { return LANES; }
 extern const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS);
 
 /*
- * A block computes what any of its queries sees, so narrow ones have fewer masked scores. Measured with AVX-512 and AVX2: with
- * eight rows per tile two vectors still keep the multipliers busy, with four only just.
+ * Narrow blocks waste less where intervals of keys begin and end. Measured with AVX-512 and AVX2: with eight rows per tile two
+ * vectors still keep the multipliers busy, with four they do not.
  */
-#define ONE_VECTOR_KEYS (TILE_ROWS >= 8 ? 6 : 0)
-#define TWO_VECTOR_KEYS (TILE_ROWS >= 8 ? 50 : 8)
+#define TWO_VECTOR_KEYS (TILE_ROWS >= 8 ? 50 : 0)
 
 const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .isa = TEXT(ISA_NAME),
     .real_bytes = REAL_BYTES,
     .query_vectors = TILE_VECTORS,
-    .one_vector_keys = ONE_VECTOR_KEYS,
     .two_vector_keys = TWO_VECTOR_KEYS,
     .decode_rows = DECODE_ROWS,
     .lanes = lanes,
