@@ -249,6 +249,7 @@ static enum kind open_row(struct row *row, const struct softattn_row_visit *visi
     const int64_t cols = row->problem->rows.cols;
     const char *x = visit->data[LOGITS];
     row->logits = (struct softattn_logits){.kernels = kernels, .cols = cols, .x = x, .maxima = maxima};
+    row->logits.next = visit->next[LOGITS];
     row->logits.blocks = softattn_token_blocks(cols);
     row->logits.max = kernels->block_maxima(cols, x, maxima);
     if (row->logits.max != row->logits.max || row->logits.max == (double)INFINITY) {

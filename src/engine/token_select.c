@@ -412,7 +412,7 @@ struct softattn_token_limit softattn_select_from_list(const struct softattn_logi
 int64_t softattn_pass_row(const struct softattn_logits *row, double factor, double low, double high,
                           double least_weight, struct softattn_bracket *bracket, int64_t *total) {
     struct softattn_token_pass pass = {
-        .cols = row->cols, .x = row->x, .maxima = row->maxima, .max = row->max};
+        .cols = row->cols, .x = row->x, .maxima = row->maxima, .next = row->next, .max = row->max};
     pass.factor = factor;
     pass.low = bracket->low = low;
     pass.high = bracket->high = high;

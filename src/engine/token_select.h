@@ -26,6 +26,7 @@ struct softattn_logits {
     int64_t cols, blocks;
     const char *x;
     const char *maxima; /* of the blocks */
+    const char *next;   /* the row after it, for asking; NULL: not known */
     double max;
 };
 

@@ -245,6 +245,7 @@ struct softattn_token_pass {
     int64_t cols;
     const void *x;
     const void *maxima;  /* as above */
+    const void *next;    /* as many columns, asked for meanwhile; NULL: none */
     double max;          /* at least every x; finite */
     double factor;       /* log2(e) / temperature */
     double low, high;    /* low <= high */

@@ -21,30 +21,39 @@ ALWAYS_INLINE int64_t block_cols(int64_t cols, int64_t first) {
 
 /* ---- Maxima ---- */
 
-/* v_max passes over NaN, so they are looked for separately. */
+/* Whether a NaN is among the columns. */
+NEVER_INLINE int has_nan(const real *x, int64_t cols) {
+    int64_t numbers = 0;
+    for (int64_t j = 0; j < cols; j++) {
+        numbers += x[j] == x[j];
+    }
+    return numbers < cols;
+}
+
+/* v_max passes over NaN. They are looked for together with infinity, which takes fewer operations, and then told apart. */
+#define MAXIMUM_OF(i)                                                                                        \
+    const vec x_##i = v_load(x + j + i * LANES);                                                             \
+    max_##i = v_max(x_##i, max_##i);                                                                         \
+    const mask odd_##i = v_not_less(x_##i, infinity);
+
 ALWAYS_INLINE real block_maximum(const real *x, int64_t cols) {
+    const vec infinity = v_set(REAL_INFINITY);
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
-    mask numbers = v_equal(max_0, max_0);
+    mask odd = v_less(max_0, max_0);
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
-        const vec x_0 = v_load(x + j), x_1 = v_load(x + j + LANES);
-        const vec x_2 = v_load(x + j + 2 * LANES), x_3 = v_load(x + j + 3 * LANES);
-        max_0 = v_max(x_0, max_0);
-        max_1 = v_max(x_1, max_1);
-        max_2 = v_max(x_2, max_2);
-        max_3 = v_max(x_3, max_3);
-        const mask numbers_0 = v_and(v_equal(x_0, x_0), v_equal(x_1, x_1));
-        const mask numbers_1 = v_and(v_equal(x_2, x_2), v_equal(x_3, x_3));
-        numbers = v_and(numbers, v_and(numbers_0, numbers_1));
+        EXP2_EACH(MAXIMUM_OF)
+        odd = v_or(odd, v_or(v_or(odd_0, odd_1), v_or(odd_2, odd_3)));
     }
     for (; j < cols; j += LANES) {
-        const vec x_0 = load_logits(x + j, cols - j);
-        max_0 = v_max(x_0, max_0);
-        numbers = v_and(numbers, v_equal(x_0, x_0));
+        const vec rest = load_logits(x + j, cols - j);
+        max_0 = v_max(rest, max_0);
+        odd = v_or(odd, v_not_less(rest, infinity));
     }
-    const vec max = v_max(v_max(max_0, max_1), v_max(max_2, max_3));
-    const vec number = v_select(numbers, v_set(1), v_zero());
-    return v_any(v_equal(number, v_zero())) ? (real)__builtin_nanf("") : v_reduce_max(max);
+    if (v_any(odd) && has_nan(x, cols)) {
+        return (real)__builtin_nanf("");
+    }
+    return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
 static double block_maxima(int64_t cols, const void *row, void *maxima) {
@@ -292,6 +301,13 @@ ALWAYS_INLINE void weigh_block(const real *x, int64_t cols, double row_max, doub
     }
 }
 
+/* Asks for the same columns of the next row, which its first pass would wait for. */
+ALWAYS_INLINE void ask_for_block(const real *next, int64_t cols) {
+    for (int64_t j = 0; j < cols; j += 64 / REAL_BYTES) {
+        V_PREFETCH_FAR(next + j);
+    }
+}
+
 static void token_pass(struct softattn_token_pass *pass) {
     const real *x = pass->x, *maxima = pass->maxima;
     const real low = (real)pass->low, max = (real)pass->max, factor = (real)pass->factor;
@@ -303,6 +319,9 @@ static void token_pass(struct softattn_token_pass *pass) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
         weigh_block(x + first, cols, pass->max, pass->factor, weights);
+        if (pass->next) {
+            ask_for_block((const real *)pass->next + first, cols);
+        }
         if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;
             pass->total += small_mass(weights, cols);
