@@ -308,13 +308,16 @@ static void drop_weights(const struct tile *tile, int64_t query, char *weights) 
     const int64_t bytes = tile->run->real_bytes;
     const int64_t head_index = tile->sequence_index * problem->heads_q + tile->head;
     const double factor = softattn_kept_scale(problem->dropout);
-    for (int64_t first = tile->first_key; first < tile->last_key; first += PRODUCT_KEYS) {
-        uint8_t keep[PRODUCT_KEYS];
+    for (int64_t first = tile->first_key / 4 * 4; first < tile->last_key; first += PRODUCT_KEYS) {
+        double kept[PRODUCT_KEYS]; /* memory for reals of either type */
         const int64_t keys = min_i64(PRODUCT_KEYS, tile->last_key - first);
-        softattn_dropout_keep(&tile->run->dropout, head_index, query, first, keys, keep);
-        for (int64_t i = 0; i < keys; i++) {
-            const int64_t j = first - tile->first_key + i;
-            softattn_put_real(weights, j, keep[i] ? softattn_get_real(weights, j, bytes) * factor : 0, bytes);
+        const struct softattn_dropout_part part = {head_index, query, 1, first, keys};
+        softattn_dropout_keep(&tile->run->dropout, problem->kernels, &part, kept, PRODUCT_KEYS, 1);
+        for (int64_t key = first > tile->first_key ? first : tile->first_key; key < first + keys; key++) {
+            const int64_t j = key - tile->first_key;
+            const double weight = softattn_get_real(weights, j, bytes) * factor;
+            const bool keep = softattn_get_real((const char *)kept, key - first, bytes) > 0;
+            softattn_put_real(weights, j, keep ? weight : 0, bytes);
         }
     }
 }

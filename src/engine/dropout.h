@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "kernels/kernels.h"
+
 struct softattn_dropout {
     uint64_t seed, offset;
     uint64_t threshold; /* probability * 2^32, rounded up; words below it are dropped */
@@ -20,9 +22,17 @@ struct softattn_dropout {
 
 struct softattn_dropout softattn_dropout_make(double probability, uint64_t seed, uint64_t offset);
 
-/* keep[i] = 1 or 0 for keys first_key + i, i < keys. head_index: batch * heads_q + head. */
-void softattn_dropout_keep(const struct softattn_dropout *dropout, int64_t head_index, int64_t query,
-                           int64_t first_key, int64_t keys, uint8_t *keep);
+/* Queries and keys of one head; first_key is a multiple of 4. */
+struct softattn_dropout_part {
+    int64_t head_index; /* batch * heads_q + head */
+    int64_t first_query, queries, first_key, keys;
+};
+
+/* to[i * query_stride + j * key_stride] = 1 or 0, reals, for query first_query + i and key first_key + j, where j goes on up
+ * to a multiple of 4. */
+void softattn_dropout_keep(const struct softattn_dropout *dropout, const struct softattn_kernels *kernels,
+                           const struct softattn_dropout_part *part, void *to, int64_t query_stride,
+                           int64_t key_stride);
 
 /* What the weights that are kept are multiplied by; 0 where all are dropped. The divisor is never 0, not even where a
  * compiler divides before it chooses. */

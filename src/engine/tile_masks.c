@@ -130,16 +130,16 @@ static void pack_addend(const struct softattn_fused_block *block, int64_t first_
 
 static void pack_drop(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
                       int64_t keys, struct softattn_tile_layout layout) {
-    for (int64_t r = 0; r < count; r++) {
-        uint8_t keep[SOFTATTN_KEY_TILE];
-        const int64_t row = first_row + r;
-        const int64_t head_index =
-            block->sequence_index * block->problem->heads_q + softattn_row_head(block, row);
-        softattn_dropout_keep(&block->dropout, head_index, softattn_row_query(block, row), key, keys, keep);
-        for (int64_t j = 0; j < keys; j++) {
-            softattn_put_real(block->scratch->drop, r * layout.row + j * layout.key, keep[j],
-                              block->real_bytes);
-        }
+    const int64_t end = first_row + count;
+    for (int64_t row = first_row; row < end;) {
+        const int64_t run = rows_of_head(block, row, end);
+        const struct softattn_dropout_part part = {block->sequence_index * block->problem->heads_q +
+                                                       softattn_row_head(block, row),
+                                                   softattn_row_query(block, row), run, key, keys};
+        softattn_dropout_keep(&block->dropout, block->problem->kernels, &part,
+                              block->scratch->drop + (row - first_row) * layout.row * block->real_bytes,
+                              layout.row, layout.key);
+        row += run;
     }
 }
 

@@ -224,6 +224,21 @@ struct softattn_decode_tile {
     const void *drop;     /* [rows][SOFTATTN_KEY_TILE] */
 };
 
+/*
+ * Decisions of dropout from the words of Philox4x32-10 (engine/dropout.h), four for each counter:
+ *   counter i = counter + i * (step[0], step[1], 0, 0), each word modulo 2^32
+ *   to[i * counter_stride + w * word_stride] = word w of counter i >= threshold ? 1 : 0,  i < counters, w < 4
+ */
+struct softattn_keep_weights {
+    int64_t counters;
+    uint32_t counter[4];
+    uint32_t step[2]; /* 0 or 1 */
+    uint32_t key[2];
+    int64_t threshold; /* 0 … 2^32 */
+    void *to;
+    int64_t counter_stride, word_stride;
+};
+
 /* ---- Tokens ---- */
 
 enum { SOFTATTN_TOKEN_BLOCK = 512 }; /* columns per block of a row of logits */
@@ -253,8 +268,8 @@ struct softattn_token_pass {
     int64_t *above;      /* out, per block: mass of the tokens with x > high and w >= least_weight */
     int64_t total;       /* out: mass of all tokens */
     void *
-        candidate_values; /* out: the x with low < x <= high, in order; room for cols + 64. May be x. NULL: none
-                                  are wanted */
+        candidate_values; /* out: the x with low < x <= high, in order; room for cols + 64. May be x; NULL only where
+                               low == high */
     int64_t *block_candidates; /* out: how many of them each block has; NULL: not wanted */
     int64_t candidates;        /* out: their number */
 };
@@ -368,6 +383,9 @@ struct softattn_kernels {
     void (*pack_addend)(int64_t rows, int64_t keys, const void *bias, int64_t bias_row, int64_t bias_col,
                         const uint8_t *keep, int64_t keep_row, int64_t keep_col, void *to, int64_t to_row,
                         int64_t to_col);
+
+    /* See the struct. */
+    void (*keep_weights)(const struct softattn_keep_weights *keep);
 
     /* One tile: scores, mask, running max and sum, weighted values. */
     void (*attention_tile)(const struct softattn_tile *tile);

@@ -158,7 +158,7 @@ static void tile_scores(const struct softattn_tile *tile, int64_t block, real *t
 }
 
 /* The keys of all parts that hold the vector at lane c: neighbours. */
-ALWAYS_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, int64_t c) {
+NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, int64_t c) {
     struct key_range keys = {0, 0};
     for (int64_t i = 0; i < tile->parts; i++) {
         const struct softattn_tile_part *part = &tile->part[i];

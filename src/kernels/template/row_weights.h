@@ -116,7 +116,7 @@ struct row_company {
 /* Four vectors of the next row at column j become floats. */
 ALWAYS_INLINE void row_widen_four(const struct row_company *company, int64_t j) {
     V_PREFETCH(company->later_halves + j);
-    if (4 * LANES * sizeof(uint16_t) > 64) {
+    if (4 * LANES > 32) { /* a cache line of 16-bit floats */
         V_PREFETCH(company->later_halves + j + 32);
     }
     for (int i = 0; i < 4 * LANES; i += HALVES) {
@@ -192,7 +192,7 @@ ALWAYS_INLINE void row_done_four(struct row_done *done, int64_t j, int has_speci
             row_done_few(done, j, done->cols - j, has_special, stream);
             done->cols = j;
         }
-    } else if (has_special && (uint64_t)(done->special_column - j) < 4 * LANES) {
+    } else if (has_special && (uint64_t)(done->special_column - j) < (uint64_t)(4 * LANES)) {
         row_done_few(done, j, 4 * LANES, has_special, stream);
     } else {
         for (int i = 0; i < 4 * LANES; i += LANES) {

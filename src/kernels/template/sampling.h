@@ -252,8 +252,7 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
 
 /* Masses and candidates of a block. Where candidates overlay x, they never get ahead of the columns already read. */
 ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, int64_t cols,
-                              const real *weights, int has_least_weight, int wants_candidates,
-                              int64_t *above_mass) {
+                              const real *weights, int has_least_weight, int64_t *above_mass) {
     const vec low = v_set((real)pass->low), high = v_set((real)pass->high);
     const vec least_weight = v_set((real)pass->least_weight);
     real *values = pass->candidate_values;
@@ -267,7 +266,7 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
         EXP2_EACH(IS_ABOVE)
         EXP2_EACH(ADD_MASS)
         EXP2_EACH(IS_INSIDE)
-        if (wants_candidates && ANY_INSIDE()) {
+        if (ANY_INSIDE()) {
             EXP2_EACH(KEEP_INSIDE)
         }
     }
@@ -326,11 +325,9 @@ static void token_pass(struct softattn_token_pass *pass) {
             *above = 0;
             pass->total += small_mass(weights, cols);
         } else if (pass->least_weight > 0) {
-            pass_block(pass, x + first, cols, weights, 1, pass->candidate_values != 0, above);
-        } else if (pass->candidate_values) {
-            pass_block(pass, x + first, cols, weights, 0, 1, above);
+            pass_block(pass, x + first, cols, weights, 1, above);
         } else {
-            pass_block(pass, x + first, cols, weights, 0, 0, above);
+            pass_block(pass, x + first, cols, weights, 0, above);
         }
         if (pass->block_candidates) {
             pass->block_candidates[block] = pass->candidates - before;

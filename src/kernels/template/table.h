@@ -12,6 +12,7 @@
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
 #include "kernels/template/diagnose.h"
+#include "kernels/template/dropout.h"
 #include "kernels/template/linear_attention.h"
 #include "kernels/template/merge.h"
 #include "kernels/template/normalize.h"
@@ -67,6 +68,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .transpose = transpose,
     .all_finite = all_finite,
     .pack_addend = pack_addend,
+    .keep_weights = keep_weights,
     .attention_tile = attention_tile,
     .decode_tile = decode_tile,
     .merge_lanes = merge_lanes,
