@@ -7,11 +7,12 @@
 #include "kernels/simd/compact.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS         4
-#define TILE_VECTORS      3
-#define DECODE_TILE_ROWS  2
-#define DECODE_ROWS       8
-#define TRANSPOSE_COLUMNS LANES
+#define TILE_ROWS          4
+#define TILE_VECTORS       3
+#define DECODE_TILE_ROWS   2
+#define DECODE_KEY_VECTORS 2
+#define DECODE_ROWS        8
+#define TRANSPOSE_COLUMNS  LANES
 
 #if SOFTATTN_REAL_BITS == 32
 

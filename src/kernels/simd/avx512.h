@@ -6,11 +6,12 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS         8
-#define TILE_VECTORS      3
-#define DECODE_TILE_ROWS  4
-#define DECODE_ROWS       8
-#define TRANSPOSE_COLUMNS 8
+#define TILE_ROWS          8
+#define TILE_VECTORS       3
+#define DECODE_TILE_ROWS   4
+#define DECODE_KEY_VECTORS 1
+#define DECODE_ROWS        8
+#define TRANSPOSE_COLUMNS  8
 
 #if SOFTATTN_REAL_BITS == 32
 

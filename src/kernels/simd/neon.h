@@ -8,11 +8,12 @@
 #include "kernels/simd/neon_square.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS         8
-#define TILE_VECTORS      3
-#define DECODE_TILE_ROWS  4
-#define DECODE_ROWS       4
-#define TRANSPOSE_COLUMNS LANES
+#define TILE_ROWS          8
+#define TILE_VECTORS       3
+#define DECODE_TILE_ROWS   4
+#define DECODE_KEY_VECTORS 2
+#define DECODE_ROWS        4
+#define TRANSPOSE_COLUMNS  LANES
 
 #if SOFTATTN_REAL_BITS == 32
 

@@ -39,6 +39,7 @@
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
  *   DECODE_TILE_ROWS        rows of the register tile of the products with few rows, which has 4 vectors
+ *   DECODE_KEY_VECTORS      vectors of keys, 1 or 2, that four rows of queries take at a time
  *   DECODE_ROWS             rows up to which the decode layout is used
  */
 #ifndef SOFTATTN_KERNELS_SIMD_H

@@ -10,11 +10,12 @@
 #define V_FMA_ROUNDS_TWICE
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS         4
-#define TILE_VECTORS      3
-#define DECODE_TILE_ROWS  2
-#define DECODE_ROWS       6
-#define TRANSPOSE_COLUMNS LANES
+#define TILE_ROWS          4
+#define TILE_VECTORS       3
+#define DECODE_TILE_ROWS   2
+#define DECODE_KEY_VECTORS 2
+#define DECODE_ROWS        6
+#define TRANSPOSE_COLUMNS  LANES
 
 #if SOFTATTN_REAL_BITS == 32
 

@@ -11,10 +11,10 @@
 #include "kernels/template/transpose.h"
 
 /*
- * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS x 4 vectors or one row x 8, which
- * has as many independent chains; then of half as many vectors, and so on.
+ * kind: products of any number of rows and columns, in register tiles of DECODE_TILE_ROWS rows or one, of as many vectors as
+ * COLUMNS lists.
  */
-#define DEFINE_ROWS_AND_COLUMNS(kind, START, START_PART, LOAD)                                               \
+#define DEFINE_ROWS_AND_COLUMNS(kind, START, START_PART, LOAD, COLUMNS)                                      \
     DEFINE_PRODUCT(kind##_rows_4, DECODE_TILE_ROWS, 4, START, LOAD, END_STORE)                               \
     DEFINE_PRODUCT(kind##_rows_2, DECODE_TILE_ROWS, 2, START, LOAD, END_STORE)                               \
     DEFINE_PRODUCT(kind##_rows_1, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                               \
@@ -24,13 +24,11 @@
     DEFINE_PRODUCT(kind##_row_2, 1, 2, START, LOAD, END_STORE)                                               \
     DEFINE_PRODUCT(kind##_row_1, 1, 1, START, LOAD, END_STORE)                                               \
     DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                             \
-    DEFINE_COLUMNS(kind##_rows, WHOLE_COLUMNS(kind##_rows, 4) WHOLE_COLUMNS(kind##_rows, 2)                  \
-                                    WHOLE_COLUMNS(kind##_rows, 1))                                           \
-    DEFINE_COLUMNS(kind##_row, WHOLE_COLUMNS(kind##_row, 8) WHOLE_COLUMNS(kind##_row, 4)                     \
-                                   WHOLE_COLUMNS(kind##_row, 2) WHOLE_COLUMNS(kind##_row, 1))                \
-    static void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,             \
-                     const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,              \
-                     real *extra) {                                                                          \
+    DEFINE_COLUMNS(kind##_rows, COLUMNS##_OF_ROWS(kind##_rows))                                              \
+    DEFINE_COLUMNS(kind##_row, COLUMNS##_OF_ROW(kind##_row))                                                 \
+    NEVER_INLINE void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,       \
+                           const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,        \
+                           real *extra) {                                                                    \
         int64_t r = 0;                                                                                       \
         for (; r + DECODE_TILE_ROWS <= rows; r += DECODE_TILE_ROWS) {                                        \
             kind##_rows(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride,          \
@@ -41,6 +39,12 @@
                        extra ? extra + r : 0);                                                               \
         }                                                                                                    \
     }
+
+/* What memory gives in time is worth many tiles, one row x 8 vectors among them, which has as many independent chains. */
+#define MANY_OF_ROWS(name) WHOLE_COLUMNS(name, 4) WHOLE_COLUMNS(name, 2) WHOLE_COLUMNS(name, 1)
+#define MANY_OF_ROW(name)  WHOLE_COLUMNS(name, 8) MANY_OF_ROWS(name)
+#define FEW_OF_ROWS(name)  WHOLE_COLUMNS(name, 4) WHOLE_COLUMNS(name, 1)
+#define FEW_OF_ROW(name)   FEW_OF_ROWS(name)
 
 #define DEFINE_COLUMNS(name, WHOLE)                                                                          \
     ALWAYS_INLINE void name(int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,     \
@@ -56,11 +60,11 @@
         name##_##vectors(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);                \
     }
 
-DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE)
-DEFINE_ROWS_AND_COLUMNS(values_rows, START_ROWS, START_ROWS_PART, LOAD_AHEAD)
+DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE, FEW)
+DEFINE_ROWS_AND_COLUMNS(values_rows, START_ROWS, START_ROWS_PART, LOAD_AHEAD, MANY)
 
-static void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
-                     const void *b, int64_t b_stride, void *c, int64_t c_stride) {
+NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
+                           const void *b, int64_t b_stride, void *c, int64_t c_stride) {
     for (int64_t r = 0; r < m; r += DECODE_TILE_ROWS) {
         const int64_t rows = m - r < DECODE_TILE_ROWS ? m - r : DECODE_TILE_ROWS;
         product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k,
@@ -137,32 +141,52 @@ ALWAYS_INLINE void prefetch_keys(const real *rows, int64_t stride, int64_t keys,
     }
 }
 
-DEFINE_KEY_SCORES(key_scores_rows, DECODE_TILE_ROWS, 1)
-DEFINE_KEY_SCORES(key_scores_row, 1, 1)
-DEFINE_KEY_SCORES(key_scores_row_twice, 1, 2)
+DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS)
+DEFINE_KEY_SCORES(two_rows, 2, 2)
+DEFINE_KEY_SCORES(one_row, 1, 2)
+DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1)
 
-/* scores[r][j] of all rows and keys. One row alone has one chain of multiply-adds per vector of keys, and waits for it less
- * with two of them; but keys far apart, often by a power of two, would crowd each other out of the cache. */
+/* Scores of all rows and two vectors of keys: turning the keys is shared by up to four rows, and the last ones may be
+ * computed twice. */
+static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j) {
+    const int64_t rows = tile->rows;
+    if (rows == 1) {
+        one_row(tile, 0, j);
+    } else if (rows < 4) {
+        two_rows(tile, 0, j);
+        if (rows == 3) {
+            two_rows(tile, 1, j);
+        }
+    } else {
+        for (int64_t end = j + 2 * LANES; j < end; j += DECODE_KEY_VECTORS * LANES) {
+            for (int64_t r = 0; r + 4 <= rows; r += 4) {
+                four_rows(tile, r, j);
+            }
+            if (rows % 4 != 0) {
+                four_rows(tile, rows - 4, j);
+            }
+        }
+    }
+}
+
+/* scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
+ * two of them; but for a row alone keys far apart, often by a power of two, would crowd each other out of the cache. */
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
-    const int is_block = tile->k_stride == tile->dim_qk;
-    for (; tile->rows == 1 && is_block && j + 2 * LANES <= tile->last; j += 2 * LANES) {
-        key_scores_row_twice(tile, 0, j);
+    const int in_twos = tile->rows > 1 || tile->k_stride == tile->dim_qk;
+    for (; in_twos && j + 2 * LANES <= tile->last; j += 2 * LANES) {
+        score_two_vectors(tile, j);
     }
     for (; j + LANES <= tile->last; j += LANES) {
-        int64_t r = 0;
-        for (; r + DECODE_TILE_ROWS <= tile->rows; r += DECODE_TILE_ROWS) {
-            key_scores_rows(tile, r, j);
-        }
-        for (; r < tile->rows; r++) {
-            key_scores_row(tile, r, j);
+        for (int64_t r = 0; r < tile->rows; r++) {
+            one_row_of_few_keys(tile, r, j);
         }
     }
     if (j < tile->last) {
         transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride,
                          tile->k_stride, tile->keys, LANES);
-        product_store(tile->rows, tile->last - j, tile->q, tile->dim_qk, 1, tile->keys, LANES, tile->dim_qk,
-                      (real *)tile->scores + j, SOFTATTN_KEY_TILE, 0);
+        multiply(tile->rows, tile->last - j, tile->dim_qk, tile->q, tile->dim_qk, 1, tile->keys, LANES,
+                 (real *)tile->scores + j, SOFTATTN_KEY_TILE);
     }
 }
 
