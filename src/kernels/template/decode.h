@@ -220,14 +220,14 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
     }
 }
 
-/* The tile's sum of weights, in the order of attention.h: four partial sums by key. */
+/* The tile's sum of weights, in the order of attention.h: four partial sums by key, side by side in a vector of four. */
+typedef real four_sums __attribute__((vector_size(4 * REAL_BYTES)));
 ALWAYS_INLINE real decode_sum(const real *p, int64_t first, int64_t last) {
-    real sum[4] = {0, 0, 0, 0};
+    four_sums sum = {0, 0, 0, 0}, weights;
     int64_t j = first;
     for (; j + 4 <= last; j += 4) {
-        for (int i = 0; i < 4; i++) {
-            sum[i] += p[j + i];
-        }
+        __builtin_memcpy(&weights, p + j, sizeof weights);
+        sum += weights;
     }
     for (int i = 0; j + i < last; i++) {
         sum[i] += p[j + i];
