@@ -25,11 +25,12 @@
 #define HALF_ROWS(rows)  HALF_ROWS_(rows)
 
 /*
- * DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register tiles of
- * TILE_ROWS, half as many and one. A_ROW and A_COL are the strides of A, `stride` or the constant 1; rows of B and C are
- * `block` apart. Not inlined: beside other code the compiler runs out of registers and spills in the innermost loop.
+ * DEFINE_ROWS(kind, vectors, has_half, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register
+ * tiles of TILE_ROWS, with has_half of half as many, and of one. A_ROW and A_COL are the strides of A, `stride` or the
+ * constant 1; rows of B and C are `block` apart. Not inlined: beside other code the compiler runs out of registers and
+ * spills in the innermost loop.
  */
-#define DEFINE_ROWS(kind, vectors, A_ROW, A_COL, START, END)                                                 \
+#define DEFINE_ROWS(kind, vectors, has_half, A_ROW, A_COL, START, END)                                       \
     DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                        \
     DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)             \
     DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                 \
@@ -41,7 +42,7 @@
             kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
-        for (; r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                              \
+        for (; has_half && r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                  \
             HIDE(block);                                                                                     \
             kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
@@ -53,11 +54,12 @@
         }                                                                                                    \
     }
 
+/* Values of an odd size for a single vector of queries are too rare for tiles of their own. */
 #define DEFINE_WIDTH(vectors)                                                                                \
-    DEFINE_ROWS(scores, vectors, stride, 1, START_ZERO, END_STORE_AND_MAX)                                   \
-    DEFINE_ROWS(values_fresh, vectors, 1, stride, START_ZERO, END_STORE)                                     \
-    DEFINE_ROWS(values_on, vectors, 1, stride, START_C, END_STORE)                                           \
-    DEFINE_ROWS(values_scaled, vectors, 1, stride, START_SCALED_LANES, END_STORE)
+    DEFINE_ROWS(scores, vectors, 1, stride, 1, START_ZERO, END_STORE_AND_MAX)                                \
+    DEFINE_ROWS(values_fresh, vectors, (vectors) > 1, 1, stride, START_ZERO, END_STORE)                      \
+    DEFINE_ROWS(values_on, vectors, (vectors) > 1, 1, stride, START_C, END_STORE)                            \
+    DEFINE_ROWS(values_scaled, vectors, (vectors) > 1, 1, stride, START_SCALED_LANES, END_STORE)
 
 DEFINE_WIDTH(1)
 DEFINE_WIDTH(2)

@@ -235,16 +235,6 @@ static struct entropy_gradient entropy_ratios(const struct entropy_row *row, con
                                      .stream = row->stream};
 }
 
-/* Results that are the same for all columns. */
-static void entropy_fill(const struct entropy_row *row, real value) {
-    if (row->loss) {
-        *row->loss = value;
-    }
-    if (row->to) {
-        row_fill(row->to, row->cols, value);
-    }
-}
-
 static int entropy_is_ignored(const struct entropy_row *row) { return !row->q && row->target < 0; }
 
 /* Ignored rows are read for their log-sum-exp alone. */
@@ -262,20 +252,25 @@ static void entropy_begin(const struct entropy_row *row, real extreme, struct en
     s->share = row->target < 0 ? 0 : row->w ? row->keep * row->w[row->target] : row->keep;
 }
 
-/* From the sums on; of a row that is ignored only the log-sum-exp comes from them. Says whether there is a gradient, other
- * than the same number everywhere. */
-static int entropy_end(const struct entropy_row *row, struct entropy_state *s) {
+/* From the sums on, without the gradient; of a row that is ignored only the log-sum-exp comes from them. */
+ALWAYS_INLINE void entropy_end(const struct entropy_row *row, struct entropy_state *s) {
     s->log_sum = row->loss || row->lse || row->z_loss != 0 ? real_log(s->sums.weights) : 0;
     s->lse = s->max + s->log_sum;
     if (row->lse) {
         *row->lse = s->lse;
     }
-    if (entropy_is_ignored(row) || s->sums.weights == 0) {
-        entropy_fill(row, entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
-        return 0;
-    }
     if (row->loss) {
-        *row->loss = entropy_loss(row, s);
+        *row->loss = entropy_is_ignored(row) ? 0
+                     : s->sums.weights == 0  ? (real)__builtin_nanf("")
+                                             : entropy_loss(row, s);
+    }
+}
+
+/* Whether there is a gradient, other than the same number everywhere, which is then filled in. */
+ALWAYS_INLINE int entropy_has_gradient(const struct entropy_row *row, const struct entropy_state *s) {
+    if (row->to && (entropy_is_ignored(row) || s->sums.weights == 0)) {
+        row_fill(row->to, row->cols, entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
+        return 0;
     }
     return row->to != 0;
 }
@@ -320,7 +315,8 @@ static real entropy_general_row(const struct entropy_row *row, real extreme, con
     state.sums = entropy_is_read(row) ? entropy_sums(row, state.extreme) : (struct entropy_sums){0, 0, 0};
     const int is_short = row->cols * REAL_BYTES <= SHORT_ROW_BYTES;
     real next_extreme = next && is_short ? entropy_read_extreme(next) : 0;
-    if (entropy_end(row, &state)) {
+    entropy_end(row, &state);
+    if (entropy_has_gradient(row, &state)) {
         entropy_gradient(row, &state);
     }
     return next && !is_short ? entropy_read_extreme(next) : next_extreme;
@@ -347,9 +343,23 @@ static void entropy_general_rows(const struct softattn_row_cross_entropy *rows, 
 
 /* ---- Rows with a target class alone, and a positive scale ---- */
 
+/* Logarithms one after another do not wait for each other, as they would between the sweeps. */
+enum { ENTROPY_BATCH = 16 };
+
+/* Losses and log-sum-exps of rows number first … first + count - 1, whose target classes have been read. */
+NEVER_INLINE void entropy_end_batch(const struct softattn_row_cross_entropy *rows, int64_t first,
+                                    int64_t count, struct entropy_state *states) {
+    struct entropy_row row = entropy_common(rows);
+    for (int64_t i = 0; i < count; i++) {
+        entropy_set(&row, rows, first + i);
+        entropy_end(&row, &states[i]);
+    }
+}
+
 /* None of them ignored. */
 ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end,
                                    int stream) {
+    struct entropy_state states[ENTROPY_BATCH];
     struct entropy_row row = entropy_common(rows);
     entropy_set(&row, rows, first);
     struct row_run run = {.cols = row.cols,
@@ -362,18 +372,29 @@ ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows
                           .scratch = rows->scratch};
     row_run_start(&run);
     for (int64_t r = first; r < end; r++) {
-        struct entropy_state state = {.sums = {0, 0, 0}};
-        entropy_set(&row, rows, r);
-        entropy_begin(&row, run.max, &state);
-        state.sums.weights = row_run_weights(&run, state.extreme, 1, stream);
-        if (entropy_end(&row, &state)) {
-            const struct entropy_gradient gradient = entropy_ratios(&row, &state);
+        const int64_t batched = (r - first) % ENTROPY_BATCH;
+        struct entropy_state *state = &states[batched];
+        row.x = run.x;
+        row.to = run.y;
+        row.target = rows->targets[r];
+        entropy_begin(&row, run.max, state);
+        state->sums.weights = row_run_weights(&run, state->extreme, 1, stream);
+        state->sums.targets = state->sums.distance = 0;
+        if (row.z_loss != 0) {
+            state->lse = state->max + real_log(state->sums.weights);
+        }
+        if (entropy_has_gradient(&row, state)) {
+            const struct entropy_gradient gradient = entropy_ratios(&row, state);
+            const real *weights = stream ? run.scratch : run.y;
             run.done.special_column = row.target;
             run.done.special_value =
-                real_fma(gradient.share, gradient.minus_factor, row.weights[row.target] * gradient.ratio);
+                real_fma(gradient.share, gradient.minus_factor, weights[row.target] * gradient.ratio);
             row_run_hand_over(&run, gradient.ratio, 1, stream);
         } else {
             row_run_skip(&run);
+        }
+        if ((rows->loss || rows->lse) && (batched == ENTROPY_BATCH - 1 || r == end - 1)) {
+            entropy_end_batch(rows, r - batched, batched + 1, states);
         }
     }
     row_run_finish(&run, 1, stream);

@@ -55,6 +55,13 @@ ALWAYS_INLINE void row_run_start(struct row_run *run) {
     }
 }
 
+/* Where results are not streamed, the special column is put over its product when all are there. */
+ALWAYS_INLINE void row_run_put_special(struct row_run *run, int has_special, int stream) {
+    if (has_special && !stream && run->done.cols > 0) {
+        run->done.y[run->done.special_column] = run->done.special_value;
+    }
+}
+
 /* The sum of the weights of the row at work, which are kept. has_special and stream, here and below, are constants where they
  * are used. */
 ALWAYS_INLINE real row_run_weights(struct row_run *run, real base, int has_special, int stream) {
@@ -68,10 +75,11 @@ ALWAYS_INLINE real row_run_weights(struct row_run *run, real base, int has_speci
                 (struct row_company){.next = is_looking ? run->x + lookahead * run->x_step : 0,
                                      .next_max = &next_max,
                                      .done = run->done,
-                                     .has_special = has_special,
+                                     .has_special = has_special && stream,
                                      .stream = stream,
                                      .later = is_looking ? run->x + run->later : run->prefetch,
                                      .later_is_near = 1});
+    row_run_put_special(run, has_special, stream);
     run->max = lookahead == 2 ? run->max_after : next_max;
     run->max_after = next_max;
     run->done.cols = 0;
@@ -102,7 +110,8 @@ ALWAYS_INLINE void row_run_hand_over(struct row_run *run, real factor, int has_s
 
 ALWAYS_INLINE void row_run_finish(struct row_run *run, int has_special, int stream) {
     if (run->done.cols > 0) {
-        row_done_few(&run->done, 0, run->done.cols, has_special, stream);
+        row_done_few(&run->done, 0, run->done.cols, has_special && stream, stream);
+        row_run_put_special(run, has_special, stream);
     }
     if (stream) {
         V_FENCE();

@@ -68,17 +68,20 @@ NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y
  * that was streamed would wait for memory. With stream, y is aligned. */
 NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor, real *y, int stream,
                                        int64_t column, real value) {
+    real numbers[STRIPES];
+    for (int i = 0; i < LANES; i++) {
+        numbers[i] = (real)i;
+    }
+    const vec lane = v_load(numbers);
     for (int64_t j = 0; j < cols; j += LANES) {
-        real products[STRIPES];
-        const int64_t left = cols - j;
-        store_columns(products, v_mul(load_columns(p + j, left, 0), v_set(factor)), left);
-        if (column >= j && column - j < LANES) {
-            products[column - j] = value;
-        }
+        const int64_t left = cols - j, at = column - j;
+        const mask is_special = v_equal(lane, v_set((real)(at >= 0 && at < LANES ? at : -1)));
+        const vec product = v_mul(load_columns(p + j, left, 0), v_set(factor));
+        const vec result = v_select(is_special, v_set(value), product);
         if (left < LANES) {
-            v_store_part(y + j, v_load_part(products, left, 0), left);
+            v_store_part(y + j, result, left);
         } else {
-            store_whole(y + j, v_load(products), stream);
+            store_whole(y + j, result, stream);
         }
     }
 }
