@@ -51,10 +51,8 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
     }
 }
 
-enum {
-    ROWS_ASKED = 16,
-    KEYS_ASKED = 8
-}; /* per tile: more at a time than a core can wait for would be dropped */
+/* Per tile: more at a time than a core can wait for would be dropped. */
+enum { ROWS_ASKED = 16, KEYS_ASKED = 8 };
 
 static void ask_to_read(const char *rows, int64_t stride, int64_t count, int64_t dim, int64_t real_bytes) {
     for (int64_t i = 0; i < count; i++) {
