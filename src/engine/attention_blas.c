@@ -12,6 +12,7 @@
 
 #include "engine/attention.h"
 #include "engine/dropout.h"
+#include "engine/integers.h"
 #include "engine/reals.h"
 #include "engine/visibility.h"
 #include "platform/blas.h"
@@ -55,9 +56,6 @@ struct matrix {
     const char *data;
     int64_t stride;
 };
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static char *cut(char *memory, uint64_t *used, int64_t count, int64_t bytes) {
     char *piece = memory == NULL ? NULL : memory + *used;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "engine/fused_block.h"
+#include "engine/integers.h"
 #include "platform/cpu.h"
 
 enum { ALIGNMENT = 64, TASKS_PER_THREAD = 4 };
@@ -42,8 +43,6 @@ struct run {
     atomic_llong next;
 };
 
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 static uint64_t round_up(uint64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 

@@ -6,12 +6,10 @@
 #include <string.h>
 
 #include "engine/dropout.h"
+#include "engine/integers.h"
 #include "engine/reals.h"
 
 enum { ALIGNMENT = 64 };
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Hands out consecutive aligned pieces; with memory NULL it only counts. */
 struct cutter {

@@ -128,11 +128,10 @@ struct softattn_tile_layout {
 };
 
 struct softattn_tile_masks {
-    bool skip;                       /* no row sees any key of the tile */
-    int64_t first, last;             /* keys of the tile that some row may see */
-    bool masked;                     /* low and high are needed … */
-    int64_t clear_first, clear_last; /* … for all but these keys of the tile, both multiples of 8 */
-    const void *addend, *drop;       /* or NULL */
+    bool skip;                 /* no row sees any key of the tile */
+    int64_t first, last;       /* keys of the tile that some row may see */
+    bool masked;               /* low and high are needed */
+    const void *addend, *drop; /* or NULL */
 };
 
 /* rows: first_row … of the block, count of them, padded to `padded` by copies of the last; tile starts at key. Fills the

@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "engine/fused_block.h"
+#include "engine/integers.h"
 #include "engine/reals.h"
 #include "platform/prefetch.h"
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t sub_width(const struct softattn_fused_block *block, int64_t sub) {
     return block->sub_row[sub + 1] - block->sub_row[sub];
@@ -54,22 +53,25 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
 /* Per tile: more at a time than a core can wait for would be dropped. */
 enum { ROWS_ASKED = 16, KEYS_ASKED = 8 };
 
-static void ask_to_read(const char *rows, int64_t stride, int64_t count, int64_t dim, int64_t real_bytes) {
-    for (int64_t i = 0; i < count; i++) {
-        softattn_prefetch_read(rows + i * stride * real_bytes, dim * real_bytes);
-    }
-}
+enum purpose { TO_READ, TO_WRITE };
 
-static void ask_to_write(const char *rows, int64_t stride, int64_t count, int64_t dim, int64_t real_bytes) {
-    for (int64_t i = 0; i < count; i++) {
-        softattn_prefetch_write(rows + i * stride * real_bytes, dim * real_bytes);
+/* Asks for some of the block's rows of a view over queries from *next on, before `end` and of one head. */
+static void ask_for_queries(const struct softattn_fused_block *block, const struct softattn_view *view,
+                            int64_t dim, enum purpose purpose, int64_t *next, int64_t end) {
+    if (*next >= end) {
+        return;
     }
-}
-
-/* How many rows of the block, from `row` on and before `end`, to ask for: of one head only. */
-static int64_t rows_to_ask(const struct softattn_fused_block *block, int64_t row, int64_t end) {
-    const int64_t of_head = block->sequence.queries - softattn_row_query(block, row);
-    return min_i64(min_i64(ROWS_ASKED, end - row), of_head);
+    const int64_t bytes = block->real_bytes, query = softattn_row_query(block, *next);
+    const int64_t count = min_i64(min_i64(ROWS_ASKED, end - *next), block->sequence.queries - query);
+    const char *first = softattn_query_address(block, view, softattn_row_head(block, *next), query, bytes);
+    for (int64_t i = 0; i < count; i++) {
+        if (purpose == TO_READ) {
+            softattn_prefetch_read(first + i * view->row * bytes, dim * bytes);
+        } else {
+            softattn_prefetch_write(first + i * view->row * bytes, dim * bytes);
+        }
+    }
+    *next += count;
 }
 
 /*
@@ -79,27 +81,16 @@ static int64_t rows_to_ask(const struct softattn_fused_block *block, int64_t row
  */
 static void ask_for_rows(struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
-    const int64_t bytes = block->real_bytes, end = block->first_row + block->rows;
-    if (block->asked_q < block->first_row) {
-        const int64_t row = block->asked_q, count = rows_to_ask(block, row, block->first_row);
-        ask_to_read(softattn_query_address(block, &problem->q, softattn_row_head(block, row),
-                                           softattn_row_query(block, row), bytes),
-                    problem->q.row, count, problem->dim_qk, bytes);
-        block->asked_q += count;
-    }
+    const int64_t bytes = block->real_bytes;
+    ask_for_queries(block, &problem->q, problem->dim_qk, TO_READ, &block->asked_q, block->first_row);
     for (int64_t i = 0; i < KEYS_ASKED && block->asked_keys < block->first_key; i++, block->asked_keys++) {
         softattn_prefetch_read(softattn_key_address(block, &problem->k, block->asked_keys),
                                problem->dim_qk * bytes);
         softattn_prefetch_read(softattn_key_address(block, &problem->v, block->asked_keys),
                                problem->dim_v * bytes);
     }
-    if (block->asked_out < end) {
-        const int64_t row = block->asked_out, count = rows_to_ask(block, row, end);
-        ask_to_write(softattn_query_address(block, &problem->out, softattn_row_head(block, row),
-                                            softattn_row_query(block, row), bytes),
-                     problem->out.row, count, problem->dim_v, bytes);
-        block->asked_out += count;
-    }
+    ask_for_queries(block, &problem->out, problem->dim_v, TO_WRITE, &block->asked_out,
+                    block->first_row + block->rows);
 }
 
 void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,

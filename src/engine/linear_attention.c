@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/integers.h"
 #include "engine/reals.h"
 #include "platform/checked.h"
 #include "platform/memory.h"
@@ -46,12 +47,6 @@ struct task {
     int64_t first_key, held; /* keys of the chunk */
     bool values_are_finite;
 };
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : min_i64(value, high);
-}
 
 /* ---- Scratch memory ---- */
 
@@ -203,7 +198,7 @@ static void add_chunk_to_state(const struct task *task) {
 /* How many keys of the chunk a query sees that is answered in it. */
 static int64_t reach_of(const struct task *task, int64_t query) {
     const bool is_causal = task->run->problem->causal != SOFTATTN_ALIGN_NONE;
-    return (is_causal ? clamp(query + task->offset + 1, 0, task->keys) : task->keys) - task->first_key;
+    return (is_causal ? clamp_i64(query + task->offset + 1, 0, task->keys) : task->keys) - task->first_key;
 }
 
 static void load_features(const struct task *task, int64_t head, int64_t first, int64_t queries) {
@@ -268,7 +263,7 @@ static int64_t end_of_queries(const struct task *task, int64_t query) {
     }
     return problem->causal == SOFTATTN_ALIGN_NONE
                ? query
-               : clamp(task->first_key + CHUNK - 1 - task->offset, query, problem->seq_q);
+               : clamp_i64(task->first_key + CHUNK - 1 - task->offset, query, problem->seq_q);
 }
 
 static void run_task(struct task *task) {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/integers.h"
 #include "engine/reals.h"
 #include "engine/token_select.h"
 
@@ -30,8 +31,6 @@ struct row {
     int64_t *group_masses;
     struct softattn_select_scratch scratch;
 };
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Scratch ---- */
 

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/integers.h"
+
 enum { X, Y }; /* the walk's matrices */
 
 struct run {
@@ -12,10 +14,6 @@ struct run {
     struct softattn_rows rows;
     bool stream, halves;
 };
-
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : value > high ? high : value;
-}
 
 static int64_t length_at(const struct run *run, const struct softattn_row_place *place) {
     const struct softattn_softmax_problem *problem = run->problem;
@@ -36,12 +34,12 @@ static int64_t length_at(const struct run *run, const struct softattn_row_place 
 /* Columns 0 … the result - 1 of the row are visible to lengths and the causal mask. */
 static int64_t visible_columns(const struct run *run, const struct softattn_row_place *place) {
     const struct softattn_softmax_problem *problem = run->problem;
-    const int64_t last = clamp(length_at(run, place), 0, problem->cols);
+    const int64_t last = clamp_i64(length_at(run, place), 0, problem->cols);
     /* an offset past all columns hides nothing, and keeps the sum below in range */
     if (!problem->causal || problem->causal_offset >= problem->cols) {
         return last;
     }
-    return clamp(place->index[problem->rank - 1] + problem->causal_offset + 1, 0, last);
+    return clamp_i64(place->index[problem->rank - 1] + problem->causal_offset + 1, 0, last);
 }
 
 static void visit(void *user, const struct softattn_row_visit *visit) {

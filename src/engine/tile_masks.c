@@ -4,13 +4,8 @@
 #include <string.h>
 
 #include "engine/fused_block.h"
+#include "engine/integers.h"
 #include "engine/reals.h"
-
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Number of rows from `row` on that share a head, up to `end`. */
 static int64_t rows_of_head(const struct softattn_fused_block *block, int64_t row, int64_t end) {
@@ -161,8 +156,8 @@ static void put_interval(const struct softattn_fused_block *block, int64_t first
     for (int64_t r = 0; r < padded; r++) {
         const int64_t own = first_row - block->first_row + (r < count ? r : count - 1);
         const struct softattn_interval visible = block->scratch->visible[own];
-        const double low = (double)clamp(visible.low - key, 0, SOFTATTN_KEY_TILE);
-        const double high = (double)clamp(visible.high - key, 0, SOFTATTN_KEY_TILE);
+        const double low = (double)clamp_i64(visible.low - key, 0, SOFTATTN_KEY_TILE);
+        const double high = (double)clamp_i64(visible.high - key, 0, SOFTATTN_KEY_TILE);
         softattn_put_real(block->scratch->low, r, low, block->real_bytes);
         softattn_put_real(block->scratch->high, r, high, block->real_bytes);
     }
@@ -195,8 +190,8 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     const struct softattn_attention_problem *problem = block->problem;
     struct softattn_tile_masks masks = {.skip = true};
     /* whole groups of eight keys, so that the partial sums keep their keys */
-    masks.first = clamp(hull->low - key, 0, SOFTATTN_KEY_TILE) / 8 * 8;
-    masks.last = clamp(hull->high - key, 0, SOFTATTN_KEY_TILE);
+    masks.first = clamp_i64(hull->low - key, 0, SOFTATTN_KEY_TILE) / 8 * 8;
+    masks.last = clamp_i64(hull->high - key, 0, SOFTATTN_KEY_TILE);
     if (masks.first >= masks.last) {
         return masks;
     }
@@ -207,11 +202,6 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     }
     masks.skip = false;
     masks.masked = hull->highest_low > key + masks.first || hull->lowest_high < key + masks.last;
-    masks.clear_first = (clamp(hull->highest_low - key, masks.first, masks.last) + 7) / 8 * 8;
-    masks.clear_last = clamp(hull->lowest_high - key, masks.first, masks.last) / 8 * 8;
-    if (masks.clear_first >= masks.clear_last) {
-        masks.clear_first = masks.clear_last = masks.first;
-    }
     if (masks.masked) {
         put_interval(block, first_row, count, padded, key);
     }

@@ -6,23 +6,30 @@
 
 #include "engine/fused_block.h"
 
+#include "engine/integers.h"
+
 /* Keys of the tile, in whole groups of eight except at its end. */
 struct range {
     int64_t first, last;
 };
 
-static int64_t clamp(int64_t value, int64_t low, int64_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 /* The keys that some row of a vector sees; none: nothing, at the tile's beginning or end. */
 static struct range seen_by(const struct softattn_hull *hull, const struct softattn_tile_masks *masks,
                             int64_t key) {
     struct range range;
-    range.first = clamp(hull->low - key, masks->first, masks->last) / 8 * 8;
-    range.last = (clamp(hull->high - key, masks->first, masks->last) + 7) / 8 * 8;
-    range.last = clamp(range.last, range.first, masks->last);
+    range.first = clamp_i64(hull->low - key, masks->first, masks->last) / 8 * 8;
+    range.last = (clamp_i64(hull->high - key, masks->first, masks->last) + 7) / 8 * 8;
+    range.last = clamp_i64(range.last, range.first, masks->last);
     return range;
+}
+
+/* The keys that every row sees, in whole groups of eight; none: nothing. */
+static struct range clear_to(const struct softattn_hull *hull, const struct softattn_tile_masks *masks,
+                             int64_t key) {
+    struct range range;
+    range.first = (clamp_i64(hull->highest_low - key, masks->first, masks->last) + 7) / 8 * 8;
+    range.last = clamp_i64(hull->lowest_high - key, masks->first, masks->last) / 8 * 8;
+    return range.first < range.last ? range : (struct range){masks->first, masks->first};
 }
 
 /* Whether the ranges of the vectors begin and end in order, so that those that hold a key are neighbours. */
@@ -35,15 +42,12 @@ static bool in_order(const struct range *range, int64_t vectors) {
     return true;
 }
 
-/* The least of a tile's borders that comes after `first`. */
-static int64_t next_border(const struct range *range, int64_t vectors,
-                           const struct softattn_tile_masks *masks, int64_t first) {
-    int64_t next = masks->last;
-    for (int64_t v = 0; v <= vectors; v++) {
-        const struct range own =
-            v < vectors ? range[v] : (struct range){masks->clear_first, masks->clear_last};
-        next = own.first > first && own.first < next ? own.first : next;
-        next = own.last > first && own.last < next ? own.last : next;
+/* The least of the ranges' ends, and of `last`, that comes after `first`. */
+static int64_t next_border(const struct range *range, int64_t ranges, int64_t first, int64_t last) {
+    int64_t next = last;
+    for (int64_t i = 0; i < ranges; i++) {
+        next = range[i].first > first ? min_i64(range[i].first, next) : next;
+        next = range[i].last > first ? min_i64(range[i].last, next) : next;
     }
     return next;
 }
@@ -71,7 +75,7 @@ void softattn_tile_parts_make(const struct softattn_fused_block *block, int64_t 
                               struct softattn_tile *tile) {
     const struct softattn_hull *hulls = &block->vector_hull[block->sub_row[sub] / block->lanes];
     const int64_t vectors = (block->sub_row[sub + 1] - block->sub_row[sub]) / block->lanes;
-    struct range range[SOFTATTN_MAX_TILE_VECTORS];
+    struct range range[SOFTATTN_MAX_TILE_VECTORS + 1]; /* of each vector, and what is clear to all */
     tile->parts = 0;
     if (!masks->masked) {
         tile->part[tile->parts++] =
@@ -86,10 +90,11 @@ void softattn_tile_parts_make(const struct softattn_fused_block *block, int64_t 
             range[v] = (struct range){masks->first, masks->last};
         }
     }
+    range[vectors] = clear_to(&block->hull[sub], masks, key);
     for (int64_t first = masks->first; first < masks->last;) {
         struct softattn_tile_part *part = &tile->part[tile->parts];
         part->first = first;
-        part->last = first = next_border(range, vectors, masks, first);
+        part->last = first = next_border(range, vectors + 1, first, masks->last);
         fill_part(part, range, hulls, vectors, key);
         tile->parts += part->vectors > 0;
     }

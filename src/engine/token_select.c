@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/integers.h"
 #include "engine/reals.h"
 
 enum {
@@ -17,9 +18,6 @@ enum {
 /* Standard deviations of the guess that a range allows for, and its rounding. */
 #define ERRORS   2.5
 #define ROUNDING 1e-6
-
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 int64_t softattn_token_blocks(int64_t cols) {
     return (cols + SOFTATTN_TOKEN_BLOCK - 1) / SOFTATTN_TOKEN_BLOCK;

@@ -3,8 +3,7 @@
 
 #include <stddef.h>
 
-static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+#include "engine/integers.h"
 
 static int64_t clamp_length(int64_t length, int64_t most) { return max_i64(0, min_i64(length, most)); }
 

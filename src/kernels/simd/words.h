@@ -14,6 +14,8 @@
 #include <arm_neon.h>
 #endif
 
+#include "kernels/simd/simd.h"
+
 #if defined(__AVX512F__)
 #define WORDS_BYTES 64
 #elif defined(__AVX2__)

@@ -248,14 +248,19 @@ static real entropy_read_extreme(const struct entropy_row *row) {
 static void entropy_begin(const struct entropy_row *row, real extreme, struct entropy_state *s) {
     s->max = row->scale * extreme;
     s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
+    s->log_sum = 0;
+    s->lse = s->max;
     s->below_target = row->target >= 0 ? s->extreme - row->x[row->target] : 0;
     s->share = row->target < 0 ? 0 : row->w ? row->keep * row->w[row->target] : row->keep;
 }
 
-/* From the sums on, without the gradient; of a row that is ignored only the log-sum-exp comes from them. */
-ALWAYS_INLINE void entropy_end(const struct entropy_row *row, struct entropy_state *s) {
-    s->log_sum = row->loss || row->lse || row->z_loss != 0 ? real_log(s->sums.weights) : 0;
+ALWAYS_INLINE void entropy_take_log(struct entropy_state *s) {
+    s->log_sum = real_log(s->sums.weights);
     s->lse = s->max + s->log_sum;
+}
+
+/* Loss and log-sum-exp, from the logarithm on; of a row that is ignored only the latter comes from it. */
+ALWAYS_INLINE void entropy_put(const struct entropy_row *row, const struct entropy_state *s) {
     if (row->lse) {
         *row->lse = s->lse;
     }
@@ -315,7 +320,10 @@ static real entropy_general_row(const struct entropy_row *row, real extreme, con
     state.sums = entropy_is_read(row) ? entropy_sums(row, state.extreme) : (struct entropy_sums){0, 0, 0};
     const int is_short = row->cols * REAL_BYTES <= SHORT_ROW_BYTES;
     real next_extreme = next && is_short ? entropy_read_extreme(next) : 0;
-    entropy_end(row, &state);
+    if (row->loss || row->lse || row->z_loss != 0) {
+        entropy_take_log(&state);
+    }
+    entropy_put(row, &state);
     if (entropy_has_gradient(row, &state)) {
         entropy_gradient(row, &state);
     }
@@ -347,12 +355,15 @@ static void entropy_general_rows(const struct softattn_row_cross_entropy *rows, 
 enum { ENTROPY_BATCH = 16 };
 
 /* Losses and log-sum-exps of rows number first … first + count - 1, whose target classes have been read. */
-NEVER_INLINE void entropy_end_batch(const struct softattn_row_cross_entropy *rows, int64_t first,
+NEVER_INLINE void entropy_put_batch(const struct softattn_row_cross_entropy *rows, int64_t first,
                                     int64_t count, struct entropy_state *states) {
     struct entropy_row row = entropy_common(rows);
     for (int64_t i = 0; i < count; i++) {
         entropy_set(&row, rows, first + i);
-        entropy_end(&row, &states[i]);
+        if (row.z_loss == 0) { /* else the gradient has needed it */
+            entropy_take_log(&states[i]);
+        }
+        entropy_put(&row, &states[i]);
     }
 }
 
@@ -381,7 +392,7 @@ ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows
         state->sums.weights = row_run_weights(&run, state->extreme, 1, stream);
         state->sums.targets = state->sums.distance = 0;
         if (row.z_loss != 0) {
-            state->lse = state->max + real_log(state->sums.weights);
+            entropy_take_log(state);
         }
         if (entropy_has_gradient(&row, state)) {
             const struct entropy_gradient gradient = entropy_ratios(&row, state);
@@ -394,7 +405,7 @@ ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows
             row_run_skip(&run);
         }
         if ((rows->loss || rows->lse) && (batched == ENTROPY_BATCH - 1 || r == end - 1)) {
-            entropy_end_batch(rows, r - batched, batched + 1, states);
+            entropy_put_batch(rows, r - batched, batched + 1, states);
         }
     }
     row_run_finish(&run, 1, stream);

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
+#include "kernels/template/stream.h"
 #include "kernels/template/transpose.h"
 
 /*
@@ -69,14 +70,6 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
         const int64_t rows = m - r < DECODE_TILE_ROWS ? m - r : DECODE_TILE_ROWS;
         product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k,
                       (real *)c + r * c_stride, c_stride, 0);
-    }
-}
-
-enum { LINE = 64 / REAL_BYTES };
-
-ALWAYS_INLINE void prefetch_row(const real *row, int64_t dim) {
-    for (int64_t d = 0; d < dim; d += LINE) {
-        V_PREFETCH_FAR(row + d);
     }
 }
 

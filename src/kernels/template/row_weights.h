@@ -217,7 +217,7 @@ ALWAYS_INLINE void row_done_rest(const struct row_company *company, int64_t j) {
 }
 
 ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += 64 / REAL_BYTES) {
+    for (int i = 0; i < TURN_VECTORS * LANES; i += LINE) {
         prefetch_line(company->later + j + i, company->later_is_near);
     }
 }

@@ -9,6 +9,7 @@
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/softmax_row.h"
+#include "kernels/template/stream.h"
 
 /* The vector at p, or what of it is left; columns beyond the row are -infinity, which is never a token. */
 ALWAYS_INLINE vec load_logits(const real *p, int64_t left) {
@@ -45,7 +46,7 @@ ALWAYS_INLINE real block_maximum(const real *x, int64_t cols) {
     mask odd = v_less(max_0, max_0);
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
-        for (int64_t i = 0; i < 4 * LANES; i += 64 / REAL_BYTES) {
+        for (int64_t i = 0; i < 4 * LANES; i += LINE) {
             V_PREFETCH(x + j + i + MAXIMUM_AHEAD);
         }
         EXP2_EACH(MAXIMUM_OF)
@@ -306,13 +307,6 @@ ALWAYS_INLINE void weigh_block(const real *x, int64_t cols, double row_max, doub
     }
 }
 
-/* Asks for the same columns of the next row, which its first pass would wait for. */
-ALWAYS_INLINE void ask_for_block(const real *next, int64_t cols) {
-    for (int64_t j = 0; j < cols; j += 64 / REAL_BYTES) {
-        V_PREFETCH_FAR(next + j);
-    }
-}
-
 static void token_pass(struct softattn_token_pass *pass) {
     const real *x = pass->x, *maxima = pass->maxima;
     const real low = (real)pass->low, max = (real)pass->max, factor = (real)pass->factor;
@@ -324,8 +318,8 @@ static void token_pass(struct softattn_token_pass *pass) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
         weigh_block(x + first, cols, pass->max, pass->factor, weights);
-        if (pass->next) {
-            ask_for_block((const real *)pass->next + first, cols);
+        if (pass->next) { /* the same columns of the next row, which its first pass would wait for */
+            prefetch_row((const real *)pass->next + first, cols);
         }
         if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;

@@ -27,6 +27,8 @@ ALWAYS_INLINE void prefetch_row_end(const real *end) {
     }
 }
 
+enum { LINE = 64 / REAL_BYTES };
+
 /* The line at p, into the first-level cache or the second. */
 ALWAYS_INLINE void prefetch_line(const real *p, int is_near) {
     if (is_near) {
@@ -39,7 +41,14 @@ ALWAYS_INLINE void prefetch_line(const real *p, int is_near) {
 /* The 128 bytes of STRIPES columns. */
 ALWAYS_INLINE void prefetch_stripes(const real *p, int is_near) {
     prefetch_line(p, is_near);
-    prefetch_line(p + 64 / REAL_BYTES, is_near);
+    prefetch_line(p + LINE, is_near);
+}
+
+/* cols columns, into the second-level cache. */
+ALWAYS_INLINE void prefetch_row(const real *row, int64_t cols) {
+    for (int64_t j = 0; j < cols; j += LINE) {
+        V_PREFETCH_FAR(row + j);
+    }
 }
 
 #endif
