@@ -8,6 +8,7 @@
 #include "engine/dropout.h"
 #include "engine/integers.h"
 #include "engine/reals.h"
+#include "platform/cpu.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -139,6 +140,9 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
     }
     block->first_key = all.low;
     block->last_key = all.high;
+    const double key_bytes =
+        (double)(block->problem->dim_qk + block->problem->dim_v) * (double)block->real_bytes;
+    block->far_keys = (double)(all.high - all.low) * key_bytes > (double)softattn_cpu_cache_bytes(2);
     /* the next block's rows, and with a window its first key, lie as far before this one's */
     block->asked_keys =
         block->problem->window_left >= 0 ? max_i64(block->first_key - block->rows, 0) : block->first_key;

@@ -45,6 +45,7 @@ struct softattn_fused_block {
     int64_t first_row, rows;                        /* of group * queries */
     int64_t asked_out, asked_q, asked_keys;         /* up to which rows or keys ask_for_rows has asked */
     int64_t first_key, last_key;                    /* keys that any row may see */
+    bool far_keys;                                  /* which the second-level cache does not hold */
     struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
     struct softattn_hull
         vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout: of each vector */
