@@ -31,9 +31,9 @@
  * spills in the innermost loop.
  */
 #define DEFINE_ROWS(kind, vectors, has_half, A_ROW, A_COL, START, END)                                       \
-    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, START, LOAD_WHOLE, END)                        \
-    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, START, LOAD_WHOLE, END)             \
-    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, START, LOAD_WHOLE, END)                                 \
+    DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, TWICE, START, LOAD_WHOLE, END)                 \
+    DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, ONCE, START, LOAD_WHOLE, END)       \
+    DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, ONCE, START, LOAD_WHOLE, END)                           \
     NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b,           \
                                        int64_t block, int64_t steps, real *c, real *extra) {                 \
         int64_t r = 0;                                                                                       \
@@ -57,9 +57,7 @@
 /* Values of an odd size for a single vector of queries are too rare for tiles of their own. */
 #define DEFINE_WIDTH(vectors)                                                                                \
     DEFINE_ROWS(scores, vectors, 1, stride, 1, START_ZERO, END_STORE_AND_MAX)                                \
-    DEFINE_ROWS(values_fresh, vectors, (vectors) > 1, 1, stride, START_ZERO, END_STORE)                      \
-    DEFINE_ROWS(values_on, vectors, (vectors) > 1, 1, stride, START_C, END_STORE)                            \
-    DEFINE_ROWS(values_scaled, vectors, (vectors) > 1, 1, stride, START_SCALED_LANES, END_STORE)
+    DEFINE_ROWS(values, vectors, (vectors) > 1, 1, stride, START_TIMES_LANES, END_STORE)
 
 DEFINE_WIDTH(1)
 DEFINE_WIDTH(2)
@@ -273,15 +271,6 @@ static void tile_values_masked(const struct softattn_tile *tile, int64_t block, 
     }
 }
 
-static int any_below_one(const real *alpha, int64_t block) {
-    for (int64_t c = 0; c < block; c += LANES) {
-        if (v_any(v_less(v_load(alpha + c), v_set(1)))) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* Whether values that some lane must not see are infinite or NaN. */
 static int tile_masks_infinities(const struct softattn_tile *tile) {
     for (int64_t i = 0; i < tile->parts; i++) {
@@ -307,29 +296,26 @@ static void begin_values(const struct softattn_tile *tile, int64_t block, int64_
     }
 }
 
+ALWAYS_INLINE void set_to_one(real *alpha, int64_t block) {
+    for (int64_t c = 0; c < block; c += LANES) {
+        v_store(alpha + c, v_set(1));
+    }
+}
+
 static void tile_values_finite(const struct softattn_tile *tile, int64_t block, real *alpha) {
     const struct softattn_tile_part *head = &tile->part[0];
-    /* no maximum moved, as in most tiles after the first: nothing to multiply, and times 1 is the same bits */
-    const int scaled = !tile->fresh && any_below_one(alpha, block);
-    if (tile->fresh || scaled) {
-        begin_values(tile, block, 0, head->vector, alpha);
-        begin_values(tile, block, head->vector + head->vectors, tile->vectors, alpha);
-    }
+    begin_values(tile, block, 0, head->vector, alpha);
+    begin_values(tile, block, head->vector + head->vectors, tile->vectors, alpha);
     for (int64_t i = 0; i < tile->parts; i++) {
         const struct softattn_tile_part *part = &tile->part[i];
         const int64_t lane = part->vector * LANES, keys = part->last - part->first;
         const real *v = (const real *)tile->v + part->first * tile->v_stride;
         const real *p = (const real *)tile->scores + part->first * block + lane;
         real *out = (real *)tile->out + lane;
-        if (i == 0 && tile->fresh) {
-            BY_VECTORS(values_fresh, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
-                       alpha + lane)
-        } else if (i == 0 && scaled) {
-            BY_VECTORS(values_scaled, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
-                       alpha + lane)
-        } else {
-            BY_VECTORS(values_on, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
-                       alpha + lane)
+        BY_VECTORS(values, part->vectors, tile->dim_v, v, tile->v_stride, p, block, keys, out,
+                   i == 0 && tile->fresh ? 0 : alpha + lane)
+        if (i == 0) {
+            set_to_one(alpha, block); /* further parts add to this one; times 1 is the same bits */
         }
     }
 }

@@ -16,15 +16,15 @@
  * COLUMNS lists.
  */
 #define DEFINE_ROWS_AND_COLUMNS(kind, START, START_PART, LOAD, COLUMNS)                                      \
-    DEFINE_PRODUCT(kind##_rows_4, DECODE_TILE_ROWS, 4, START, LOAD, END_STORE)                               \
-    DEFINE_PRODUCT(kind##_rows_2, DECODE_TILE_ROWS, 2, START, LOAD, END_STORE)                               \
-    DEFINE_PRODUCT(kind##_rows_1, DECODE_TILE_ROWS, 1, START, LOAD, END_STORE)                               \
-    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, START_PART, LOAD_PART, END_STORE_PART)             \
-    DEFINE_PRODUCT(kind##_row_8, 1, 8, START, LOAD, END_STORE)                                               \
-    DEFINE_PRODUCT(kind##_row_4, 1, 4, START, LOAD, END_STORE)                                               \
-    DEFINE_PRODUCT(kind##_row_2, 1, 2, START, LOAD, END_STORE)                                               \
-    DEFINE_PRODUCT(kind##_row_1, 1, 1, START, LOAD, END_STORE)                                               \
-    DEFINE_PRODUCT(kind##_row_part, 1, 1, START_PART, LOAD_PART, END_STORE_PART)                             \
+    DEFINE_PRODUCT(kind##_rows_4, DECODE_TILE_ROWS, 4, ONCE, START, LOAD, END_STORE)                         \
+    DEFINE_PRODUCT(kind##_rows_2, DECODE_TILE_ROWS, 2, ONCE, START, LOAD, END_STORE)                         \
+    DEFINE_PRODUCT(kind##_rows_1, DECODE_TILE_ROWS, 1, ONCE, START, LOAD, END_STORE)                         \
+    DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, ONCE, START_PART, LOAD_PART, END_STORE_PART)       \
+    DEFINE_PRODUCT(kind##_row_8, 1, 8, ONCE, START, LOAD, END_STORE)                                         \
+    DEFINE_PRODUCT(kind##_row_4, 1, 4, ONCE, START, LOAD, END_STORE)                                         \
+    DEFINE_PRODUCT(kind##_row_2, 1, 2, ONCE, START, LOAD, END_STORE)                                         \
+    DEFINE_PRODUCT(kind##_row_1, 1, 1, ONCE, START, LOAD, END_STORE)                                         \
+    DEFINE_PRODUCT(kind##_row_part, 1, 1, ONCE, START_PART, LOAD_PART, END_STORE_PART)                       \
     DEFINE_COLUMNS(kind##_rows, COLUMNS##_OF_ROWS(kind##_rows))                                              \
     DEFINE_COLUMNS(kind##_row, COLUMNS##_OF_ROW(kind##_row))                                                 \
     NEVER_INLINE void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,       \
@@ -62,7 +62,7 @@
     }
 
 DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE, FEW)
-DEFINE_ROWS_AND_COLUMNS(values_rows, START_ROWS, START_ROWS_PART, LOAD_AHEAD, MANY)
+DEFINE_ROWS_AND_COLUMNS(values_rows, START_TIMES_ROW, START_TIMES_ROW_PART, LOAD_AHEAD, MANY)
 
 NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64_t a_row, int64_t a_col,
                            const void *b, int64_t b_stride, void *c, int64_t c_stride) {
@@ -113,6 +113,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
         const int has_next = j + 2 * keys <= tile->last + tile->prefetch_keys;                               \
         int64_t d = 0;                                                                                       \
+        ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
         KEY_LOOP(rows, vectors, TRANSPOSE_COLUMNS, TURN_COLUMNS)                                             \
         KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
