@@ -73,10 +73,25 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     }
 }
 
+/* A place in rows of memory; rows that follow each other are one. */
+struct row_column {
+    const real *row;
+    int64_t column, columns;
+};
+
+ALWAYS_INLINE void ask_for_line(struct row_column *next, int64_t stride) {
+    V_PREFETCH(next->row + next->column);
+    next->column += LANES;
+    if (next->column >= next->columns) {
+        next->column = 0;
+        next->row += stride;
+    }
+}
+
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
  * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
- * meanwhile.
+ * meanwhile, a line per multiply-add: many at once would hold up what is needed now.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
@@ -88,6 +103,9 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
         const real *from = k + (v)*LANES * stride + d;                                                       \
         real columns[TRANSPOSE_COLUMNS * LANES];                                                             \
         TURN for (int64_t i = 0; i < (count); i++) {                                                         \
+            if (has_next) {                                                                                  \
+                ask_for_line(&next, stride);                                                                 \
+            }                                                                                                \
             const real *a_now = q + d + i;                                                                   \
             const vec b_##v = v_load(columns + i * LANES);                                                   \
             ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
@@ -98,9 +116,6 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
 #define KEY_STEPS_2(rows, count, TURN) KEY_STEP(0, rows, count, TURN) KEY_STEP(1, rows, count, TURN)
 #define KEY_LOOP(rows, vectors, count, TURN)                                                                 \
     for (; d + (count) <= dim; d += (count)) {                                                               \
-        if (has_next) {                                                                                      \
-            prefetch_keys(k + keys * stride, stride, keys, dim, d, count);                                   \
-        }                                                                                                    \
         KEY_STEPS_##vectors(rows, count, TURN)                                                               \
     }
 #define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
@@ -112,6 +127,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
         const int has_next = j + 2 * keys <= tile->last + tile->prefetch_keys;                               \
+        struct row_column next = {k + keys * stride, 0, stride == dim ? INT64_MAX : dim};                    \
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
@@ -119,21 +135,6 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
         KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
         ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
     }
-
-/* The rows that come next, `keys` of them, in equal parts while columns d … d + count - 1 of these are at work: in address order
- * and, unless they are one block of memory, whole rows. */
-ALWAYS_INLINE void prefetch_keys(const real *rows, int64_t stride, int64_t keys, int64_t dim, int64_t d,
-                                 int64_t count) {
-    if (stride == dim) {
-        for (int64_t i = 0; i < keys * count; i += LINE) {
-            V_PREFETCH(rows + keys * d + i);
-        }
-    } else {
-        for (int64_t r = keys * d / dim; r < keys * (d + count) / dim; r++) {
-            prefetch_row(rows + r * stride, dim);
-        }
-    }
-}
 
 DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS)
 DEFINE_KEY_SCORES(two_rows, 2, 2)
@@ -163,11 +164,16 @@ static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j
     }
 }
 
-/* scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
- * two of them; but for a row alone keys far apart, often by a power of two, would crowd each other out of the cache. */
+/*
+ * scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
+ * two of them. But as many keys again are on their way, all of which the first-level cache should hold, where keys far apart,
+ * often by a power of two, crowd each other out.
+ */
+enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
-    const int in_twos = tile->rows > 1 || tile->k_stride == tile->dim_qk;
+    const int in_twos =
+        tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= tile->last; j += 2 * LANES) {
         score_two_vectors(tile, j);
     }
@@ -294,9 +300,6 @@ static void decode_tile(const struct softattn_decode_tile *tile) {
     for (int64_t j = 0; j < LOAD_ROWS_AHEAD; j++) {
         if (j < tile->last - tile->first) {
             prefetch_row((const real *)tile->v + (tile->first + j) * tile->v_stride, tile->dim_v);
-        }
-        if (j < tile->prefetch_keys) {
-            prefetch_row((const real *)tile->k + (SOFTATTN_KEY_TILE + j) * tile->k_stride, tile->dim_qk);
         }
     }
     for (int64_t r = 0; r < tile->rows; r++) {
