@@ -257,9 +257,17 @@ ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
 #define KEEP_INSIDE(i) count += v_compress(values + count, inside_##i, x_##i);
 #define ANY_INSIDE()   v_any(v_or(v_or(inside_0, inside_1), v_or(inside_2, inside_3)))
 
+/* Four vectors of the next row, which its first pass would wait for; NULL: there is none. */
+ALWAYS_INLINE void ask_for_columns(const real *next, int64_t first) {
+    for (int64_t i = 0; next && i < 4 * LANES; i += LINE) {
+        V_PREFETCH(next + first + i);
+    }
+}
+
 /* Masses and candidates of a block. Where candidates overlay x, they never get ahead of the columns already read. */
 ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, int64_t cols,
-                              const real *weights, int has_least_weight, int64_t *above_mass) {
+                              const real *weights, int has_least_weight, const real *next,
+                              int64_t *above_mass) {
     const vec low = v_set((real)pass->low), high = v_set((real)pass->high);
     const vec least_weight = v_set((real)pass->least_weight);
     real *values = pass->candidate_values;
@@ -269,6 +277,7 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
     vec all_rest = v_zero(), above_rest = v_zero();
 #endif
     for (; j < cols; j += 4 * LANES) {
+        ask_for_columns(next, j);
         EXP2_EACH(LOAD_COLUMNS)
         EXP2_EACH(IS_ABOVE)
         EXP2_EACH(ADD_MASS)
@@ -283,10 +292,11 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
 }
 
 /* Mass of a block with small weights only, of which none is above or a candidate. */
-ALWAYS_INLINE int64_t small_mass(const real *weights, int64_t cols) {
+ALWAYS_INLINE int64_t small_mass(const real *weights, int64_t cols, const real *next) {
     vec sum_0 = v_zero(), sum_1 = v_zero();
     int64_t j = 0;
     for (; j < cols; j += 4 * LANES) {
+        ask_for_columns(next, j);
         sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j), v_set(SMALL_BASE)));
         sum_1 = v_add_bits(sum_1, v_add(v_load(weights + j + LANES), v_set(SMALL_BASE)));
         sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j + 2 * LANES), v_set(SMALL_BASE)));
@@ -318,16 +328,14 @@ static void token_pass(struct softattn_token_pass *pass) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
         weigh_block(x + first, cols, pass->max, pass->factor, weights);
-        if (pass->next) { /* the same columns of the next row, which its first pass would wait for */
-            prefetch_row((const real *)pass->next + first, cols);
-        }
+        const real *next = pass->next ? (const real *)pass->next + first : 0;
         if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;
-            pass->total += small_mass(weights, cols);
+            pass->total += small_mass(weights, cols, next);
         } else if (pass->least_weight > 0) {
-            pass_block(pass, x + first, cols, weights, 1, above);
+            pass_block(pass, x + first, cols, weights, 1, next, above);
         } else {
-            pass_block(pass, x + first, cols, weights, 0, above);
+            pass_block(pass, x + first, cols, weights, 0, next, above);
         }
         if (pass->block_candidates) {
             pass->block_candidates[block] = pass->candidates - before;
