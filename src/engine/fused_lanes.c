@@ -5,7 +5,6 @@
 #include "engine/fused_block.h"
 #include "engine/integers.h"
 #include "engine/reals.h"
-#include "platform/prefetch.h"
 
 static int64_t sub_width(const struct softattn_fused_block *block, int64_t sub) {
     return block->sub_row[sub + 1] - block->sub_row[sub];
@@ -50,64 +49,62 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
     }
 }
 
-/* Per tile: more at a time than a core can wait for would be dropped. */
+/* Per tile: what a core can wait for beside its work. */
 enum { ROWS_ASKED = 6, KEYS_ASKED = 8 };
 
-enum purpose { TO_READ, TO_WRITE };
+static void ask(struct softattn_tile *tile, const char *rows, const struct softattn_view *view, int64_t dim,
+                int64_t count) {
+    if (count > 0 && dim > 0 && view->col == 1) {
+        tile->ask[tile->asks++] = (struct softattn_ask){rows, view->row, dim, count};
+    }
+}
 
-/* Asks for some of the block's rows of a view over queries from *next on, before `end` and of one head. */
+/* Some of the block's rows of a view over queries from *next on, before `end` and of one head. */
 static void ask_for_queries(const struct softattn_fused_block *block, const struct softattn_view *view,
-                            int64_t dim, enum purpose purpose, int64_t *next, int64_t end) {
+                            int64_t dim, int64_t *next, int64_t end, struct softattn_tile *tile) {
     if (*next >= end) {
         return;
     }
-    const int64_t bytes = block->real_bytes, query = softattn_row_query(block, *next);
+    const int64_t query = softattn_row_query(block, *next);
     const int64_t count = min_i64(min_i64(ROWS_ASKED, end - *next), block->sequence.queries - query);
-    const char *first = softattn_query_address(block, view, softattn_row_head(block, *next), query, bytes);
-    for (int64_t i = 0; i < count; i++) {
-        if (purpose == TO_READ) {
-            softattn_prefetch_read(first + i * view->row * bytes, dim * bytes);
-        } else {
-            softattn_prefetch_write(first + i * view->row * bytes, dim * bytes);
-        }
-    }
+    ask(tile, softattn_query_address(block, view, softattn_row_head(block, *next), query, block->real_bytes),
+        view, dim, count);
     *next += count;
 }
 
-static inline void ask_for_keys(const struct softattn_fused_block *block, int64_t first, int64_t end) {
+static void ask_for_keys(const struct softattn_fused_block *block, int64_t first, int64_t end,
+                         struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    const int64_t bytes = block->real_bytes;
-    const char *k = softattn_key_address(block, &problem->k, first);
-    const char *v = softattn_key_address(block, &problem->v, first);
-    for (int64_t key = first; key < end; key++, k += problem->k.row * bytes, v += problem->v.row * bytes) {
-        softattn_prefetch_read(k, problem->dim_qk * bytes);
-        softattn_prefetch_read(v, problem->dim_v * bytes);
-    }
-}
-
-/* Each register block asks for its share of the next tile, where all tiles are more than the second-level cache holds:
- * otherwise they are waited for, 5 % of the time at 8192 keys. */
-static void ask_for_next_tile(const struct softattn_fused_block *block, int64_t key, int64_t sub) {
-    if (block->far_keys) {
-        const int64_t next = key + SOFTATTN_KEY_TILE;
-        ask_for_keys(block, next + sub * SOFTATTN_KEY_TILE / block->sub_blocks,
-                     min_i64(next + (sub + 1) * SOFTATTN_KEY_TILE / block->sub_blocks, block->last_key));
-    }
+    ask(tile, softattn_key_address(block, &problem->k, first), &problem->k, problem->dim_qk, end - first);
+    ask(tile, softattn_key_address(block, &problem->v, first), &problem->v, problem->dim_v, end - first);
 }
 
 /*
- * Asks for some more lines of the block's own output, of the queries of the block that this worker, or another, will want
- * next, and of the keys and values that a window shows only to that one. Otherwise all are waited for: queries and output
- * 3 % of the time at 1024 keys, keys 3 to 5 % with a window of 256.
+ * Asks for some rows of the block's own output, of the queries of the block that this worker, or another, will want next, and
+ * of keys and values: for this register block's share of the next tile, where all are more than the second-level cache holds;
+ * otherwise for some that a window shows only to the next block. All would be waited for: queries and output 3 % of the time
+ * at 1024 keys, keys 8 % at 8192, and 3 to 5 % with a window of 256.
  */
-static void ask_for_rows(struct softattn_fused_block *block) {
+static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_t sub,
+                         struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    ask_for_queries(block, &problem->q, problem->dim_qk, TO_READ, &block->asked_q, block->first_row);
-    const int64_t end = min_i64(block->asked_keys + KEYS_ASKED, block->first_key);
-    ask_for_keys(block, block->asked_keys, end);
-    block->asked_keys = max_i64(block->asked_keys, end);
-    ask_for_queries(block, &problem->out, problem->dim_v, TO_WRITE, &block->asked_out,
-                    block->first_row + block->rows);
+    tile->asks = 0;
+    if (block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
+        return; /* too little to do meanwhile */
+    }
+    ask_for_queries(block, &problem->q, problem->dim_qk, &block->asked_q, block->first_row, tile);
+    ask_for_queries(block, &problem->out, problem->dim_v, &block->asked_out, block->first_row + block->rows,
+                    tile);
+    if (block->far_keys) {
+        const int64_t next = key + SOFTATTN_KEY_TILE;
+        const int64_t first = next + sub * SOFTATTN_KEY_TILE / block->sub_blocks;
+        const int64_t end = next + (sub + 1) * SOFTATTN_KEY_TILE / block->sub_blocks;
+        ask_for_keys(block, first, min_i64(end, block->last_key), tile);
+    } else if (block->asked_keys < block->first_key) {
+        const int64_t end = min_i64(block->asked_keys + KEYS_ASKED, block->first_key);
+        ask_for_keys(block, block->asked_keys, end, tile);
+        block->asked_keys = end;
+    }
 }
 
 void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
@@ -142,8 +139,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
                 tile.slope = block->scratch->slope;
                 tile.position = block->scratch->position;
             }
-            ask_for_rows(block);
-            ask_for_next_tile(block, key, sub);
+            ask_for_rows(block, key, sub, &tile);
             tile.vectors = width / block->lanes;
             softattn_tile_parts_make(block, sub, &masks, key, &tile);
             tile.low = masks.masked ? block->scratch->low : NULL;

@@ -164,7 +164,17 @@ struct softattn_tile_part {
         clear; /* 1: every lane of these vectors sees all of these keys; 0: low and high of the tile say which */
 };
 
-enum { SOFTATTN_MAX_TILE_VECTORS = 4, SOFTATTN_MAX_TILE_PARTS = 2 * SOFTATTN_MAX_TILE_VECTORS + 1 };
+/* Rows that will be wanted soon, read or written: a hint, whatever the addresses. At least one row of at least one column. */
+struct softattn_ask {
+    const void *rows;
+    int64_t stride, columns, count;
+};
+
+enum {
+    SOFTATTN_MAX_TILE_VECTORS = 4,
+    SOFTATTN_MAX_TILE_PARTS = 2 * SOFTATTN_MAX_TILE_VECTORS + 1,
+    SOFTATTN_MAX_ASKS = 4
+};
 
 /*
  * A block of queries against one tile of keys, queries in the vector lanes.
@@ -194,6 +204,8 @@ struct softattn_tile {
     const void *slope;      /* [block] ALiBi slope * log2(e); NULL: none */
     const void *position;   /* [block] i + offset - (key 0 of the tile), with slope */
     const void *drop;       /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
+    int64_t asks;
+    struct softattn_ask ask[SOFTATTN_MAX_ASKS]; /* for, in this order, while scores become weights */
 };
 
 /*

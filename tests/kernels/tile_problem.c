@@ -324,6 +324,10 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .slope = problem->has_slope ? slope.block.data : NULL,
         .position = problem->has_slope ? position.block.data : NULL,
         .drop = problem->has_drop ? reals_at(&drop, -first * block) : NULL,
+        /* rows that lie in guard pages or nowhere may be asked for */
+        .asks = 2,
+        .ask = {{problem->k.block.data, problem->k_stride, problem->dim_qk, 300},
+                {out.block.data, block, block, problem->dim_v}},
     };
     make_parts(problem, begin, kernels->lanes(), &tile);
     kernels->attention_tile(&tile);

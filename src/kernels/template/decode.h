@@ -73,21 +73,6 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     }
 }
 
-/* A place in rows of memory; rows that follow each other are one. */
-struct row_column {
-    const real *row;
-    int64_t column, columns;
-};
-
-ALWAYS_INLINE void ask_for_line(struct row_column *next, int64_t stride) {
-    V_PREFETCH(next->row + next->column);
-    next->column += LANES;
-    if (next->column >= next->columns) {
-        next->column = 0;
-        next->row += stride;
-    }
-}
-
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
  * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
@@ -104,7 +89,7 @@ ALWAYS_INLINE void ask_for_line(struct row_column *next, int64_t stride) {
         real columns[TRANSPOSE_COLUMNS * LANES];                                                             \
         TURN for (int64_t i = 0; i < (count); i++) {                                                         \
             if (has_next) {                                                                                  \
-                ask_for_line(&next, stride);                                                                 \
+                ask_for_line(&next, LANES);                                                                  \
             }                                                                                                \
             const real *a_now = q + d + i;                                                                   \
             const vec b_##v = v_load(columns + i * LANES);                                                   \
@@ -127,7 +112,10 @@ ALWAYS_INLINE void ask_for_line(struct row_column *next, int64_t stride) {
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
         const int has_next = j + 2 * keys <= tile->last + tile->prefetch_keys;                               \
-        struct row_column next = {k + keys * stride, 0, stride == dim ? INT64_MAX : dim};                    \
+        struct row_column next = {k + keys * stride, stride, 0, dim};                                        \
+        if (stride == dim) {                                                                                 \
+            next.columns = INT64_MAX; /* rows that follow each other are one */                              \
+        }                                                                                                    \
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
