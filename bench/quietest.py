@@ -24,8 +24,9 @@ def multiply_adds(result):
 
 
 def unrest(result, most):
-    short = result["multiply_add_gflops"] < 0.9 * most[multiply_adds(result)]
-    return bool(result["error"]), short, result["unrest"]
+    if result["error"]:
+        return 2, 0
+    return int(result["multiply_add_gflops"] < 0.9 * most[multiply_adds(result)]), result["unrest"]
 
 
 def main():
