@@ -58,8 +58,7 @@ static int64_t blocks_of(const struct cut *cut, int64_t rows) { return ceil_div(
  * one at a time leaves more tasks.
  */
 static int64_t register_blocks_per_task(const struct softattn_attention_problem *problem) {
-    const double bytes =
-        (double)problem->seq_kv * (double)(problem->dim_qk + problem->dim_v) * problem->kernels->real_bytes;
+    const double bytes = softattn_bytes_of_keys(problem, problem->seq_kv);
     return bytes > 0.5 * (double)softattn_cpu_cache_bytes(2) ? SOFTATTN_SUB_BLOCKS : 1;
 }
 

@@ -140,9 +140,8 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
     }
     block->first_key = all.low;
     block->last_key = all.high;
-    const double key_bytes =
-        (double)(block->problem->dim_qk + block->problem->dim_v) * (double)block->real_bytes;
-    block->far_keys = (double)(all.high - all.low) * key_bytes > (double)softattn_cpu_cache_bytes(2);
+    block->far_keys =
+        softattn_bytes_of_keys(block->problem, all.high - all.low) > (double)softattn_cpu_cache_bytes(2);
     /* the next block's rows, and with a window its first key, lie as far before this one's */
     block->asked_keys =
         block->problem->window_left >= 0 ? max_i64(block->first_key - block->rows, 0) : block->first_key;
@@ -187,8 +186,8 @@ void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
     const int64_t tiles_per_chunk = SOFTATTN_KEY_CHUNK / SOFTATTN_KEY_TILE;
     int64_t first_tile = block->first_key / SOFTATTN_KEY_TILE;
     int64_t last_tile = (block->last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE;
-    first_tile = first_tile > chunk * tiles_per_chunk ? first_tile : chunk * tiles_per_chunk;
-    last_tile = last_tile < (chunk + 1) * tiles_per_chunk ? last_tile : (chunk + 1) * tiles_per_chunk;
+    first_tile = max_i64(first_tile, chunk * tiles_per_chunk);
+    last_tile = min_i64(last_tile, (chunk + 1) * tiles_per_chunk);
     if (block->in_rows) {
         softattn_rows_tiles(block, first_tile, last_tile, partial);
     } else {
@@ -277,12 +276,12 @@ void softattn_block_finish(const struct softattn_fused_block *block, const struc
                              scratch->factor, problem->lse.data != NULL ? scratch->lse : NULL);
     for (int64_t r = 0; r < block->rows;) {
         int64_t end = r + block->sequence.queries - softattn_row_query(block, block->first_row + r);
-        end = end < block->rows ? end : block->rows;
+        end = min_i64(end, block->rows);
         char *from = total->out + r * problem->dim_v * block->real_bytes;
         int64_t width = 0;
         for (int64_t s = 0; s < block->sub_blocks && !block->in_rows; s++) {
             if (r >= block->sub_row[s] && r < block->sub_row[s + 1]) {
-                end = end < block->sub_row[s + 1] ? end : block->sub_row[s + 1];
+                end = min_i64(end, block->sub_row[s + 1]);
                 width = block->sub_row[s + 1] - block->sub_row[s];
                 from = total->out +
                        (block->sub_row[s] * problem->dim_v + r - block->sub_row[s]) * block->real_bytes;

@@ -57,6 +57,11 @@ struct softattn_fused_block {
                     1]; /* … and where their rows start, counted in the block; multiples of lanes */
 };
 
+/* K and V of one head, so many keys of it. */
+static inline double softattn_bytes_of_keys(const struct softattn_attention_problem *problem, int64_t keys) {
+    return (double)keys * (double)(problem->dim_qk + problem->dim_v) * problem->kernels->real_bytes;
+}
+
 static inline int64_t softattn_row_head(const struct softattn_fused_block *block, int64_t row) {
     return block->head_kv * block->group + row / block->sequence.queries;
 }

@@ -13,7 +13,7 @@ static int64_t sub_width(const struct softattn_fused_block *block, int64_t sub) 
 /* Rows of a sub-block that are real; the lanes after them are padding. */
 static int64_t sub_count(const struct softattn_fused_block *block, int64_t sub) {
     const int64_t rest = block->rows - block->sub_row[sub];
-    return rest < sub_width(block, sub) ? rest : sub_width(block, sub);
+    return min_i64(rest, sub_width(block, sub));
 }
 
 void softattn_lanes_pack(struct softattn_fused_block *block) {
@@ -28,8 +28,7 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
         for (int64_t r = 0; r < count;) {
             const int64_t row = block->first_row + block->sub_row[sub] + r;
             const int64_t query = softattn_row_query(block, row);
-            int64_t run = block->sequence.queries - query;
-            run = run < count - r ? run : count - r;
+            const int64_t run = min_i64(block->sequence.queries - query, count - r);
             const char *from =
                 softattn_query_address(block, &problem->q, softattn_row_head(block, row), query, bytes);
             if (problem->q.col == 1) {
@@ -54,7 +53,7 @@ enum { ROWS_ASKED = 6, KEYS_ASKED = 8 };
 
 static void ask(struct softattn_tile *tile, const char *rows, const struct softattn_view *view, int64_t dim,
                 int64_t count) {
-    if (count > 0 && dim > 0 && view->col == 1) {
+    if (dim > 0 && view->col == 1) {
         tile->ask[tile->asks++] = (struct softattn_ask){rows, view->row, dim, count};
     }
 }
@@ -75,6 +74,9 @@ static void ask_for_queries(const struct softattn_fused_block *block, const stru
 static void ask_for_keys(const struct softattn_fused_block *block, int64_t first, int64_t end,
                          struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
+    if (first >= end) {
+        return;
+    }
     ask(tile, softattn_key_address(block, &problem->k, first), &problem->k, problem->dim_qk, end - first);
     ask(tile, softattn_key_address(block, &problem->v, first), &problem->v, problem->dim_v, end - first);
 }
@@ -119,8 +121,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t keys =
-            block->last_key - key < SOFTATTN_KEY_TILE ? block->last_key - key : SOFTATTN_KEY_TILE;
+        const int64_t keys = min_i64(block->last_key - key, SOFTATTN_KEY_TILE);
         tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy,
                                     &tile.k_stride);
         tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy,

@@ -13,9 +13,9 @@
 #define SOFTATTN_KERNELS_TEMPLATE_ATTENTION_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/asking.h"
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
-#include "kernels/template/stream.h"
 
 /* Multiples of a stride would otherwise be kept through the innermost loop, in vector registers that it needs. */
 #define HIDE(value) __asm__ volatile("" : "+r"(value))
@@ -169,54 +169,6 @@ NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, i
         }
     }
     return keys;
-}
-
-/*
- * What the tile asks for, a share of it with every KEYS_PER_SHARE keys of a vector that become weights: many lines at once would
- * hold up what is needed now, and the products need more than the weights do.
- */
-enum { KEYS_PER_SHARE = 16 };
-
-struct asking {
-    const struct softattn_ask *ask, *end;
-    struct row_column place;
-    int64_t lines, share; /* lines left of this one; of all, per share */
-};
-
-ALWAYS_INLINE int64_t lines_of(const struct softattn_ask *ask) {
-    return ask->count * ((ask->columns + LINE - 1) / LINE);
-}
-
-ALWAYS_INLINE void begin_ask(struct asking *asking) {
-    if (asking->ask < asking->end) {
-        const struct softattn_ask *ask = asking->ask;
-        asking->place = (struct row_column){ask->rows, ask->stride, 0, ask->columns};
-        asking->lines = lines_of(ask);
-    }
-}
-
-ALWAYS_INLINE struct asking begin_asking(const struct softattn_tile *tile) {
-    struct asking asking = {.ask = tile->ask, .end = tile->ask + tile->asks};
-    int64_t all = 0;
-    for (int64_t i = 0; i < tile->asks; i++) {
-        all += lines_of(&tile->ask[i]);
-    }
-    if (all > 0) {
-        const int64_t shares = tile->vectors * (SOFTATTN_KEY_TILE / KEYS_PER_SHARE);
-        asking.share = (all + shares - 1) / shares;
-        begin_ask(&asking);
-    }
-    return asking;
-}
-
-ALWAYS_INLINE void ask_for_lines(struct asking *asking, int64_t lines) {
-    for (int64_t i = 0; i < lines && asking->ask < asking->end; i++) {
-        ask_for_line(&asking->place, LINE);
-        if (--asking->lines == 0) {
-            asking->ask++;
-            begin_ask(asking);
-        }
-    }
 }
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */

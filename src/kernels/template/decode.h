@@ -6,6 +6,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_DECODE_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/asking.h"
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
 #include "kernels/template/stream.h"
@@ -76,7 +77,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
  * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
- * meanwhile, a line per multiply-add: many at once would hold up what is needed now.
+ * meanwhile, a line per multiply-add.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
@@ -285,10 +286,8 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
 static void decode_tile(const struct softattn_decode_tile *tile) {
     real alpha[SOFTATTN_MAX_DECODE_ROWS];
     decode_scores(tile);
-    for (int64_t j = 0; j < LOAD_ROWS_AHEAD; j++) {
-        if (j < tile->last - tile->first) {
-            prefetch_row((const real *)tile->v + (tile->first + j) * tile->v_stride, tile->dim_v);
-        }
+    for (int64_t j = tile->first; j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
+        prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
     }
     for (int64_t r = 0; r < tile->rows; r++) {
         real *scores = (real *)tile->scores + r * SOFTATTN_KEY_TILE;

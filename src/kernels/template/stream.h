@@ -44,22 +44,6 @@ ALWAYS_INLINE void prefetch_stripes(const real *p, int is_near) {
     prefetch_line(p + LINE, is_near);
 }
 
-/* A place in rows of memory. */
-struct row_column {
-    const real *row;
-    int64_t stride, column, columns;
-};
-
-/* Asks for the line at a place, and moves it by `step` columns of its row or to the next row. */
-ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
-    V_PREFETCH(place->row + place->column);
-    place->column += step;
-    if (place->column >= place->columns) {
-        place->column = 0;
-        place->row += place->stride;
-    }
-}
-
 /* cols columns, into the second-level cache. */
 ALWAYS_INLINE void prefetch_row(const real *row, int64_t cols) {
     for (int64_t j = 0; j < cols; j += LINE) {

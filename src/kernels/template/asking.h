@@ -1,0 +1,73 @@
+/* Asking for rows of memory that come next, a few lines at a time beside other work: many at once would hold up what is needed
+ * now. */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_ASKING_H
+#define SOFTATTN_KERNELS_TEMPLATE_ASKING_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/stream.h"
+
+/* A place in rows of memory. */
+struct row_column {
+    const real *row;
+    int64_t stride, column, columns;
+};
+
+/* Asks for the line at a place, and moves it by `step` columns of its row or to the next row. */
+ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
+    V_PREFETCH(place->row + place->column);
+    place->column += step;
+    if (place->column >= place->columns) {
+        place->column = 0;
+        place->row += place->stride;
+    }
+}
+
+/*
+ * What a tile asks for, a share of it with every KEYS_PER_SHARE keys of a vector that become weights: the products need the
+ * caches more.
+ */
+enum { KEYS_PER_SHARE = 16 };
+
+struct asking {
+    const struct softattn_ask *ask, *end;
+    struct row_column place;
+    int64_t lines, share; /* lines left of this one; of all, per share */
+};
+
+ALWAYS_INLINE int64_t lines_of(const struct softattn_ask *ask) {
+    return ask->count * ((ask->columns + LINE - 1) / LINE);
+}
+
+ALWAYS_INLINE void begin_ask(struct asking *asking) {
+    if (asking->ask < asking->end) {
+        const struct softattn_ask *ask = asking->ask;
+        asking->place = (struct row_column){ask->rows, ask->stride, 0, ask->columns};
+        asking->lines = lines_of(ask);
+    }
+}
+
+ALWAYS_INLINE struct asking begin_asking(const struct softattn_tile *tile) {
+    struct asking asking = {.ask = tile->ask, .end = tile->ask + tile->asks};
+    int64_t all = 0;
+    for (int64_t i = 0; i < tile->asks; i++) {
+        all += lines_of(&tile->ask[i]);
+    }
+    if (all > 0) {
+        const int64_t shares = tile->vectors * (SOFTATTN_KEY_TILE / KEYS_PER_SHARE);
+        asking.share = (all + shares - 1) / shares;
+        begin_ask(&asking);
+    }
+    return asking;
+}
+
+ALWAYS_INLINE void ask_for_lines(struct asking *asking, int64_t lines) {
+    for (int64_t i = 0; i < lines && asking->ask < asking->end; i++) {
+        ask_for_line(&asking->place, LINE);
+        if (--asking->lines == 0) {
+            asking->ask++;
+            begin_ask(asking);
+        }
+    }
+}
+
+#endif
