@@ -19,7 +19,7 @@ struct run {
     char *losses;        /* [rows], for the total; NULL: not wanted */
     const char *weights; /* the class weights, contiguous; NULL: all 1 */
     double factor;       /* of the gradient */
-    bool prefetch, stream;
+    bool halves, prefetch, stream;
 };
 
 /* ---- Targets ---- */
@@ -83,11 +83,13 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_cross_entropy_problem *problem = run->problem;
     const int64_t bytes = problem->kernels->real_bytes;
+    const int32_t format = run->halves ? problem->logits.format : SOFTATTN_FORMAT_REAL;
     char *losses = softattn_row_at(&problem->rows, &problem->losses, &visit->place, bytes);
     char *own_losses = run->losses == NULL ? NULL : run->losses + visit->row * bytes;
     const struct softattn_row_cross_entropy rows = {
         .rows = visit->count,
         .cols = problem->rows.cols,
+        .format = format,
         .x = visit->data[LOGITS],
         .probabilities = visit->data[PROBABILITIES],
         .gradient = visit->data[GRADIENT],
@@ -105,7 +107,7 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .loss_step = own_losses != NULL ? 1 : value_step(&problem->rows, &problem->losses),
         .lse_step = value_step(&problem->rows, &problem->lse),
         .prefetch = run->prefetch,
-        .stream = run->stream && problem->gradient.format == SOFTATTN_FORMAT_REAL,
+        .stream = run->stream && format == problem->gradient.format,
         .scratch = visit->scratch};
     problem->kernels->cross_entropy(&rows);
     if (losses != NULL && own_losses != NULL) {
@@ -121,12 +123,25 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
         .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true, .may_be_overwritten = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
                    [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
-        .scratch_reals = run->stream ? problem->rows.cols : 0,
+        .scratch_reals = run->stream || run->halves ? problem->rows.cols : 0,
         .in_runs = true,
+        .takes_halves = run->halves,
         .stream = run->stream,
         .visit = visit_rows,
         .user = run};
     return softattn_rows_walk(&walk, runtime);
+}
+
+enum { SHORTEST_OF_HALVES = 256 };
+
+/* Whether the kernel takes rows of 16-bit floats as they are. */
+static bool takes_halves(const struct softattn_cross_entropy_problem *problem) {
+    const struct softattn_rows *rows = &problem->rows;
+    return problem->logits.format != SOFTATTN_FORMAT_REAL &&
+           softattn_rows_suit_halves(rows, SHORTEST_OF_HALVES) && problem->probabilities.data == NULL &&
+           problem->smoothing == 0 && problem->scale > 0 &&
+           softattn_row_is_contiguous(rows, &problem->logits) &&
+           softattn_row_is_contiguous(rows, &problem->gradient);
 }
 
 /*
@@ -202,6 +217,7 @@ bool softattn_cross_entropy_execute(const struct softattn_cross_entropy_problem 
     const struct count count = read_targets(&run);
     const bool is_mean = problem->reduction == SOFTATTN_ROWS_MEAN;
     run.factor = !is_mean ? 1 : count.rows == 0 ? 0 : 1 / count.divisor;
+    run.halves = takes_halves(problem);
     suit_to_caches(&run);
     const bool had_memory = walk_rows(&run, runtime);
     if (had_memory && problem->total != NULL) {

@@ -11,8 +11,9 @@
 enum {
     GROUP_BYTES = 64, /* rows gathered together: those that share cache lines */
     CONVERTED_BYTES =
-        16384,  /* floats converted together: with other things, they stay in the nearest cache */
-    STRIP = 64, /* elements gathered for one conversion */
+        16384, /* floats converted together: with other things, they stay in the nearest cache */
+    HALVES_PER_LINE = 32,
+    STRIP = 64,              /* elements gathered for one conversion */
     WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds, */
     GRABS_PER_WORKER =
         16, /* or more, where it still comes back so often: each grab starts with an empty pipeline */
@@ -41,6 +42,11 @@ struct softattn_row_place softattn_row_place(const struct softattn_rows *rows, i
 bool softattn_row_is_contiguous(const struct softattn_rows *rows,
                                 const struct softattn_row_operand *operand) {
     return operand->data == NULL || operand->axis_stride == 1 || rows->cols <= 1;
+}
+
+bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortest) {
+    const bool is_whole_lines = rows->cols % HALVES_PER_LINE == 0;
+    return rows->cols >= shortest && (is_whole_lines || rows->cols / 4 >= shortest);
 }
 
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }

@@ -77,6 +77,12 @@ static inline int64_t softattn_row_element_bytes(const struct softattn_row_opera
 /* Whether the operand's rows need no gathering. */
 bool softattn_row_is_contiguous(const struct softattn_rows *rows, const struct softattn_row_operand *operand);
 
+/*
+ * Whether a kernel that takes 16-bit floats as they lie is the faster one, for which `shortest` is measured: shorter rows, and
+ * up to four times that length those that end within a cache line, had better be converted many together.
+ */
+bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortest);
+
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 

@@ -59,15 +59,13 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     row.output = problem->output;
     row.plus_one = problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
     row.empty_is_zero = problem->empty_is_zero;
-    row.stream = run->stream && problem->y.format == SOFTATTN_FORMAT_REAL;
+    row.format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL;
+    row.stream = run->stream && row.format == problem->y.format; /* else the walk sees to it */
     row.prefetch = visit->next[X];
     row.scratch = visit->scratch;
     row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
     row.max = softattn_row_at(&run->rows, &problem->row_max, &visit->place, bytes);
-    if (run->halves) {
-        row.stream = run->stream;
-        problem->kernels->softmax_halves(problem->x.format, &row);
-    } else if (problem->diagnoses != NULL) {
+    if (problem->diagnoses != NULL) {
         problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                        &problem->diagnoses[visit->row]);
     } else if (softattn_normalize_is_softmax(problem->normalizer)) {
@@ -96,14 +94,15 @@ static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
            !problem->causal;
 }
 
-enum { LONG_ROW = 1024 }; /* shorter rows had better be converted many together */
+enum { SHORTEST_OF_HALVES = 256 };
 
-/* Whether the kernel for rows of 16-bit floats serves. */
+/* Whether the kernel takes rows of 16-bit floats as they are. */
 static bool takes_halves(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
-    return problem->x.format != SOFTATTN_FORMAT_REAL && problem->cols >= LONG_ROW &&
-           problem->y.data != NULL && problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX &&
-           problem->scale == 1 && problem->output == SOFTATTN_ROW_PROBABILITIES && rows_are_alike(problem) &&
+    return problem->x.format != SOFTATTN_FORMAT_REAL &&
+           softattn_rows_suit_halves(&run->rows, SHORTEST_OF_HALVES) && problem->y.data != NULL &&
+           problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX && problem->scale == 1 &&
+           problem->output == SOFTATTN_ROW_PROBABILITIES && rows_are_alike(problem) &&
            softattn_row_is_contiguous(&run->rows, &problem->x) &&
            softattn_row_is_contiguous(&run->rows, &problem->y);
 }
@@ -124,9 +123,7 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
     walk.scratch_reals = problem->cols; /* scores of a row that is not plain, or weights of a streamed one */
-    if (run.halves) {
-        walk.scratch_reals = 2 * problem->cols;
-    } else if (!softattn_normalize_is_softmax(problem->normalizer)) {
+    if (!softattn_normalize_is_softmax(problem->normalizer)) {
         walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     }
     walk.in_runs = rows_are_alike(problem);

@@ -13,14 +13,16 @@ enum { Y, V, OUT };
 
 struct product {
     const struct softattn_softmax_backward_problem *problem;
-    bool prefetch, stream;
+    bool halves, prefetch, stream;
 };
 
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
     const struct product *product = user;
     const struct softattn_softmax_backward_problem *problem = product->problem;
+    const int32_t format = product->halves ? problem->y.format : SOFTATTN_FORMAT_REAL;
     const struct softattn_row_backward rows = {.rows = visit->count,
                                                .cols = problem->rows.cols,
+                                               .format = format,
                                                .y = visit->data[Y],
                                                .v = visit->data[V],
                                                .out = visit->data[OUT],
@@ -31,13 +33,23 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .output = problem->output,
                                                .transposed = problem->transposed,
                                                .prefetch = product->prefetch,
-                                               .stream = product->stream &&
-                                                         problem->out.format == SOFTATTN_FORMAT_REAL};
+                                               .stream = product->stream && format == problem->out.format};
     if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_backward(&rows);
     } else {
         problem->kernels->normalize_backward(problem->normalizer, &rows);
     }
+}
+
+enum { SHORTEST_OF_HALVES = 64 };
+
+/* Whether the kernel takes rows of 16-bit floats as they are. */
+static bool takes_halves(const struct softattn_softmax_backward_problem *problem) {
+    const struct softattn_rows *rows = &problem->rows;
+    return problem->y.format != SOFTATTN_FORMAT_REAL && softattn_rows_suit_halves(rows, SHORTEST_OF_HALVES) &&
+           softattn_normalize_is_softmax(problem->normalizer) &&
+           softattn_row_is_contiguous(rows, &problem->y) && softattn_row_is_contiguous(rows, &problem->v) &&
+           softattn_row_is_contiguous(rows, &problem->out);
 }
 
 enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
@@ -50,7 +62,8 @@ static void suit_to_caches(struct product *product) {
     const double row_bytes =
         (double)(rows->cols * softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
-    product->prefetch = is_cold && problem->y.format == SOFTATTN_FORMAT_REAL && row_bytes >= LONG_ROW_BYTES &&
+    const bool is_converted = problem->y.format != SOFTATTN_FORMAT_REAL && !product->halves;
+    product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES &&
                         2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
@@ -58,7 +71,7 @@ static void suit_to_caches(struct product *product) {
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
                                        const struct softattn_runtime *runtime) {
-    struct product product = {.problem = problem};
+    struct product product = {.problem = problem, .halves = takes_halves(problem)};
     suit_to_caches(&product);
     const struct softattn_row_walk walk = {
         .kernels = problem->kernels,
@@ -67,6 +80,7 @@ bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_pr
                    [V] = {.operand = problem->v, .is_read = true, .may_be_overwritten = true},
                    [OUT] = {.operand = problem->out, .is_written = true}},
         .in_runs = true,
+        .takes_halves = product.halves,
         .stream = product.stream,
         .visit = visit_product,
         .user = &product};

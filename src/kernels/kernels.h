@@ -22,6 +22,10 @@ enum {
     SOFTATTN_MAX_LANES = 32         /* reals per vector: 128 bytes of floats */
 };
 
+/* How the elements of rows lie in memory: as a table's own reals, or, in tables of floats, as 16-bit floats that are floats
+ * while they are worked on. */
+enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 = 2 };
+
 /* ---- Row-wise softmax ---- */
 
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
@@ -30,13 +34,14 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * scratch holds cols reals; plain rows (no bias, no keep, scale 1, first 0, last cols) that
- * are not streamed need none.
+ * scratch holds cols reals; plain rows (no bias, no keep, scale 1, first 0, last cols) of reals that
+ * are not streamed need none. 16-bit floats are for plain rows to probabilities alone, without lse and max.
  */
 struct softattn_row {
     int64_t rows;           /* 1, or more where only x and y differ between them: */
-    int64_t x_step, y_step; /* reals from one of these rows to the next */
+    int64_t x_step, y_step; /* elements from one of these rows to the next */
     int64_t cols;
+    int32_t format; /* SOFTATTN_FORMAT_*, of x and y */
     const void *x;
     void *y;          /* NULL: only the statistics; may be x */
     const void *bias; /* NULL: none */
@@ -101,9 +106,10 @@ static inline int32_t softattn_normalize_is_softmax(int32_t normalizer) {
  */
 struct softattn_row_backward {
     int64_t rows, cols;
+    int32_t format; /* SOFTATTN_FORMAT_*, of y, v and out */
     const void *y, *v;
     void *out;                        /* may be v, with the same step */
-    int64_t y_step, v_step, out_step; /* reals from one row to the next */
+    int64_t y_step, v_step, out_step; /* elements from one row to the next */
     double scale;
     int32_t output;     /* SOFTATTN_ROW_*: what y is */
     int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
@@ -123,14 +129,15 @@ struct softattn_row_backward {
  *   gradient   fma(p_j, r, -(a_j * f)), the share last by one more fma, with f = scale * factor and
  *              r = f * (A + 2 * z_loss * lse) / sum
  * A row without logits above -infinity gives NaN; an ignored row gives loss and gradient 0 and its x is read for
- * lse only.
+ * lse only. 16-bit floats are for target classes alone, with a positive scale and no smoothing.
  */
 struct softattn_row_cross_entropy {
     int64_t rows, cols;
+    int32_t format; /* SOFTATTN_FORMAT_*, of x and gradient */
     const void *x;
     const void *probabilities;                         /* NULL: targets count */
     void *gradient;                                    /* NULL: not wanted; may be x, with the same step */
-    int64_t x_step, probabilities_step, gradient_step; /* reals from one row to the next */
+    int64_t x_step, probabilities_step, gradient_step; /* elements from one row to the next */
     const int64_t *targets; /* [rows] classes, negative: the row is ignored; NULL with probabilities */
     const void *weights;    /* [cols], of the classes; NULL: 1 */
     double scale, smoothing, z_loss;
@@ -139,7 +146,7 @@ struct softattn_row_cross_entropy {
     int64_t loss_step, lse_step; /* reals from one row's to the next */
     int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
     int32_t stream;   /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *scratch;    /* with stream: cols reals */
+    void *scratch;    /* with stream or 16-bit floats: cols reals */
 };
 
 /* ---- Diagnosis ---- */
@@ -300,9 +307,6 @@ struct softattn_token_choice {
     int64_t keep_stride;
 };
 
-/* How the elements of a matrix lie in memory: as a table's own reals, or as 16-bit floats that stand for floats. */
-enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 = 2 };
-
 struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;    /* 4 or 8 */
@@ -356,12 +360,6 @@ struct softattn_kernels {
     void (*narrow)(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream);
     /* Orders streamed stores of narrow before what follows. */
     void (*finish_narrowing)(void);
-
-    /*
-     * Softmax of plain rows to probabilities, of which x and y are 16-bit floats of a format and steps count those: what
-     * softmax_row makes of the floats, narrowed. scratch holds 2 * cols reals. Streamed stores are ordered by finish_narrowing.
-     */
-    void (*softmax_halves)(int32_t format, const struct softattn_row *rows);
 
     /* Lowest column of the largest of a row; -1 where one is NaN or none is above -infinity. */
     int64_t (*argmax)(int64_t cols, const void *x);

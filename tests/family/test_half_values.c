@@ -171,12 +171,33 @@ static void all_operations_are_rounded(const softattn_context *context, int64_t 
     }
 }
 
+/* Rows long enough, and compact, that kernels take them as they lie. */
+static void long_rows_are_rounded(const softattn_context *context, random_source *random) {
+    static const int64_t all_cols[] = {64, 96, 256, 260, 288, 512, 1000, 1024, 1031, 2080};
+    for (size_t i = 0; i < sizeof all_cols / sizeof *all_cols; i++) {
+        const struct half_type *half = &half_types[random_below(random, 2)];
+        const int64_t rows = random_between(random, 1, 40), cols = all_cols[i];
+        softmax_options softmax = softmax_options_plain(ARRAY_F32, rows, cols);
+        backward_options backward = backward_options_plain(ARRAY_F32, rows, cols);
+        entropy_options entropy = entropy_options_plain(ARRAY_F32, rows, cols);
+        softmax.in_place = backward.in_place = entropy.in_place = random_below(random, 3) == 0;
+        backward.output = softmax.output =
+            random_below(random, 2) ? SOFTATTN_OUTPUT_PROBABILITIES : SOFTATTN_OUTPUT_LOG_PROBABILITIES;
+        backward.is_jvp = random_below(random, 2);
+        entropy.ignored = random_below(random, 2) ? 0.3 : 0.0;
+        softmax_is_rounded(&softmax, half, context, random);
+        product_is_rounded(&backward, half, context, random);
+        entropy_is_rounded(&entropy, half, context, random);
+    }
+}
+
 static void on_every_instruction_set(random_source *random) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         for (int32_t threads = 1; threads <= 3; threads += 2) {
             softattn_context *const context = context_create(softattn_isa_name(i), threads);
             all_operations_are_rounded(context, RANDOM_PROBLEMS, SOME_ELEMENTS, random);
             all_operations_are_rounded(context, 2, MANY_ELEMENTS, random);
+            long_rows_are_rounded(context, random);
             softattn_context_destroy(context);
         }
     }

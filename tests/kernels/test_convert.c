@@ -1,7 +1,6 @@
 /*
  * 16-bit floats become the floats that their definition says, all of them; floats become the nearest 16-bit float, ties to
- * even, at every boundary between two; every instruction set does as the generic one, and touches nothing else. Softmax of
- * such rows is that of the floats, rounded.
+ * even, at every boundary between two; every instruction set does as the generic one, and touches nothing else.
  */
 #include "expect.h"
 #include "guard.h"
@@ -145,77 +144,6 @@ static void any_count_and_address_is_kept_within(const struct softattn_kernels *
     guard_destroy(&halves);
 }
 
-static bool is_half_nan(int32_t format, uint16_t half) {
-    return (half & 0x7fff) > (format == SOFTATTN_FORMAT_F16 ? 0x7c00 : 0x7f80);
-}
-
-/* The same bits, or NaN both: of two NaN that meet, compilers may put either first. */
-static bool same_halves(int32_t format, const uint16_t *a, const uint16_t *b, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        if (a[i] != b[i] && !(is_half_nan(format, a[i]) && is_half_nan(format, b[i]))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Masked, now and then infinite or NaN, else normal. */
-static float any_score(random_source *random) {
-    switch (random_below(random, 400)) {
-    case 0: return (float)NAN;
-    case 1: return HUGE_VALF;
-    default: return random_below(random, 6) == 0 ? -HUGE_VALF : (float)(3 * random_normal(random));
-    }
-}
-
-/* Rows at any address and distance; one of them without a score. Sentinels lie between rows. */
-static void softmax_of_halves_is_that_of_floats_narrowed(const struct softattn_kernels *tested,
-                                                         random_source *random, size_t f, int64_t cols) {
-    const int32_t format = formats[f].format;
-    const int64_t rows = random_between(random, 1, 5), step = cols + random_below(random, 3);
-    const size_t n = (size_t)((rows - 1) * step + cols);
-    const guard_side side = random_below(random, 2) == 0 ? GUARD_AFTER : GUARD_BEFORE;
-    float wide[5 * (MAX_COUNT + 3)];
-    uint16_t expected[5 * (MAX_COUNT + 3)];
-    guard_block x, y, scratch;
-    guard_create(&scratch, (size_t)cols * 2 * sizeof(float), sizeof(float), side);
-    guard_create(&x, n * sizeof(uint16_t), sizeof(uint16_t), side);
-    guard_create(&y, n * sizeof(uint16_t), sizeof(uint16_t), side);
-    for (size_t i = 0; i < n; i++) {
-        wide[i] = (int64_t)i / step == 1 && rows == 3 ? -HUGE_VALF : any_score(random);
-    }
-    tested->narrow(format, (int64_t)n, wide, (uint16_t *)(void *)x.data, 0);
-    tested->widen(format, (int64_t)n, (uint16_t *)(void *)x.data, wide);
-    struct softattn_row row = {.rows = rows, .x_step = step, .y_step = step, .cols = cols, .scale = 1};
-    row.last = cols;
-    row.x = row.y = wide;
-    tested->softmax_row(&row);
-    memset(expected, GUARD_SENTINEL, sizeof expected);
-    for (int64_t r = 0; r < rows; r++) {
-        tested->narrow(format, cols, wide + r * step, expected + r * step, 0);
-    }
-    row.x = x.data;
-    row.y = random_below(random, 4) == 0 ? x.data : y.data;
-    row.scratch = scratch.data;
-    row.stream = row.y == y.data && random_below(random, 2) == 0;
-    tested->softmax_halves(format, &row);
-    tested->finish_narrowing();
-    for (int64_t r = 0; r < rows; r++) {
-        const size_t at = (size_t)(r * step), gap = at + (size_t)cols;
-        const uint16_t *y_row = (const uint16_t *)row.y + at, *between = (const uint16_t *)(void *)y.data;
-        EXPECT(same_halves(format, y_row, expected + at, cols), "%s %s row %d of %d, %d columns", tested->isa,
-               formats[f].name, (int)r, (int)rows, (int)cols);
-        EXPECT(gap >= n || step == cols || between[gap] == 0xffff, "%s %s wrote between rows", tested->isa,
-               formats[f].name);
-    }
-    EXPECT(guard_surroundings_untouched(&x) && guard_surroundings_untouched(&y) &&
-               guard_surroundings_untouched(&scratch),
-           "%s %s, %d columns", tested->isa, formats[f].name, (int)cols);
-    guard_destroy(&x);
-    guard_destroy(&y);
-    guard_destroy(&scratch);
-}
-
 static void conversions_are_as_defined(const struct softattn_kernels *tested,
                                        const struct softattn_kernels *generic, random_source *random) {
     if (tested->real_bytes != sizeof(float)) {
@@ -227,7 +155,6 @@ static void conversions_are_as_defined(const struct softattn_kernels *tested,
         special_floats_narrow_as_defined(tested, random, f);
         for (int64_t count = 0; count <= MAX_COUNT; count++) {
             any_count_and_address_is_kept_within(tested, generic, random, f, count);
-            softmax_of_halves_is_that_of_floats_narrowed(tested, random, f, count);
         }
     }
 }

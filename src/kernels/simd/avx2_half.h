@@ -1,19 +1,35 @@
 /* Conversions of 16-bit floats for AVX2 with F16C. Included by avx2.h. */
 #define HALVES 16
 
+ALWAYS_INLINE __m128i load_eight(const uint16_t *from) {
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
+}
+
 ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) {
-    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    v_store(to, _mm256_cvtph_ps(_mm256_castsi256_si128(halves)));
-    v_store(to + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)));
+    v_store(to, _mm256_cvtph_ps(load_eight(from)));
+    v_store(to + 8, _mm256_cvtph_ps(load_eight(from + 8)));
 }
 
 ALWAYS_INLINE __m256 v_widen_bf16(__m128i halves) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
 }
 ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
+    v_store(to, v_widen_bf16(load_eight(from)));
+    v_store(to + 8, v_widen_bf16(load_eight(from + 8)));
+}
+
+typedef __m256i orders;
+ALWAYS_INLINE orders orders_set(int16_t order) { return _mm256_set1_epi16(order); }
+ALWAYS_INLINE orders orders_of(const uint16_t *from) {
     const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    v_store(to, v_widen_bf16(_mm256_castsi256_si128(halves)));
-    v_store(to + 8, v_widen_bf16(_mm256_extracti128_si256(halves, 1)));
+    return _mm256_xor_si256(halves, _mm256_srli_epi16(_mm256_srai_epi16(halves, 15), 1));
+}
+ALWAYS_INLINE orders orders_max(orders a, orders b) { return _mm256_max_epi16(a, b); }
+/* phminposuw finds the smallest of eight unsigned words: the largest signed one, all bits but the sign's turned. */
+ALWAYS_INLINE int16_t orders_largest(orders a) {
+    const __m128i b = _mm_max_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    const __m128i turned = _mm_xor_si128(b, _mm_set1_epi16(0x7fff));
+    return (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned)) ^ 0x7fff);
 }
 
 ALWAYS_INLINE void store_halves(uint16_t *to, __m256i halves, int stream) {

@@ -3,9 +3,8 @@
 #define HALVES 32
 
 ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) {
-    const __m512i halves = _mm512_loadu_si512(from);
-    v_store(to, _mm512_cvtph_ps(_mm512_castsi512_si256(halves)));
-    v_store(to + 16, _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1)));
+    v_store(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from)));
+    v_store(to + 16, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(from + 16))));
 }
 
 /* A bf16 is the upper half of its float. which: for each lane, in its upper half, the number of its bf16. */
@@ -19,6 +18,22 @@ ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
     const __m512i which = _mm512_slli_epi32(low, 16);
     v_store(to, v_widen_bf16(halves, which));
     v_store(to + 16, v_widen_bf16(halves, _mm512_add_epi32(which, _mm512_set1_epi32(16 << 16))));
+}
+
+typedef __m512i orders;
+ALWAYS_INLINE orders orders_set(int16_t order) { return _mm512_set1_epi16(order); }
+ALWAYS_INLINE orders orders_of(const uint16_t *from) {
+    const __m512i halves = _mm512_loadu_si512(from), sign = _mm512_srai_epi16(halves, 15);
+    const __m512i all_but_sign = _mm512_set1_epi16(0x7fff);
+    return _mm512_ternarylogic_epi32(halves, sign, all_but_sign, 0x78); /* halves ^ (sign & all_but_sign) */
+}
+ALWAYS_INLINE orders orders_max(orders a, orders b) { return _mm512_max_epi16(a, b); }
+/* phminposuw finds the smallest of eight unsigned words: the largest signed one, all bits but the sign's turned. */
+ALWAYS_INLINE int16_t orders_largest(orders a) {
+    const __m256i b = _mm256_max_epi16(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    const __m128i c = _mm_max_epi16(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+    const __m128i turned = _mm_xor_si128(c, _mm_set1_epi16(0x7fff));
+    return (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned)) ^ 0x7fff);
 }
 
 ALWAYS_INLINE void store_halves(uint16_t *to, __m512i halves, int stream) {

@@ -34,6 +34,10 @@
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
  *   narrow_f16(from, to, has_nan, stream) narrow_bf16
  *                           stream: to is aligned to 2 * HALVES bytes; has_nan 0, a constant: there is no NaN among them
+ *   orders                  order numbers of HALVES 16-bit floats, of either format: signed integers of 16 bits that compare as
+ *                           the floats do, -0 below +0 and NaN outside the infinities. x is one as it is, and where it is
+ *                           negative with all bits turned but the sign's; the same makes the float of the number
+ *   orders_set(n) orders_of(from) orders_max(a, b) orders_largest(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows

@@ -15,6 +15,14 @@ ALWAYS_INLINE void store_columns(real *p, vec v, int64_t left) {
     }
 }
 
+NEVER_INLINE void row_fill(real *y, int64_t cols, real value) {
+    int64_t j = 0;
+    for (; j + LANES <= cols; j += LANES) {
+        v_store(y + j, v_set(value));
+    }
+    v_store_part(y + j, v_set(value), cols - j);
+}
+
 /* Scores, masked beyond the row. */
 ALWAYS_INLINE vec load_scores(const real *p, int64_t left) { return load_columns(p, left, -REAL_INFINITY); }
 

@@ -10,8 +10,6 @@
 
 #include "kernels/kernels.h"
 
-/* ---- One element ---- */
-
 static float float_of(uint32_t bits) {
     const union {
         uint32_t bits;
@@ -47,6 +45,20 @@ static float f16_to_float(uint16_t half) {
     return float_of(sign | magnitude);
 }
 
+static float bf16_to_float(uint16_t half) { return float_of((uint32_t)half << 16); }
+
+/* Of one format's 16-bit floats, numbers that are ordered like them (simd.h), and the float again. */
+ALWAYS_INLINE int16_t half_order(uint16_t half) { return (int16_t)(half & 0x8000 ? half ^ 0x7fff : half); }
+ALWAYS_INLINE uint16_t order_half(int16_t order) { return (uint16_t)(order < 0 ? order ^ 0x7fff : order); }
+
+/* of a constant format */
+ALWAYS_INLINE float half_value(int32_t format, uint16_t half) {
+    return format == SOFTATTN_FORMAT_F16 ? f16_to_float(half) : bf16_to_float(half);
+}
+
+#ifndef HALVES
+#define HALVES 1
+
 static uint16_t float_to_f16(float value) {
     const uint32_t bits = bits_of(value), magnitude = bits & 0x7fffffff;
     uint32_t half;
@@ -62,8 +74,6 @@ static uint16_t float_to_f16(float value) {
     return (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)half;
 }
 
-static float bf16_to_float(uint16_t half) { return float_of((uint32_t)half << 16); }
-
 static uint16_t float_to_bf16(float value) {
     const uint32_t bits = bits_of(value);
     if ((bits & 0x7fffffff) > 0x7f800000) {
@@ -72,10 +82,12 @@ static uint16_t float_to_bf16(float value) {
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* ---- Many ---- */
+typedef int16_t orders;
+ALWAYS_INLINE orders orders_set(int16_t order) { return order; }
+ALWAYS_INLINE orders orders_of(const uint16_t *from) { return half_order(*from); }
+ALWAYS_INLINE orders orders_max(orders a, orders b) { return a > b ? a : b; }
+ALWAYS_INLINE int16_t orders_largest(orders a) { return a; }
 
-#ifndef HALVES
-#define HALVES 1
 ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) { *to = f16_to_float(*from); }
 ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) { *to = bf16_to_float(*from); }
 ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
@@ -86,6 +98,7 @@ ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int
     (void)has_nan, (void)stream;
     *to = float_to_bf16(*from);
 }
+
 #endif
 
 /* HALVES elements; as the functions that simd.h describes. */
@@ -111,38 +124,96 @@ ALWAYS_INLINE int64_t halves_head(const uint16_t *to, int64_t count) {
     return head < count ? head : count;
 }
 
+/* count < HALVES elements of 2 or 4 bytes, in pieces of constant size: cheaper than a call. */
+ALWAYS_INLINE void copy_few(const void *from, void *to, int64_t count, int64_t bytes) {
+    const char *in = from;
+    char *out = to;
+    for (int64_t piece = HALVES / 2; piece > 0; piece /= 2) {
+        if (count & piece) {
+            __builtin_memcpy(out, in, (uint64_t)(piece * bytes));
+            in += piece * bytes;
+            out += piece * bytes;
+        }
+    }
+}
+
+/* Fewer than HALVES elements, among others that nobody uses. */
+static void widen_few(int32_t format, int64_t count, const uint16_t *from, float *to) {
+    uint16_t halves[HALVES] = {0};
+    float floats[HALVES];
+    copy_few(from, halves, count, sizeof *halves);
+    widen_block(format, halves, floats);
+    copy_few(floats, to, count, sizeof *floats);
+}
+
+/* from: HALVES elements, of which the others are not used. */
+static void narrow_few(int32_t format, int64_t count, const float *from, uint16_t *to) {
+    uint16_t halves[HALVES];
+    narrow_block(format, from, halves, 1, 0);
+    copy_few(halves, to, count, sizeof *halves);
+}
+
 enum { AHEAD = 4096 }; /* elements: of long runs, what comes that much later is asked for meanwhile */
 
-static void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
-    const int is_f16 = format == SOFTATTN_FORMAT_F16;
+NEVER_INLINE void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
     float *out = to;
     int64_t i = 0;
     for (; i + HALVES <= count; i += HALVES) {
         V_PREFETCH_FAR(from + i + AHEAD);
         widen_block(format, from + i, out + i);
     }
-    for (; i < count; i++) {
-        out[i] = is_f16 ? f16_to_float(from[i]) : bf16_to_float(from[i]);
+    if (i < count) {
+        widen_few(format, count - i, from + i, out + i);
     }
 }
 
-static void narrow(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream) {
-    const int is_f16 = format == SOFTATTN_FORMAT_F16;
-    const int64_t head = stream ? halves_head(to, count) : 0;
+NEVER_INLINE void narrow(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream) {
     const float *in = from;
-    int64_t i = 0;
-    for (; i < head; i++) {
-        to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);
+    int64_t i = stream ? halves_head(to, count) : 0;
+    float rest[HALVES] = {0};
+    if (i > 0) {
+        copy_few(in, rest, i, sizeof *rest);
+        narrow_few(format, i, rest, to);
     }
     for (; i + HALVES <= count; i += HALVES) {
         narrow_block(format, in + i, to + i, 1, stream);
     }
-    for (; i < count; i++) {
-        to[i] = is_f16 ? float_to_f16(in[i]) : float_to_bf16(in[i]);
+    if (i < count) {
+        copy_few(in + i, rest, count - i, sizeof *rest);
+        narrow_few(format, count - i, rest, to + i);
     }
 }
 
 static void finish_narrowing(void) { V_FENCE(); }
+
+#else
+
+/* Doubles have no 16-bit floats that stand for them; what templates do with those is never reached. */
+#define HALVES 1
+ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, real *to) {
+    (void)format, (void)from, (void)to;
+}
+ALWAYS_INLINE void narrow_block(int32_t format, const real *from, uint16_t *to, int has_nan, int stream) {
+    (void)format, (void)from, (void)to, (void)has_nan, (void)stream;
+}
+ALWAYS_INLINE int64_t halves_head(const uint16_t *to, int64_t count) { return (void)to, count; }
+ALWAYS_INLINE real half_value(int32_t format, uint16_t half) { return (void)format, half; }
+typedef int16_t orders;
+ALWAYS_INLINE orders orders_set(int16_t order) { return order; }
+ALWAYS_INLINE orders orders_of(const uint16_t *from) { return (int16_t)*from; }
+ALWAYS_INLINE orders orders_max(orders a, orders b) { return a > b ? a : b; }
+ALWAYS_INLINE int16_t orders_largest(orders a) { return a; }
+ALWAYS_INLINE int16_t half_order(uint16_t half) { return (int16_t)half; }
+ALWAYS_INLINE uint16_t order_half(int16_t order) { return (uint16_t)order; }
+ALWAYS_INLINE void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
+    (void)format, (void)count, (void)from, (void)to;
+}
+ALWAYS_INLINE void narrow(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream) {
+    (void)format, (void)count, (void)from, (void)to, (void)stream;
+}
+ALWAYS_INLINE void narrow_few(int32_t format, int64_t count, const real *from, uint16_t *to) {
+    (void)format, (void)count, (void)from, (void)to;
+}
 
 #endif
 

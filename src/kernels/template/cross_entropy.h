@@ -8,6 +8,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/columns.h"
+#include "kernels/template/elements.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/log.h"
 #include "kernels/template/row_run.h"
@@ -21,12 +22,15 @@ struct entropy_row {
     real scale, exponent_scale; /* exponent_scale: scale * log2(e) */
     real keep, spread;          /* 1 - smoothing, smoothing / cols */
     real factor, z_loss;        /* factor: scale * that of the gradient */
+    int32_t format;             /* of x and the gradient in memory */
     int stream;                 /* store the gradient around the caches */
     /* the row's own */
-    const real *x, *q;           /* q: target probabilities; NULL: none */
+    const void *x;               /* reals, but for rows with a target class alone */
+    const real *q;               /* target probabilities; NULL: none */
     const real *next_x, *next_q; /* asked for meanwhile; NULL: none */
     int64_t target;              /* negative: none, because of q or because the row is ignored */
-    real *to, *loss, *lse;       /* results; to: the gradient; NULL: not wanted */
+    void *to;                    /* the gradient, like x; NULL: not wanted */
+    real *loss, *lse;            /* NULL: not wanted */
     real *weights;               /* where the weights are kept for the gradient; NULL: nowhere */
 };
 
@@ -40,6 +44,7 @@ static struct entropy_row entropy_common(const struct softattn_row_cross_entropy
                                 .spread = is_smoothed ? (real)(rows->smoothing / (double)rows->cols) : 0,
                                 .factor = (real)(rows->scale * rows->factor),
                                 .z_loss = (real)rows->z_loss,
+                                .format = rows->format,
                                 .stream = rows->stream};
 }
 
@@ -87,7 +92,7 @@ ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int6
 /* What n columns from j on add to the stripes' sums; their weights are kept where the row says. */
 ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t n, real extreme,
                                real *weights, real *targets, real *distance) {
-    const vec below = v_sub(load_columns(row->x + j, n, extreme), v_set(extreme));
+    const vec below = v_sub(load_columns((const real *)row->x + j, n, extreme), v_set(extreme));
     const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
     const vec a = entropy_targets(row, j, n);
     const vec counted = v_select(v_equal(a, v_zero()), v_zero(), below);
@@ -108,10 +113,10 @@ static struct entropy_sums entropy_sums(const struct entropy_row *row, real extr
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
         if (row->next_x) {
-            prefetch_stripes(row->next_x + j, 0);
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row->next_x, j, STRIPES, 0);
         }
         if (row->next_q) {
-            prefetch_stripes(row->next_q + j, 0);
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row->next_q, j, STRIPES, 0);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
             entropy_add(row, j + i, LANES, extreme, weights + i, targets + i, distance + i);
@@ -162,8 +167,8 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
 }
 
 /* Columns j … end - 1, j at the start of a vector. */
-static void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
-                          int64_t end) {
+NEVER_INLINE void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
+                                int64_t end) {
     const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
     /* copied, since what the loop stores could lie in *g for all that the compiler knows */
     const real *weights = g->weights;
@@ -244,13 +249,14 @@ static real entropy_read_extreme(const struct entropy_row *row) {
     return entropy_is_read(row) ? entropy_extreme(row) : 0;
 }
 
-/* All but the sums, from the extreme logit. */
-static void entropy_begin(const struct entropy_row *row, real extreme, struct entropy_state *s) {
+/* All but the sums, from the extreme logit and, where there is a target class, that one's. */
+static void entropy_begin(const struct entropy_row *row, real extreme, real target_x,
+                          struct entropy_state *s) {
     s->max = row->scale * extreme;
     s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
     s->log_sum = 0;
     s->lse = s->max;
-    s->below_target = row->target >= 0 ? s->extreme - row->x[row->target] : 0;
+    s->below_target = row->target >= 0 ? s->extreme - target_x : 0;
     s->share = row->target < 0 ? 0 : row->w ? row->keep * row->w[row->target] : row->keep;
 }
 
@@ -274,25 +280,29 @@ ALWAYS_INLINE void entropy_put(const struct entropy_row *row, const struct entro
 /* Whether there is a gradient, other than the same number everywhere, which is then filled in. */
 ALWAYS_INLINE int entropy_has_gradient(const struct entropy_row *row, const struct entropy_state *s) {
     if (row->to && (entropy_is_ignored(row) || s->sums.weights == 0)) {
-        row_fill(row->to, row->cols, entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
+        fill_elements(row->format, row->to, row->cols,
+                      entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
         return 0;
     }
     return row->to != 0;
 }
 
+static const void *entropy_at(int32_t format, const void *array, int64_t index) {
+    return array ? element_at(format, array, index) : 0;
+}
 static const real *real_at(const void *array, int64_t index) {
-    return array ? (const real *)array + index : 0;
+    return entropy_at(SOFTATTN_FORMAT_REAL, array, index);
 }
 
 /* Makes row, which has what all rows have in common, row number r. */
 static void entropy_set(struct entropy_row *row, const struct softattn_row_cross_entropy *rows, int64_t r) {
     const int64_t next = rows->prefetch && r + 1 < rows->rows ? r + 1 : -1;
-    row->x = real_at(rows->x, r * rows->x_step);
+    row->x = entropy_at(rows->format, rows->x, r * rows->x_step);
     row->q = real_at(rows->probabilities, r * rows->probabilities_step);
     row->next_x = next < 0 ? 0 : real_at(rows->x, next * rows->x_step);
     row->next_q = next < 0 ? 0 : real_at(rows->probabilities, next * rows->probabilities_step);
     row->target = row->q ? -1 : rows->targets[r];
-    row->to = (real *)real_at(rows->gradient, r * rows->gradient_step);
+    row->to = (void *)entropy_at(rows->format, rows->gradient, r * rows->gradient_step);
     row->loss = (real *)real_at(rows->loss, r * rows->loss_step);
     row->lse = (real *)real_at(rows->lse, r * rows->lse_step);
     row->weights = entropy_is_ignored(row) ? 0 : rows->stream ? rows->scratch : row->to;
@@ -311,12 +321,13 @@ static void entropy_gradient(const struct entropy_row *row, const struct entropy
 
 /* One row; the extreme of the next (NULL: none) is found between the sums and what they are for, so that neither waits for the
  * end of a reduction. */
-static real entropy_general_row(const struct entropy_row *row, real extreme, const struct entropy_row *next) {
+NEVER_INLINE real entropy_general_row(const struct entropy_row *row, real extreme,
+                                      const struct entropy_row *next) {
     struct entropy_state state;
     if (row->to && row->stream) {
-        prefetch_row_end(row->to + row->cols);
+        prefetch_row_end(row->format, row->to, row->cols);
     }
-    entropy_begin(row, extreme, &state);
+    entropy_begin(row, extreme, row->target < 0 ? 0 : ((const real *)row->x)[row->target], &state);
     state.sums = entropy_is_read(row) ? entropy_sums(row, state.extreme) : (struct entropy_sums){0, 0, 0};
     const int is_short = row->cols * REAL_BYTES <= SHORT_ROW_BYTES;
     real next_extreme = next && is_short ? entropy_read_extreme(next) : 0;
@@ -368,8 +379,8 @@ NEVER_INLINE void entropy_put_batch(const struct softattn_row_cross_entropy *row
 }
 
 /* None of them ignored. */
-ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end,
-                                   int stream) {
+ROW_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn_row_cross_entropy *rows,
+                                   int64_t first, int64_t end) {
     struct entropy_state states[ENTROPY_BATCH];
     struct entropy_row row = entropy_common(rows);
     entropy_set(&row, rows, first);
@@ -381,34 +392,55 @@ ROW_INLINE void entropy_class_rows(const struct softattn_row_cross_entropy *rows
                           .y_step = row.to ? rows->gradient_step : 0,
                           .exponent_factor = row.exponent_scale,
                           .scratch = rows->scratch};
-    row_run_start(&run);
+    row_run_start(kind, &run);
     for (int64_t r = first; r < end; r++) {
         const int64_t batched = (r - first) % ENTROPY_BATCH;
         struct entropy_state *state = &states[batched];
-        row.x = run.x;
         row.to = run.y;
         row.target = rows->targets[r];
-        entropy_begin(&row, run.max, state);
-        state->sums.weights = row_run_weights(&run, state->extreme, 1, stream);
+        entropy_begin(&row, run.max, element_value(kind.format, run.x, row.target), state);
+        state->sums.weights = row_run_weights(kind, &run, state->extreme);
         state->sums.targets = state->sums.distance = 0;
         if (row.z_loss != 0) {
             entropy_take_log(state);
         }
         if (entropy_has_gradient(&row, state)) {
             const struct entropy_gradient gradient = entropy_ratios(&row, state);
-            const real *weights = stream ? run.scratch : run.y;
+            const real weight = row_run_kept_weights(kind, &run)[row.target];
             run.done.special_column = row.target;
-            run.done.special_value =
-                real_fma(gradient.share, gradient.minus_factor, weights[row.target] * gradient.ratio);
-            row_run_hand_over(&run, gradient.ratio, 1, stream);
+            run.done.special_value = real_fma(gradient.share, gradient.minus_factor, weight * gradient.ratio);
+            row_run_hand_over(kind, &run, gradient.ratio);
         } else {
-            row_run_skip(&run);
+            row_run_skip(kind, &run);
         }
         if ((rows->loss || rows->lse) && (batched == ENTROPY_BATCH - 1 || r == end - 1)) {
             entropy_put_batch(rows, r - batched, batched + 1, states);
         }
     }
-    row_run_finish(&run, 1, stream);
+    row_run_finish(kind, &run);
+}
+
+static void entropy_class_rows_of(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end) {
+    if (is_half(rows->format)) {
+        entropy_class_rows((struct row_kind){rows->format, 1, rows->stream}, rows, first, end);
+    } else if (rows->stream) {
+        entropy_class_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 1, 1}, rows, first, end);
+    } else {
+        entropy_class_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 1, 0}, rows, first, end);
+    }
+}
+
+/* All of them ignored, of 16-bit floats. */
+static void entropy_ignored_halves(const struct softattn_row_cross_entropy *rows, int64_t first,
+                                   int64_t end) {
+    struct entropy_row row = entropy_common(rows);
+    for (int64_t r = first; r < end; r++) {
+        entropy_set(&row, rows, r);
+        if (entropy_is_read(&row)) {
+            row.x = few_as_reals(row.format, row.x, 0, row.cols, rows->scratch);
+        }
+        entropy_general_row(&row, entropy_read_extreme(&row), 0);
+    }
 }
 
 /* The end of the rows from r on that are ignored, or are not, as r is. */
@@ -427,12 +459,12 @@ static void cross_entropy(const struct softattn_row_cross_entropy *rows) {
     }
     for (int64_t r = 0; r < rows->rows;) {
         const int64_t end = entropy_stretch(rows, r);
-        if (rows->targets[r] < 0) {
-            entropy_general_rows(rows, r, end);
-        } else if (rows->stream) {
-            entropy_class_rows(rows, r, end, 1);
+        if (rows->targets[r] >= 0) {
+            entropy_class_rows_of(rows, r, end);
+        } else if (is_half(rows->format)) {
+            entropy_ignored_halves(rows, r, end);
         } else {
-            entropy_class_rows(rows, r, end, 0);
+            entropy_general_rows(rows, r, end);
         }
         r = end;
     }

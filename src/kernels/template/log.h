@@ -23,7 +23,7 @@ typedef uint32_t real_bits;
 typedef uint64_t real_bits;
 #endif
 
-static real real_log(real x) {
+NEVER_INLINE real real_log(real x) {
     union {
         real value;
         real_bits bits;

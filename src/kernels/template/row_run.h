@@ -2,12 +2,12 @@
  * Rows one after another, from scores to weights times a factor that their sum decides: while the weights of a row are
  * computed, the maximum of a later one is found and the one before gets its factor. The caller's loop:
  *
- *     row_run_start(&run);
+ *     row_run_start(kind, &run);
  *     while (run.left > 0) {
- *         sum = row_run_weights(&run, <what run.max is subtracted as>);
- *         row_run_hand_over(&run, <factor>) or, where the caller fills run.y itself, row_run_skip(&run);
+ *         sum = row_run_weights(kind, &run, <what run.max is subtracted as>);
+ *         row_run_hand_over(kind, &run, <factor>) or, where the caller fills run.y itself, row_run_skip(kind, &run);
  *     }
- *     row_run_finish(&run);
+ *     row_run_finish(kind, &run);
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_ROW_RUN_H
 #define SOFTATTN_KERNELS_TEMPLATE_ROW_RUN_H
@@ -22,12 +22,12 @@ enum {
 
 struct row_run {
     int64_t cols, left;     /* left: rows, the one at work included */
-    const real *x;          /* the row at work */
-    real *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
+    const void *x;          /* the row at work */
+    void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
     int64_t x_step, y_step; /* from one row to the next */
     real exponent_factor;
-    real *scratch;        /* streamed rows leave their weights here, cols reals; the others in y */
-    const real *prefetch; /* the row after these; NULL: none */
+    real *scratch;        /* cols reals, where rows share weights; the others' are in y */
+    const void *prefetch; /* the row after these; NULL: none */
     int64_t later;        /* from the row at work to what is asked for */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
@@ -44,76 +44,118 @@ ALWAYS_INLINE int64_t row_run_lookahead(const struct row_run *run) {
     return run->cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
 }
 
-ALWAYS_INLINE void row_run_start(struct row_run *run) {
-    const int64_t lead = LEAD_BYTES / REAL_BYTES;
+ALWAYS_INLINE real row_run_first_max(struct row_kind kind, const struct row_run *run, const void *x) {
+    return row_signless_max(few_as_reals(kind.format, x, 0, run->cols, run->scratch), run->cols);
+}
+
+ALWAYS_INLINE const void *row_run_x(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
+    return element_at(kind.format, run->x, rows_on * run->x_step);
+}
+
+/* kind, here and below, is the run's, and a constant. */
+ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
+    const int64_t lead = LEAD_BYTES / element_bytes(kind.format);
     /* that much on from the row whose maximum is found, gaps between rows not counted */
     run->later = (row_run_lookahead(run) + lead / run->cols) * run->x_step + lead % run->cols;
-    run->max = row_signless_max(run->x, run->cols);
+    run->max = row_run_first_max(kind, run, run->x);
     run->max_after = 0;
     if (row_run_lookahead(run) == 2 && run->left > 1) {
-        run->max_after = row_signless_max(run->x + run->x_step, run->cols);
+        run->max_after = row_run_first_max(kind, run, row_run_x(kind, run, 1));
     }
 }
 
 /* Where results are not streamed, the special column is put over its product when all are there. */
-ALWAYS_INLINE void row_run_put_special(struct row_run *run, int has_special, int stream) {
-    if (has_special && !stream && run->done.cols > 0) {
-        run->done.y[run->done.special_column] = run->done.special_value;
+ALWAYS_INLINE void row_run_put_special(struct row_kind kind, struct row_run *run) {
+    if (kind.has_special && !kind.stream && run->done.cols > 0) {
+        real value[STRIPES] = {run->done.special_value};
+        put_few(kind.format, run->done.y, run->done.special_column, 1, value);
     }
 }
 
-/* The sum of the weights of the row at work, which are kept. has_special and stream, here and below, are constants where they
- * are used. */
-ALWAYS_INLINE real row_run_weights(struct row_run *run, real base, int has_special, int stream) {
+/* As the loops that make the results have it. */
+ALWAYS_INLINE struct row_kind row_run_done_kind(struct row_kind kind) {
+    kind.has_special = kind.has_special && kind.stream;
+    return kind;
+}
+
+ALWAYS_INLINE real *row_run_kept_weights(struct row_kind kind, const struct row_run *run) {
+    return row_shares_weights(kind) ? run->scratch : run->y;
+}
+
+/* row_weights of 16-bit floats: one function for whatever is made of them. */
+NEVER_INLINE void row_weights_of_halves(const struct row_run *run, real base, real *sums,
+                                        const struct row_company *given) {
+    struct row_company company = *given;
+    const int is_f16 = company.kind.format == SOFTATTN_FORMAT_F16;
+    company.kind.format = SOFTATTN_FORMAT_F16;
+    if (is_f16) {
+        row_weights(run->x, run->cols, base, run->exponent_factor, run->scratch, sums, company);
+        return;
+    }
+    company.kind.format = SOFTATTN_FORMAT_BF16;
+    row_weights(run->x, run->cols, base, run->exponent_factor, run->scratch, sums, company);
+}
+
+/* The sum of the weights of the row at work, which are kept. */
+ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, real base) {
     const int64_t lookahead = row_run_lookahead(run);
     const int is_looking = run->left > lookahead;
     real sums[STRIPES], next_max = 0;
-    if (stream) {
-        prefetch_row_end(run->y + run->cols);
+    if (kind.stream) {
+        prefetch_row_end(kind.format, run->y, run->cols);
     }
-    row_weights(run->x, run->cols, base, run->exponent_factor, stream ? run->scratch : run->y, sums,
-                (struct row_company){.next = is_looking ? run->x + lookahead * run->x_step : 0,
-                                     .next_max = &next_max,
-                                     .done = run->done,
-                                     .has_special = has_special && stream,
-                                     .stream = stream,
-                                     .later = is_looking ? run->x + run->later : run->prefetch,
-                                     .later_is_near = 1});
-    row_run_put_special(run, has_special, stream);
+    const struct row_company company = {.kind = row_run_done_kind(kind),
+                                        .next = is_looking ? row_run_x(kind, run, lookahead) : 0,
+                                        .next_max = &next_max,
+                                        .done = run->done,
+                                        .later = is_looking ? element_at(kind.format, run->x, run->later)
+                                                            : run->prefetch,
+                                        .later_is_near = 1};
+    if (is_half(kind.format)) {
+        row_weights_of_halves(run, base, sums, &company);
+    } else {
+        row_weights(run->x, run->cols, base, run->exponent_factor, row_run_kept_weights(kind, run), sums,
+                    company);
+    }
+    row_run_put_special(kind, run);
     run->max = lookahead == 2 ? run->max_after : next_max;
     run->max_after = next_max;
     run->done.cols = 0;
     return stripe_sum(sums);
 }
 
-ALWAYS_INLINE void row_run_skip(struct row_run *run) {
+ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
     run->left--;
-    run->x += run->x_step;
-    run->y += run->y_step;
+    run->x = row_run_x(kind, run, 1);
+    run->y = element_to(kind.format, run->y, run->y_step);
 }
 
-/* The weights get their factor along with the next row. */
-ALWAYS_INLINE void row_run_hand_over(struct row_run *run, real factor, int has_special, int stream) {
-    const int64_t head = stream ? stream_head(run->y, run->cols) : 0;
+/* The weights get their factor along with the next row; 16-bit floats that may hold a NaN, at once. */
+ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, real factor) {
+    const int is_finite = factor - factor == 0;
+    const int64_t head = is_half(kind.format) && !is_finite ? run->cols
+                         : kind.stream                      ? element_head(kind.format, run->y, run->cols)
+                                                            : 0;
     run->done.factor = factor;
-    run->done.weights = stream ? run->scratch : run->y;
+    run->done.weights = row_run_kept_weights(kind, run);
     run->done.y = run->y;
     if (head > 0) {
-        row_done_few(&run->done, 0, head, has_special, 0);
+        const struct row_kind unaligned = {kind.format, kind.has_special, 0};
+        row_done_few(unaligned, &run->done, 0, head);
     }
     run->done.weights += head;
-    run->done.y += head;
+    run->done.y = element_to(kind.format, run->y, head);
     run->done.cols = run->cols - head;
     run->done.special_column -= head;
-    row_run_skip(run);
+    row_run_skip(kind, run);
 }
 
-ALWAYS_INLINE void row_run_finish(struct row_run *run, int has_special, int stream) {
+ALWAYS_INLINE void row_run_finish(struct row_kind kind, struct row_run *run) {
     if (run->done.cols > 0) {
-        row_done_few(&run->done, 0, run->done.cols, has_special && stream, stream);
-        row_run_put_special(run, has_special, stream);
+        row_done_few(row_run_done_kind(kind), &run->done, 0, run->done.cols);
+        row_run_put_special(kind, run);
     }
-    if (stream) {
+    if (kind.stream) {
         V_FENCE();
     }
 }

@@ -7,7 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/columns.h"
-#include "kernels/template/convert.h"
+#include "kernels/template/elements.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/stream.h"
 
@@ -45,6 +45,12 @@ ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(
 #define STRIPE_VECTORS (STRIPES / LANES)
 /* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
 #define TURN_VECTORS (STRIPE_VECTORS < 4 ? 4 : STRIPE_VECTORS)
+
+/* The exponents of the next four vectors are computed before the weights of these, whose long chains would keep them waiting:
+ * 0.93 of the time with AVX-512. The longer polynomial of doubles leaves no registers for them. */
+enum { EXPONENTS_AHEAD = REAL_BYTES == 4 };
+
+enum { MOST_COPIED = 4 * SOFTATTN_MAX_LANES }; /* at least a turn's elements, whatever LANES */
 
 /* As short_row_max and row_max. */
 ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
@@ -86,210 +92,198 @@ NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor,
     }
 }
 
+/* What loops are made for: a constant wherever they use it. */
+struct row_kind {
+    int32_t format;  /* of the rows in memory */
+    int has_special; /* of done */
+    int stream;      /* done's results go around the caches, and are aligned */
+};
+
 /* A row whose weights are known, and what they become. */
 struct row_done {
     const real *weights;
     int64_t cols; /* how many of them are left; 0: none */
-    real factor;  /* y is the weights times this, */
-    real *y;
+    real factor;  /* y is the weights times this: of 16-bit floats numbers all of them, */
+    void *y;
     int64_t
         special_column; /* but for one column, where has_special says so; negative: it is not among those left */
     real special_value;
-    uint16_t
-        *halves; /* of floats only: in the place of y, what the products become in the company's format */
 };
 
 /* What is done for other rows while the weights of one are computed. */
 struct row_company {
-    const real *next; /* a row whose maximum is found; NULL: none */
+    struct row_kind kind;
+    const void *next; /* a row whose maximum is found; NULL: none */
     real *next_max;
     struct row_done done;
-    int has_special;   /* of done */
-    int stream;        /* done's results go around the caches, and are aligned */
-    const real *later; /* what is asked for, from later + j on when column j is at work; NULL: nothing */
+    const void *later; /* what is asked for, from its column j on when column j is at work; NULL: nothing */
     int later_is_near; /* to the first-level cache, else to the second */
-    /* of floats only: rows that lie in memory as 16-bit floats of a format */
-    int32_t format;
-    const uint16_t *next_halves;  /* what becomes the floats at next meanwhile; NULL: they are there */
-    const uint16_t *later_halves; /* in the place of later, to the first-level cache */
 };
 
-#if SOFTATTN_REAL_BITS == 32
+/* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
+ALWAYS_INLINE int row_shares_weights(struct row_kind kind) { return kind.stream || is_half(kind.format); }
 
-/* Four vectors of the next row at column j become floats. */
-ALWAYS_INLINE void row_widen_four(const struct row_company *company, int64_t j) {
-    V_PREFETCH(company->later_halves + j);
-    if (4 * LANES > 32) { /* a cache line of 16-bit floats */
-        V_PREFETCH(company->later_halves + j + 32);
-    }
-    for (int i = 0; i < 4 * LANES; i += HALVES) {
-        widen_block(company->format, company->next_halves + j + i, (real *)company->next + j + i);
-    }
-}
-
-/* HALVES weights times factor, numbers all of them, as 16-bit floats. */
-ALWAYS_INLINE void multiply_block(int32_t format, const real *weights, vec factor, uint16_t *to, int stream) {
-    real products[HALVES];
-    for (int i = 0; i < HALVES; i += LANES) {
-        const int64_t left = HALVES - i;
-        store_columns(products + i, v_mul(load_columns(weights + i, left, 0), factor), left);
-    }
-    narrow_block(format, products, to, 0, stream);
-}
-
-/* The columns from j on. */
-NEVER_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
-    widen(company->format, cols - j, company->next_halves + j, (real *)company->next + j);
-}
-
-/* stream: they are aligned. */
-NEVER_INLINE void row_narrow_rest(int32_t format, const struct row_done *done, int64_t j, int stream) {
-    real products[HALVES];
-    for (; j < done->cols; j += HALVES) {
-        const int64_t left = done->cols - j, count = left < HALVES ? left : HALVES;
-        row_multiply(done->weights + j, count, done->factor, products, 0);
-        narrow(format, count, products, done->halves + j, stream);
-    }
-}
-
-/* As row_done_four. */
-ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) {
-    if (j + 4 * LANES <= company->done.cols) {
-        for (int i = 0; i < 4 * LANES; i += HALVES) {
-            multiply_block(company->format, company->done.weights + j + i, v_set(company->done.factor),
-                           company->done.halves + j + i, company->stream);
+/* Columns j … j + cols - 1, of any number. */
+NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *done, int64_t j, int64_t cols) {
+    real products[STRIPES] = {0};
+    for (const int64_t end = j + cols; j < end; j += STRIPES) {
+        const int64_t n = end - j < STRIPES ? end - j : STRIPES, special = done->special_column - j;
+        for (int64_t i = 0; i < n; i += LANES) {
+            const vec weights = load_columns(done->weights + j + i, n - i, 0);
+            store_columns(products + i, v_mul(weights, v_set(done->factor)), n - i);
         }
-    } else if (j < company->done.cols) {
-        row_narrow_rest(company->format, &company->done, j, company->stream);
-        company->done.cols = j;
+        if (kind.has_special && special >= 0 && special < n) {
+            products[special] = done->special_value;
+        }
+        if (n == STRIPES) {
+            put_copy(kind.format, done->y, j, STRIPES, products, 1, kind.stream);
+        } else {
+            put_few(kind.format, done->y, j, n, products);
+        }
     }
 }
 
-#else
-ALWAYS_INLINE void row_widen_four(const struct row_company *company, int64_t j) { (void)company, (void)j; }
-ALWAYS_INLINE void row_narrow_four(struct row_company *company, int64_t j) { (void)company, (void)j; }
-ALWAYS_INLINE void row_widen_rest(const struct row_company *company, int64_t j, int64_t cols) {
-    (void)company, (void)j, (void)cols;
-}
-ALWAYS_INLINE void row_narrow_rest(int32_t format, const struct row_done *done, int64_t j, int stream) {
-    (void)format, (void)done, (void)j, (void)stream;
-}
-#endif
-
-/* Columns j … j + cols - 1. has_special and stream, here and below, are constants where they are used. */
-ALWAYS_INLINE void row_done_few(const struct row_done *done, int64_t j, int64_t cols, int has_special,
-                                int stream) {
-    if (has_special) {
-        row_multiply_but_one(done->weights + j, cols, done->factor, done->y + j, stream,
-                             done->special_column - j, done->special_value);
+ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *done, int64_t j, int64_t cols) {
+    real *y = (real *)done->y + j;
+    if (is_half(kind.format)) {
+        const struct row_done copy = *done; /* what a call gets the address of, loops keep in memory */
+        row_narrow_few(kind, &copy, j, cols);
+    } else if (kind.has_special) {
+        row_multiply_but_one(done->weights + j, cols, done->factor, y, kind.stream, done->special_column - j,
+                             done->special_value);
     } else {
-        row_multiply(done->weights + j, cols, done->factor, done->y + j, stream);
+        row_multiply(done->weights + j, cols, done->factor, y, kind.stream);
     }
 }
 
 /* Four vectors at column j; what is left, if that is less. */
-ALWAYS_INLINE void row_done_four(struct row_done *done, int64_t j, int has_special, int stream) {
+ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, int64_t j) {
     const vec factor = v_set(done->factor);
+    real products[MOST_COPIED];
     if (j + 4 * LANES > done->cols) {
-        if (stream && j < done->cols) { /* elsewhere all rows are as long as this one */
-            row_done_few(done, j, done->cols - j, has_special, stream);
+        if (row_shares_weights(kind) && j < done->cols) { /* elsewhere all rows are as long as this one */
+            row_done_few(kind, done, j, done->cols - j);
             done->cols = j;
         }
-    } else if (has_special && (uint64_t)(done->special_column - j) < (uint64_t)(4 * LANES)) {
-        row_done_few(done, j, 4 * LANES, has_special, stream);
+    } else if (kind.has_special && (uint64_t)(done->special_column - j) < (uint64_t)(4 * LANES)) {
+        row_done_few(kind, done, j, 4 * LANES);
     } else {
         for (int i = 0; i < 4 * LANES; i += LANES) {
-            store_whole(done->y + j + i, v_mul(v_load(done->weights + j + i), factor), stream);
+            const vec product = v_mul(v_load(done->weights + j + i), factor);
+            v_put(kind.format, done->y, j, i, products, product, kind.stream);
         }
+        put_copy(kind.format, done->y, j, 4 * LANES, products, 0, kind.stream);
     }
 }
 
 /* All that is left from column j on. */
-ALWAYS_INLINE void row_done_rest(const struct row_company *company, int64_t j) {
-    const struct row_done *done = &company->done;
-    if (company->format != SOFTATTN_FORMAT_REAL) {
-        row_narrow_rest(company->format, done, j, company->stream);
-    } else if (company->has_special) {
-        row_done_few(done, j, done->cols - j, 1, company->stream);
+ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *done, int64_t j) {
+    if (kind.has_special || is_half(kind.format)) {
+        row_done_few(kind, done, j, done->cols - j);
     } else {
-        short_row_multiply(done->weights + j, done->cols - j, done->factor, done->y + j, company->stream);
+        short_row_multiply(done->weights + j, done->cols - j, done->factor, (real *)done->y + j, kind.stream);
     }
 }
 
-ALWAYS_INLINE void row_ask_turn(const struct row_company *company, int64_t j) {
-    for (int i = 0; i < TURN_VECTORS * LANES; i += LINE) {
-        prefetch_line(company->later + j + i, company->later_is_near);
+/* Four vectors at column j, as exponents that v_exp2_four need not clamp. */
+ALWAYS_INLINE void row_exponents(int32_t format, const void *s, int64_t j, vec max, vec factor, vec *e_0,
+                                 vec *e_1, vec *e_2, vec *e_3) {
+    const vec least = v_set(LOWEST_EXPONENT - 1);
+    real copy[MOST_COPIED];
+    const real *from = as_reals(format, s, j, 4 * LANES, copy);
+    *e_0 = v_max(least, row_exponent(v_load(from), max, factor));
+    *e_1 = v_max(least, row_exponent(v_load(from + LANES), max, factor));
+    *e_2 = v_max(least, row_exponent(v_load(from + 2 * LANES), max, factor));
+    *e_3 = v_max(least, row_exponent(v_load(from + 3 * LANES), max, factor));
+}
+
+/* What row_weights does, in the columns from j on, less than a turn. */
+ALWAYS_INLINE void row_weights_rest(int32_t format, const void *s, int64_t j, int64_t cols, vec max,
+                                    vec factor, real *to, real *sums) {
+    real copy[MOST_COPIED];
+    const real *rest = few_as_reals(format, s, j, cols - j, copy);
+    for (int64_t i = 0; i < cols - j; i += LANES) {
+        const int64_t n = cols - j - i < LANES ? cols - j - i : LANES;
+        const vec p = v_exp2(row_exponent(v_load_part(rest + i, n, -REAL_INFINITY), max, factor));
+        if (to) {
+            v_store_part(to + j + i, p, n);
+        }
+        stripe_add(sums, i, p);
     }
+}
+
+ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int64_t cols) {
+    real copy[MOST_COPIED];
+    return short_row_max(few_as_reals(format, row, j, cols - j, copy), cols - j);
 }
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
-ROW_INLINE void row_weights(const real *s, int64_t cols, real max_value, real factor_value, real *to,
+ROW_INLINE void row_weights(const void *s, int64_t cols, real max_value, real factor_value, real *to,
                             real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
-    const int is_half = company.format != SOFTATTN_FORMAT_REAL;
+    const struct row_kind kind = company.kind;
+    const int32_t format = kind.format;
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
+    orders most = orders_start(format);
     stripes_start(sums);
     int64_t j = 0;
-    for (; j + TURN_VECTORS * LANES <= cols; j += TURN_VECTORS * LANES) {
+    const int64_t whole = cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);
+    vec e_0 = v_zero(), e_1 = e_0, e_2 = e_0, e_3 = e_0;
+    if (EXPONENTS_AHEAD && whole > 0) {
+        row_exponents(format, s, 0, max, factor, &e_0, &e_1, &e_2, &e_3);
+    }
+    for (; j < whole; j += TURN_VECTORS * LANES) {
         if (company.later) {
-            row_ask_turn(&company, j);
+            prefetch_elements(format, company.later, j, TURN_VECTORS * LANES, company.later_is_near);
         }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
-            const real *from = s + j + v * LANES;
-            vec p_0 = row_exponent(v_load(from), max, factor);
-            vec p_1 = row_exponent(v_load(from + LANES), max, factor);
-            vec p_2 = row_exponent(v_load(from + 2 * LANES), max, factor);
-            vec p_3 = row_exponent(v_load(from + 3 * LANES), max, factor);
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
-            if (is_half) { /* the next row may take the place of this one */
-                row_widen_four(&company, j + v * LANES);
+            const int64_t at = j + v * LANES;
+            if (!EXPONENTS_AHEAD) {
+                row_exponents(format, s, at, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
-            if (is_half || company.next) {
-                const real *next = company.next + j + v * LANES;
+            vec p_0 = e_0, p_1 = e_1, p_2 = e_2, p_3 = e_3;
+            if (EXPONENTS_AHEAD && at + 4 * LANES < whole) {
+                row_exponents(format, s, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
+            }
+            v_exp2_four(&p_0, &p_1, &p_2, &p_3, 0);
+            if (company.next && is_half(format)) {
+                most = orders_add(company.next, at, 4 * LANES, most);
+            } else if (company.next) {
+                const real *next = (const real *)company.next + at;
                 max_0 = v_max(v_load(next), max_0);
                 max_1 = v_max(v_load(next + LANES), max_1);
                 max_2 = v_max(v_load(next + 2 * LANES), max_2);
                 max_3 = v_max(v_load(next + 3 * LANES), max_3);
             }
-            if (is_half) {
-                row_narrow_four(&company, j + v * LANES);
-            } else if (company.stream) { /* the new weights may take their place */
-                row_done_four(&company.done, j + v * LANES, company.has_special, company.stream);
+            if (row_shares_weights(kind)) {
+                row_done_four(kind, &company.done, at);
             }
             if (to) {
-                real *at = to + j + v * LANES;
-                v_store(at, p_0);
-                v_store(at + LANES, p_1);
-                v_store(at + 2 * LANES, p_2);
-                v_store(at + 3 * LANES, p_3);
+                v_store(to + at, p_0);
+                v_store(to + at + LANES, p_1);
+                v_store(to + at + 2 * LANES, p_2);
+                v_store(to + at + 3 * LANES, p_3);
             }
             stripe_add(sums, v * LANES, p_0);
             stripe_add(sums, (v + 1) * LANES, p_1);
             stripe_add(sums, (v + 2) * LANES, p_2);
             stripe_add(sums, (v + 3) * LANES, p_3);
-            if (!company.stream && !is_half) {
-                row_done_four(&company.done, j + v * LANES, company.has_special, company.stream);
+            if (!row_shares_weights(kind)) {
+                row_done_four(kind, &company.done, at);
             }
         }
     }
     if (j < company.done.cols) {
-        row_done_rest(&company, j);
+        row_done_rest(kind, &company.done, j);
     }
-    for (int64_t at = j; at < cols; at += LANES) {
-        const int64_t rest = cols - at < LANES ? cols - at : LANES;
-        const vec p = v_exp2(row_exponent(v_load_part(s + at, rest, -REAL_INFINITY), max, factor));
-        if (to) {
-            v_store_part(to + at, p, rest);
-        }
-        stripe_add(sums, at, p);
-    }
-    if (is_half) {
-        row_widen_rest(&company, j, cols);
+    if (j < cols) {
+        row_weights_rest(format, s, j, cols, max, factor, to, sums);
     }
     if (company.next) {
-        const real turns = v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
-        const real rest = j < cols ? short_row_max(company.next + j, cols - j) : turns;
+        const vec maxima = v_max(v_max(max_0, max_1), v_max(max_2, max_3));
+        const real turns = is_half(format) ? orders_value(format, most) : v_reduce_max(maxima);
+        const real rest = j < cols ? row_max_rest(format, company.next, j, cols) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
     }
 }

@@ -6,6 +6,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_BACKWARD_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/elements.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/softmax_row.h"
 #include "kernels/template/stream.h"
@@ -45,41 +46,53 @@ ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
     return v_select(v_equal(y, v_set(masked_value(product))), v_zero(), v);
 }
 
-/* One row, its arrays in the kernels' own type. */
+/* One row. */
 struct backward_row {
-    const real *y, *v;
-    real *out;
-    const real *next_y, *next_v; /* asked for meanwhile; NULL: none */
+    const void *y, *v;
+    void *out;
+    const void *next_y, *next_v; /* asked for meanwhile; NULL: none */
     int64_t cols;
     real scale;
     int stream;
 };
 
+/* What a row's loops are made for: a constant wherever they are used, but for which 16-bit floats. */
+struct backward_kind {
+    enum jacobian_product product;
+    int32_t format;
+};
+
 /* The last columns, fewer than STRIPES, from j on; rarely much beside the others, so not once for each
- * product. */
-NEVER_INLINE void backward_last_sums(enum jacobian_product product, const struct backward_row *row, int64_t j,
+ * kind. */
+NEVER_INLINE void backward_last_sums(struct backward_kind kind, const struct backward_row *row, int64_t j,
                                      real *sums) {
-    for (; j < row->cols; j += LANES, sums += LANES) {
-        const int64_t n = row->cols - j < LANES ? row->cols - j : LANES;
-        const vec y = v_load_part(row->y + j, n, masked_value(product));
-        const vec v = visible_values(product, y, v_load_part(row->v + j, n, 0));
-        v_store(sums, product_sum(product, y, v, v_load(sums)));
+    real y_copy[STRIPES], v_copy[STRIPES];
+    const int64_t count = row->cols - j;
+    const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
+    const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
+    for (int64_t i = 0; i < count; i += LANES) {
+        const int64_t n = count - i < LANES ? count - i : LANES;
+        const vec y = v_load_part(ys + i, n, masked_value(kind.product));
+        const vec v = visible_values(kind.product, y, v_load_part(vs + i, n, 0));
+        v_store(sums + i, product_sum(kind.product, y, v, v_load(sums + i)));
     }
 }
 
-ALWAYS_INLINE real backward_sum(enum jacobian_product product, const struct backward_row *row) {
-    real sums[STRIPES];
+ALWAYS_INLINE real backward_sum(struct backward_kind kind, const struct backward_row *row) {
+    real sums[STRIPES], y_copy[STRIPES], v_copy[STRIPES];
     stripes_start(sums);
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
+        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
+        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
         for (int i = 0; i < STRIPES; i += LANES) {
-            const vec y = v_load(row->y + j + i);
-            const vec v = visible_values(product, y, v_load(row->v + j + i));
-            v_store(sums + i, product_sum(product, y, v, v_load(sums + i)));
+            const vec y = v_load(ys + i);
+            const vec v = visible_values(kind.product, y, v_load(vs + i));
+            v_store(sums + i, product_sum(kind.product, y, v, v_load(sums + i)));
         }
     }
     if (j < row->cols) {
-        backward_last_sums(product, row, j, sums);
+        backward_last_sums(kind, row, j, sums);
     }
     return stripe_sum(sums);
 }
@@ -88,43 +101,54 @@ ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, v
     return visible_values(product, y, product_value(product, y, v, scale, sum));
 }
 
-/* Columns j … end - 1, in vectors of which the last may be cut short. */
-NEVER_INLINE void backward_few(enum jacobian_product product, const struct backward_row *row, int64_t j,
-                               int64_t end, real sum) {
-    for (; j < end; j += LANES) {
-        const int64_t n = end - j < LANES ? end - j : LANES;
-        const vec y = v_load_part(row->y + j, n, masked_value(product));
-        const vec v = v_load_part(row->v + j, n, 0);
-        v_store_part(row->out + j, backward_values(product, y, v, v_set(row->scale), v_set(sum)), n);
+/* Columns j … j + count - 1, at most STRIPES, in vectors of which the last may be cut short. */
+NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_row *row, int64_t j,
+                               int64_t count, real sum) {
+    real y_copy[STRIPES], v_copy[STRIPES], out_copy[STRIPES];
+    real *out = is_half(kind.format) ? out_copy : (real *)row->out + j;
+    const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
+    const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
+    for (int64_t i = 0; i < count; i += LANES) {
+        const int64_t n = count - i < LANES ? count - i : LANES;
+        const vec y = v_load_part(ys + i, n, masked_value(kind.product));
+        const vec v = v_load_part(vs + i, n, 0);
+        v_store_part(out + i, backward_values(kind.product, y, v, v_set(row->scale), v_set(sum)), n);
+    }
+    if (is_half(kind.format)) {
+        put_few(kind.format, row->out, j, count, out);
     }
 }
 
-ALWAYS_INLINE void backward_row(enum jacobian_product product, const struct backward_row *row) {
+ALWAYS_INLINE void backward_row(struct backward_kind kind, const struct backward_row *row) {
     if (row->stream) {
-        prefetch_row_end(row->out + row->cols);
+        prefetch_row_end(kind.format, row->out, row->cols);
     }
-    const real sum = backward_sum(product, row);
+    const real sum = backward_sum(kind, row);
     const vec sums = v_set(sum), scale = v_set(row->scale);
-    int64_t j = row->stream ? stream_head(row->out, row->cols) : 0;
+    int64_t j = row->stream ? element_head(kind.format, row->out, row->cols) : 0;
     if (j > 0) {
-        backward_few(product, row, 0, j, sum);
+        backward_few(kind, row, 0, j, sum);
     }
     for (; j + STRIPES <= row->cols; j += STRIPES) {
+        real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
         if (row->next_y) {
-            prefetch_stripes(row->next_y + j, 1);
-            prefetch_stripes(row->next_v + j, 1);
+            prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
+            prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
         }
+        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
+        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
         for (int i = 0; i < STRIPES; i += LANES) {
-            const vec y = v_load(row->y + j + i), v = v_load(row->v + j + i);
-            store_whole(row->out + j + i, backward_values(product, y, v, scale, sums), row->stream);
+            const vec value = backward_values(kind.product, v_load(ys + i), v_load(vs + i), scale, sums);
+            v_put(kind.format, row->out, j, i, out, value, row->stream);
         }
+        put_copy(kind.format, row->out, j, STRIPES, out, 1, row->stream);
     }
     if (j < row->cols) {
-        backward_few(product, row, j, row->cols, sum);
+        backward_few(kind, row, j, row->cols - j, sum);
     }
 }
 
-ALWAYS_INLINE void backward_rows(enum jacobian_product product, const struct softattn_row_backward *rows) {
+ROW_INLINE void backward_rows(struct backward_kind kind, const struct softattn_row_backward *rows) {
     struct backward_row row = {.y = rows->y,
                                .v = rows->v,
                                .out = rows->out,
@@ -132,24 +156,38 @@ ALWAYS_INLINE void backward_rows(enum jacobian_product product, const struct sof
                                .scale = (real)rows->scale,
                                .stream = rows->stream};
     for (int64_t r = 0; r < rows->rows; r++) {
-        const real *next_y = row.y + rows->y_step, *next_v = row.v + rows->v_step;
+        const void *next_y = element_at(kind.format, row.y, rows->y_step);
+        const void *next_v = element_at(kind.format, row.v, rows->v_step);
         const int prefetch = rows->prefetch && r + 1 < rows->rows;
         row.next_y = prefetch ? next_y : 0;
         row.next_v = prefetch ? next_v : 0;
-        backward_row(product, &row);
+        backward_row(kind, &row);
         row.y = next_y;
         row.v = next_v;
-        row.out += rows->out_step;
+        row.out = element_to(kind.format, row.out, rows->out_step);
     }
 }
 
-static void softmax_backward(const struct softattn_row_backward *rows) {
+ALWAYS_INLINE void backward_of(int32_t format, const struct softattn_row_backward *rows) {
     if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
-        backward_rows(OF_PROBABILITIES, rows);
+        backward_rows((struct backward_kind){OF_PROBABILITIES, format}, rows);
     } else if (rows->transposed) {
-        backward_rows(OF_LOG_TRANSPOSED, rows);
+        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, format}, rows);
     } else {
-        backward_rows(OF_LOG, rows);
+        backward_rows((struct backward_kind){OF_LOG, format}, rows);
+    }
+}
+
+/* A function of its own leaves the registers of the loops over reals to them. */
+NEVER_INLINE void backward_of_halves(const struct softattn_row_backward *rows) {
+    backward_of(rows->format, rows);
+}
+
+static void softmax_backward(const struct softattn_row_backward *rows) {
+    if (is_half(rows->format)) {
+        backward_of_halves(rows);
+    } else {
+        backward_of(SOFTATTN_FORMAT_REAL, rows);
     }
     if (rows->stream) {
         V_FENCE();

@@ -53,14 +53,6 @@ NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     return scores;
 }
 
-NEVER_INLINE void row_fill(real *y, int64_t cols, real value) {
-    int64_t j = 0;
-    for (; j + LANES <= cols; j += LANES) {
-        v_store(y + j, v_set(value));
-    }
-    v_store_part(y + j, v_set(value), cols - j);
-}
-
 static void row_subtract(const real *s, int64_t cols, real max, real log_sum, real *y) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
@@ -91,13 +83,13 @@ static int row_is_plain(const struct softattn_row *row) {
     return !row->bias && !row->keep && row->scale == 1 && row->first == 0 && row->last == row->cols;
 }
 
-static void row_fill_empty(const struct softattn_row *row, real *y) {
+static void row_fill_empty(const struct softattn_row *row, void *y) {
     const real zero = row->output == SOFTATTN_ROW_LOG_PROBABILITIES ? -REAL_INFINITY : 0;
-    row_fill(y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
+    fill_elements(row->format, y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
 }
 
 /* Plain rows to probabilities, many at a time. */
-ROW_INLINE void plain_rows(const struct softattn_row *row, int stream) {
+ROW_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row) {
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
                           .x = row->x,
@@ -107,17 +99,27 @@ ROW_INLINE void plain_rows(const struct softattn_row *row, int stream) {
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
                           .prefetch = row->prefetch};
-    row_run_start(&run);
+    row_run_start(kind, &run);
     while (run.left > 0) {
-        const real sum = row_run_weights(&run, row_base(run.max), 0, stream);
+        const real sum = row_run_weights(kind, &run, row_base(run.max));
         if (sum == 0) {
             row_fill_empty(row, run.y);
-            row_run_skip(&run);
+            row_run_skip(kind, &run);
         } else {
-            row_run_hand_over(&run, 1 / sum, 0, stream);
+            row_run_hand_over(kind, &run, 1 / sum);
         }
     }
-    row_run_finish(&run, 0, stream);
+    row_run_finish(kind, &run);
+}
+
+static void plain_rows_of(const struct softattn_row *row) {
+    if (is_half(row->format)) {
+        plain_rows((struct row_kind){row->format, 0, row->stream}, row);
+    } else if (row->stream) {
+        plain_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 0, 1}, row);
+    } else {
+        plain_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 0, 0}, row);
+    }
 }
 
 /* One row with everything that may be asked of it. */
@@ -152,11 +154,7 @@ static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
     if (row_is_plain(first) && !first->plus_one && first->cols > 0 && first->y && !first->lse &&
         !first->max && first->output == SOFTATTN_ROW_PROBABILITIES) {
-        if (first->stream) {
-            plain_rows(first, 1);
-        } else {
-            plain_rows(first, 0);
-        }
+        plain_rows_of(first);
         return;
     }
     for (int64_t r = 0; r < first->rows; r++) {

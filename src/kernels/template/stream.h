@@ -17,31 +17,17 @@ ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
     }
 }
 
-/*
- * For a row that will be streamed: the line in which it ends, unless it ends with a whole vector. That one is stored in the
- * ordinary way, and while it waits for memory, streamed stores wait behind it.
- */
-ALWAYS_INLINE void prefetch_row_end(const real *end) {
-    if (stream_head(end, LANES) > 0) {
-        V_PREFETCH_WRITE(end - 1);
+enum { LINE_BYTES = 64, LINE = LINE_BYTES / REAL_BYTES };
+
+/* The lines of `bytes` bytes at p, into the first-level cache or the second. */
+ALWAYS_INLINE void prefetch_bytes(const void *p, int64_t bytes, int is_near) {
+    for (int64_t i = 0; i < bytes; i += LINE_BYTES) {
+        if (is_near) {
+            V_PREFETCH((const char *)p + i);
+        } else {
+            V_PREFETCH_FAR((const char *)p + i);
+        }
     }
-}
-
-enum { LINE = 64 / REAL_BYTES };
-
-/* The line at p, into the first-level cache or the second. */
-ALWAYS_INLINE void prefetch_line(const real *p, int is_near) {
-    if (is_near) {
-        V_PREFETCH(p);
-    } else {
-        V_PREFETCH_FAR(p);
-    }
-}
-
-/* The 128 bytes of STRIPES columns. */
-ALWAYS_INLINE void prefetch_stripes(const real *p, int is_near) {
-    prefetch_line(p, is_near);
-    prefetch_line(p + LINE, is_near);
 }
 
 /* cols columns, into the second-level cache. */

@@ -18,7 +18,6 @@
 #include "kernels/template/normalize.h"
 #include "kernels/template/sampling.h"
 #include "kernels/template/softmax_backward.h"
-#include "kernels/template/softmax_halves.h"
 #include "kernels/template/softmax_row.h"
 #include "kernels/template/transpose.h"
 
@@ -56,7 +55,6 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .widen = widen,
     .narrow = narrow,
     .finish_narrowing = finish_narrowing,
-    .softmax_halves = softmax_halves,
 #endif
     .argmax = argmax,
     .block_maxima = block_maxima,

@@ -1,0 +1,144 @@
+/*
+ * Elements of a row as they lie in memory: reals, or in tables of floats 16-bit floats, which are floats while they are worked
+ * on. format is a constant wherever loops use these, so that reals cost nothing.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_ELEMENTS_H
+#define SOFTATTN_KERNELS_TEMPLATE_ELEMENTS_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/columns.h"
+#include "kernels/template/convert.h"
+#include "kernels/template/stream.h"
+
+ALWAYS_INLINE int is_half(int32_t format) { return REAL_BYTES == 4 && format != SOFTATTN_FORMAT_REAL; }
+
+ALWAYS_INLINE int64_t element_bytes(int32_t format) {
+    return is_half(format) ? (int64_t)sizeof(uint16_t) : REAL_BYTES;
+}
+
+/* Column j of a row that is read, and of one that is written. */
+ALWAYS_INLINE const void *element_at(int32_t format, const void *row, int64_t j) {
+    return (const char *)row + j * element_bytes(format);
+}
+ALWAYS_INLINE void *element_to(int32_t format, void *row, int64_t j) {
+    return (char *)row + j * element_bytes(format);
+}
+
+/* Columns before the first at which streamed stores can begin; at most cols. */
+ALWAYS_INLINE int64_t element_head(int32_t format, const void *row, int64_t cols) {
+    return is_half(format) ? halves_head(row, cols) : stream_head(row, cols);
+}
+
+/*
+ * For a row that will be streamed: the line in which it ends, unless it ends with a whole vector. That one is stored in the
+ * ordinary way, and while it waits for memory, streamed stores wait behind it.
+ */
+ALWAYS_INLINE void prefetch_row_end(int32_t format, const void *row, int64_t cols) {
+    const void *end = element_at(format, row, cols);
+    if (element_head(format, end, 1) > 0) {
+        V_PREFETCH_WRITE((const char *)end - 1);
+    }
+}
+
+/* Columns j … j + count - 1, into the first-level cache or the second. */
+ALWAYS_INLINE void prefetch_elements(int32_t format, const void *row, int64_t j, int64_t count, int is_near) {
+    prefetch_bytes(element_at(format, row, j), count * element_bytes(format), is_near);
+}
+
+/* Columns j … j + count - 1 as reals: where they lie, or in copy. count is a multiple of HALVES. */
+ALWAYS_INLINE const real *as_reals(int32_t format, const void *row, int64_t j, int64_t count, real *copy) {
+    if (!is_half(format)) {
+        return (const real *)row + j;
+    }
+    for (int64_t i = 0; i < count; i += HALVES) {
+        widen_block(format, (const uint16_t *)row + j + i, copy + i);
+    }
+    return copy;
+}
+
+/* The same of any count; copy has room for whole HALVES. Where columns lie before these, some of them are widened along. */
+NEVER_INLINE const real *few_halves_as_reals(int32_t format, const uint16_t *row, int64_t j, int64_t count,
+                                             real *copy) {
+    const int64_t whole = (count + HALVES - 1) / HALVES * HALVES, before = whole - count;
+    if (before > j) {
+        widen(format, count, row + j, copy);
+        return copy;
+    }
+    as_reals(format, row, j - before, whole, copy);
+    return copy + before;
+}
+ALWAYS_INLINE const real *few_as_reals(int32_t format, const void *row, int64_t j, int64_t count,
+                                       real *copy) {
+    return is_half(format) ? few_halves_as_reals(format, row, j, count, copy) : (const real *)row + j;
+}
+
+ALWAYS_INLINE real element_value(int32_t format, const void *row, int64_t j) {
+    return is_half(format) ? half_value(format, ((const uint16_t *)row)[j]) : ((const real *)row)[j];
+}
+
+/* The order numbers (simd.h) of 16-bit floats: that of -infinity, the larger ones of columns j … j + count - 1 and of `most`,
+ * and of the largest one the float. count is a multiple of HALVES. */
+ALWAYS_INLINE orders orders_start(int32_t format) {
+    return orders_set(half_order(format == SOFTATTN_FORMAT_F16 ? 0xfc00 : 0xff80));
+}
+ALWAYS_INLINE orders orders_add(const void *row, int64_t j, int64_t count, orders most) {
+    for (int64_t i = 0; i < count; i += HALVES) {
+        most = orders_max(orders_of((const uint16_t *)row + j + i), most);
+    }
+    return most;
+}
+ALWAYS_INLINE real orders_value(int32_t format, orders most) {
+    return half_value(format, order_half(orders_largest(most)));
+}
+
+/*
+ * Reals become columns j, j + 1, … of a row. With 16-bit floats v_put only collects them, at i = 0, LANES, … of copy, and
+ * put_copy, with the same arguments otherwise, stores them all, count being a multiple of HALVES; has_nan 0, a constant:
+ * there is no NaN among them. stream: they are aligned, and go around the caches.
+ */
+ALWAYS_INLINE void v_put(int32_t format, void *row, int64_t j, int64_t i, real *copy, vec v, int stream) {
+    if (is_half(format)) {
+        v_store(copy + i, v);
+    } else {
+        store_whole((real *)row + j + i, v, stream);
+    }
+}
+ALWAYS_INLINE void put_copy(int32_t format, void *row, int64_t j, int64_t count, const real *copy,
+                            int has_nan, int stream) {
+    for (int64_t i = 0; is_half(format) && i < count; i += HALVES) {
+        narrow_block(format, copy + i, (uint16_t *)row + j + i, has_nan, stream);
+    }
+}
+
+/* The same of count columns, at most STRIPES, at once; copy has room for STRIPES. */
+NEVER_INLINE void put_few_halves(int32_t format, uint16_t *row, int64_t j, int64_t count, const real *copy) {
+    int64_t i = 0;
+    for (; i + HALVES <= count; i += HALVES) {
+        narrow_block(format, copy + i, row + j + i, 1, 0);
+    }
+    if (i < count) {
+        narrow_few(format, count - i, copy + i, row + j + i);
+    }
+}
+ALWAYS_INLINE void put_few(int32_t format, void *row, int64_t j, int64_t count, const real *copy) {
+    if (is_half(format)) {
+        put_few_halves(format, row, j, count, copy);
+    } else {
+        __builtin_memcpy((real *)row + j, copy, (uint64_t)count * sizeof(real));
+    }
+}
+
+/* All columns of a row, of one value. */
+NEVER_INLINE void fill_elements(int32_t format, void *row, int64_t cols, real value) {
+    uint16_t half[1];
+    if (!is_half(format)) {
+        row_fill(row, cols, value);
+        return;
+    }
+    narrow(format, 1, &value, half, 0);
+    for (int64_t j = 0; j < cols; j++) {
+        ((uint16_t *)row)[j] = half[0];
+    }
+}
+
+#endif
