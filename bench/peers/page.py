@@ -48,12 +48,14 @@ def error(result):
 
 
 def missing_note(results):
-    """Why cells are empty, each reason once."""
-    reasons = {}
+    """Why cells are empty: each library's reasons, with the cases of each."""
+    shown, cases = libraries_of(results), {}
     for result in results:
         for name, reason in result["missing"].items():
-            reasons.setdefault((NAMES[name], reason), result["case"])
-    return "Empty cells: " + "; ".join(f"{name}, {case}: {reason}" for (name, reason), case in reasons.items()) + "."
+            if name in shown:
+                cases.setdefault((NAMES[name], reason), {})[result["case"]] = None  # once, in order
+    lines = [f'* {name}, {reason}: {"; ".join(of)}' for (name, reason), of in cases.items()]
+    return "\n".join(["Empty cells:", ""] + lines)
 
 
 def error_table(results):
@@ -74,8 +76,9 @@ def summary(document):
     of = document["machine"]
     return (f'`./dev bench --peers` on {of["cpu"]}, {of["cpus"]} CPUs, {of["date"]}: {", ".join(sorted(versions))}; '
             f'Python {of["python"]}. All in float32. Times of libsoftattn; of the others their time over '
-            "libsoftattn's, the median of ratios within a round, bold where they win. Where 32 heads share 8, NumPy "
-            "repeats keys and values.")
+            "libsoftattn's, the median of ratios within a round, bold where they win. The problems are those of "
+            "`bench/peers/cases.py`: batch 1; attention has 8 heads, decode 32. Where 32 heads share 8, NumPy repeats "
+            "keys and values.")
 
 
 def main():

@@ -9,14 +9,20 @@
  *     error the outputs hold what they held before, and softattn_last_error gives a sentence that names the argument.
  *   - The library never prints, aborts, throws, installs signal handlers, sets errno or changes floating-point control
  *     state. It starts no thread before a context with more than one thread first needs it.
- *   - Sizes and strides are int64_t. Strides count elements, not bytes, and may be zero (broadcast) or negative on
- *     inputs; on outputs two different elements must never share memory. Inputs may share memory with each other; an
- *     output shares none with any other argument unless its comment allows it. Interleaving without sharing is fine.
+ *   - Sizes and strides are int64_t. Strides count elements, not bytes; they may be negative, and on inputs zero
+ *     (broadcast). Those of an output keep its elements apart in nested order: sorted by magnitude, each steps over all
+ *     that the smaller ones reach, else SOFTATTN_ERROR_STRIDE. Strides along sizes of 1 mean nothing.
+ *   - Inputs may share memory with each other; an output shares none with any other argument unless its comment allows
+ *     it. Arrays that interleave without sharing are fine.
+ *   - Arrays are aligned to their elements, tensors at data + byte_offset, else SOFTATTN_ERROR_ARGUMENT.
  *   - Arguments are checked before anything is written: NULL handles and struct sizes first, then each array by itself
  *     in the order of the arguments, then how they fit together, then overlap. The first failure decides the status.
+ *     Setters check a number by itself; ranges that depend on the element type are for the run to check.
  *   - Nothing is read or written outside the elements that the arguments describe, gaps between rows included.
  *   - Only fixed-width integers, doubles and pointers cross the ABI; constants are macros, and softattn_constant gives
  *     their values to callers that cannot read macros.
+ *   - Every softattn_*_destroy accepts NULL. Strings that functions return are static: they stay valid and are not
+ *     to be freed.
  *   - Environment, read once, at first use: SOFTATTN_ISA=name caps the instruction set that a context chooses by
  *     itself; SOFTATTN_NUM_THREADS=n is the thread count of contexts that do not set one (1 … 1024, or 0 for the CPUs
  *     that the process may use). Values that are not usable here are ignored, and both in set-uid programs.
@@ -48,7 +54,7 @@ extern "C" {
 #define SOFTATTN_ERROR_ARGUMENT    (-2)  /* a value is outside its range */
 #define SOFTATTN_ERROR_SHAPE       (-3)  /* ranks or sizes do not fit together */
 #define SOFTATTN_ERROR_TYPE        (-4)  /* element type or device not accepted here */
-#define SOFTATTN_ERROR_STRIDE      (-5)  /* an output's elements share memory, or a list is not compact */
+#define SOFTATTN_ERROR_STRIDE      (-5)  /* an output's elements are not apart, or a list is not compact */
 #define SOFTATTN_ERROR_OVERLAP     (-6)  /* an output overlaps another operand in a way that is not allowed */
 #define SOFTATTN_ERROR_OVERFLOW    (-7)  /* a product of sizes and strides leaves the address range */
 #define SOFTATTN_ERROR_STRUCT_SIZE (-8)  /* struct_size is unknown to this version, see "Argument structs" */
@@ -56,7 +62,7 @@ extern "C" {
 #define SOFTATTN_ERROR_THREAD      (-10) /* kept for later: today a run goes on with the threads that start */
 #define SOFTATTN_ERROR_UNSUPPORTED (-11) /* a legal request that this build, CPU or engine cannot serve */
 
-/* The status's name, such as "SOFTATTN_ERROR_SHAPE"; "unknown status" for other values. Never NULL; static storage. */
+/* The status's name, such as "SOFTATTN_ERROR_SHAPE"; "unknown status" for other values. Never NULL. */
 SOFTATTN_API const char *softattn_status_string(int32_t status);
 
 /*
@@ -94,8 +100,8 @@ SOFTATTN_API int32_t softattn_constant(const char *name, int32_t *value);
 
 /*
  * A context holds the choice of instruction set, the threads and the allocator. Operations refer to the context that
- * they were created with; it must outlive them. NULL is accepted wherever a context is: serial, best instruction set,
- * malloc, no state kept between calls.
+ * they were created with; it must outlive them, and settings changed since then apply to their next run. NULL is
+ * accepted wherever a const context is: serial, best instruction set, malloc, no state kept between calls.
  *
  * Thread rule: create, the setters and destroy belong to one thread at a time, with no call running on the context.
  * Runs on one context, or on several, may come from any number of threads at once.
@@ -117,12 +123,14 @@ typedef void (*softattn_free_function)(void *user, void *memory);
 /* Creates a context with SOFTATTN_NUM_THREADS threads (1 where unset), the best instruction set, and malloc. */
 SOFTATTN_API int32_t softattn_context_create(softattn_context **out);
 
-/* Ends the context's threads and frees it. NULL is accepted. */
+/* Ends the context's threads and frees it. */
 SOFTATTN_API void softattn_context_destroy(softattn_context *context);
 
 /* threads: 1 … 1024, or 0 for the CPUs that this process may use. The calling thread counts as one of them; the others
  * start with the first run that has work for them. */
 SOFTATTN_API int32_t softattn_context_set_threads(softattn_context *context, int32_t threads);
+
+/* The number of threads; for NULL, 1. */
 SOFTATTN_API int32_t softattn_context_threads(const softattn_context *context);
 
 /*
@@ -137,7 +145,7 @@ SOFTATTN_API int32_t softattn_context_set_parallel_for(softattn_context *context
 /* isa: a name that softattn_isa_name lists. SOFTATTN_ERROR_UNSUPPORTED where this build or CPU lacks it. */
 SOFTATTN_API int32_t softattn_context_set_isa(softattn_context *context, const char *isa);
 
-/* The instruction set in use; for NULL, the one that calls without a context use. Static storage. */
+/* The instruction set in use; for NULL, the one that calls without a context use. */
 SOFTATTN_API const char *softattn_context_isa(const softattn_context *context);
 
 /* Both functions or neither (NULL, NULL returns to malloc). Memory that the context keeps is freed with the functions
@@ -160,7 +168,7 @@ SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context,
  * 16-bit floats: SOFTATTN_TYPE_FLOAT of 16 bits (f16, IEEE binary16) and SOFTATTN_TYPE_BFLOAT of 16 bits (bf16, the upper
  * half of a float), where an operation says that it takes them. Everything between is computed in f32, as if the operands
  * had been f32 tensors, and results are rounded to the nearest, ties to even; subnormals are kept, what is too large
- * becomes infinity, a NaN stays one. Tensors that are described as f32 or f64 without them are then f32.
+ * becomes infinity, a NaN stays one. Operands whose comments say so are f32 then.
  */
 
 #define SOFTATTN_MAX_RANK 8
@@ -168,7 +176,7 @@ SOFTATTN_API int32_t softattn_context_set_allocator(softattn_context *context,
 /*
  * A borrowed view of an array, laid out exactly as DLPack's DLTensor, so a pointer to one may be passed as it is. The
  * library reads the view during the call only and never frees anything it points to.
- *   data        first element, before byte_offset; may be NULL when the tensor has no elements
+ *   data        the first element is at data + byte_offset; may be NULL when the tensor has no elements
  *   device      device_type must be SOFTATTN_DEVICE_CPU
  *   ndim        0 … SOFTATTN_MAX_RANK
  *   dtype       lanes must be 1
@@ -211,8 +219,11 @@ typedef struct softattn_softmax softattn_softmax;
 #define SOFTATTN_OUTPUT_PROBABILITIES     0
 #define SOFTATTN_OUTPUT_LOG_PROBABILITIES 1
 
-/* What a row without any visible score above -infinity becomes. */
-#define SOFTATTN_EMPTY_ROW_AUTO 0 /* NaN where no mask is in use, as most frameworks; 0 where a mask is */
+/*
+ * What a row without any visible score above -infinity becomes. AUTO: 0 where bias, keep_mask, lengths or a causal mode
+ * is given, whatever they hold; NaN otherwise, as most frameworks.
+ */
+#define SOFTATTN_EMPTY_ROW_AUTO 0
 #define SOFTATTN_EMPTY_ROW_NAN  1 /* NaN (log-probabilities: NaN) */
 #define SOFTATTN_EMPTY_ROW_ZERO 2 /* probabilities 0, log-probabilities -infinity */
 
@@ -229,8 +240,8 @@ SOFTATTN_API void softattn_softmax_destroy(softattn_softmax *softmax);
 /* axis: -rank … rank - 1 of the tensors given to run; default -1, the last. */
 SOFTATTN_API int32_t softattn_softmax_set_axis(softattn_softmax *softmax, int32_t axis);
 
-/* Any finite scale (on f32 tensors at most half the largest f32); default 1. A temperature T is the scale 1 / T
- * (T > 0); the later call of the two counts. */
+/* Any finite scale; default 1. A run takes at most half the largest number of the element type, with 16-bit floats of
+ * f32. A temperature T is the scale 1 / T (T > 0); the later call of the two counts. */
 SOFTATTN_API int32_t softattn_softmax_set_scale(softattn_softmax *softmax, double scale);
 SOFTATTN_API int32_t softattn_softmax_set_temperature(softattn_softmax *softmax, double temperature);
 
@@ -266,7 +277,8 @@ SOFTATTN_API int32_t softattn_softmax_set_empty_row(softattn_softmax *softmax, i
  */
 SOFTATTN_API int32_t softattn_softmax_set_normalizer(softattn_softmax *softmax, int32_t normalizer);
 
-/* bias: finite, of SOFTATTN_NORMALIZER_SIGMOID; default 0. -ln(n) starts near softmax's weights. */
+/* bias: finite, in a run's element type, too; of SOFTATTN_NORMALIZER_SIGMOID; default 0. -ln(n) starts near softmax's
+ * weights. */
 SOFTATTN_API int32_t softattn_softmax_set_sigmoid_bias(softattn_softmax *softmax, double bias);
 
 typedef struct softattn_softmax_args {
@@ -432,11 +444,13 @@ typedef struct softattn_cross_entropy_args {
                                                     classes - 1 or ignore_index, else an error that names the row and its
                                                     value; or NULL, and */
     const softattn_tensor *target_probabilities; /* logits' shape and type, taken as they are; or NULL */
-    const softattn_tensor *class_weights;        /* [classes], logits' type; NULL: all 1 */
-    const softattn_tensor *losses;   /* out: of each row, whatever the reduction; logits' type and shape
-                                                    without the last dimension; NULL: not wanted */
-    const softattn_tensor *total;    /* out: one element (rank 0, or sizes of 1), logits' type: the sum or
-                                                    mean; NULL: not wanted, as with SOFTATTN_REDUCTION_NONE */
+    const softattn_tensor *class_weights;        /* [classes], logits' type (f32 with 16-bit
+                                                    floats); NULL: all 1 */
+    const softattn_tensor *losses;   /* out: of each row, whatever the reduction; logits' type (f32 with
+                                                    16-bit floats) and shape without the last dimension; NULL: not
+                                                    wanted */
+    const softattn_tensor *total;    /* out: one element (rank 0, or sizes of 1), type as losses: the sum
+                                                    or mean; NULL: not wanted, as with SOFTATTN_REDUCTION_NONE */
     const softattn_tensor *gradient; /* out: logits' shape and type; may be logits' own memory with the same
                                                     strides; NULL: not wanted */
     const softattn_tensor *lse;      /* out: lse of each row, ignored ones included, as losses */
@@ -556,17 +570,17 @@ SOFTATTN_API int32_t softattn_argmax_f64(const softattn_context *context, int64_
  */
 typedef struct softattn_attention softattn_attention;
 
-#define SOFTATTN_ENGINE_AUTO  0 /* the faster one for the problem */
+#define SOFTATTN_ENGINE_AUTO  0 /* FUSED, but BLAS for what only that one has */
 #define SOFTATTN_ENGINE_FUSED 1 /* tiled, memory O(seq); its results obey the arithmetic contract */
 #define SOFTATTN_ENGINE_BLAS                                                                                 \
-    2 /* score rows by matrix product; can return the weights, has every normalizer */
+    2 /* score rows by matrix product; alone has weights to return, and every normalizer */
 
 /* context may be NULL. */
 SOFTATTN_API int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out);
 SOFTATTN_API void softattn_attention_destroy(softattn_attention *attention);
 
-/* Any finite scale (on f32 tensors at most half the largest f32), zero and negative included. Until it is called,
- * and after use_default_scale, the scale is 1 / sqrt(dim_qk). */
+/* Any finite scale, zero and negative included; a run takes at most half the largest number of the element type. Until
+ * it is called, and after use_default_scale, the scale is 1 / sqrt(dim_qk). */
 SOFTATTN_API int32_t softattn_attention_set_scale(softattn_attention *attention, double scale);
 SOFTATTN_API int32_t softattn_attention_use_default_scale(softattn_attention *attention);
 
@@ -585,7 +599,8 @@ SOFTATTN_API int32_t softattn_attention_set_alignment(softattn_attention *attent
 SOFTATTN_API int32_t softattn_attention_set_window(softattn_attention *attention, int64_t left,
                                                    int64_t right);
 
-/* Scores become cap * tanh(score / cap). cap: positive and finite, or 0 for none (the default). */
+/* Scores become cap * tanh(score / cap). cap: positive and finite, or 0 for none (the default). A run takes caps from
+ * the smallest normal number of the element type to half the largest. */
 SOFTATTN_API int32_t softattn_attention_set_softcap(softattn_attention *attention, double cap);
 
 /*
@@ -606,7 +621,7 @@ SOFTATTN_API int32_t softattn_attention_set_dropout(softattn_attention *attentio
  */
 SOFTATTN_API int32_t softattn_attention_set_normalizer(softattn_attention *attention, int32_t normalizer);
 
-/* bias: finite, of SOFTATTN_NORMALIZER_SIGMOID; default 0. -ln(n) starts near softmax's weights. */
+/* As of softmax. */
 SOFTATTN_API int32_t softattn_attention_set_sigmoid_bias(softattn_attention *attention, double bias);
 
 /* Size of the blocks that block_mask speaks of, in queries and keys; each at least 1. Default 64, 64. */
@@ -637,8 +652,8 @@ typedef struct softattn_attention_args {
         *lse; /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an
                                          empty row; NULL: not wanted */
     const softattn_tensor
-        *weights;    /* out: [batch, heads_q, seq_q, seq_kv], the probabilities; NULL: not wanted.
-                                         Served by the BLAS engine */
+        *weights;    /* out: [batch, heads_q, seq_q, seq_kv], the probabilities or another normalizer's
+                                         weights, before dropout; NULL: not wanted. Served by the BLAS engine */
     void *workspace; /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
                                          from the context. See softattn_attention_plan */
     uint64_t workspace_bytes;
@@ -698,10 +713,11 @@ SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *atten
 
 /*
  * Joins attention over parts of the keys, computed separately (here or elsewhere), into attention over all of them:
- * part p gave outs[p] [batch, heads, seq, dim] and lses[p] [batch, heads, seq] (natural log). out and lse have the same
- * shapes, may be the memory of outs[0] and lses[0], and overlap nothing else. A part whose lse is -infinity in a row
- * has no effect there, whatever its output holds. parts: 1 or more; lse NULL: not wanted. Parts that were computed with a
- * sink would each count it: give the sink to one part only. context may be NULL.
+ * part p gave outs[p] [batch, heads, seq, dim] and lses[p] [batch, heads, seq] (natural log), f32 or f64, all of one
+ * type. out and lse have the same shapes and type, may be the memory of outs[0] and lses[0] with the same strides, and
+ * overlap nothing else. A part whose lse is -infinity in a row has no effect there, whatever its output holds. parts:
+ * 1 … 2^20; lse NULL: not wanted. Parts that were computed with a sink would each count it: give the sink to one part
+ * only. context may be NULL.
  */
 SOFTATTN_API int32_t softattn_attention_merge(const softattn_context *context, int64_t parts,
                                               const softattn_tensor *const *outs,
@@ -741,7 +757,7 @@ SOFTATTN_API int32_t softattn_linear_attention_create(const softattn_context *co
                                                       softattn_linear_attention **out);
 SOFTATTN_API void softattn_linear_attention_destroy(softattn_linear_attention *attention);
 
-/* mode: SOFTATTN_CAUSAL_*; offset (-2^53 ... 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. With
+/* mode: SOFTATTN_CAUSAL_*; offset (-2^53 … 2^53) is used with SOFTATTN_CAUSAL_OFFSET only. Default NONE. With
  * key_lengths, BOTTOM_RIGHT goes by those. */
 SOFTATTN_API int32_t softattn_linear_attention_set_causal(softattn_linear_attention *attention, int32_t mode,
                                                           int64_t offset);
@@ -771,12 +787,12 @@ typedef struct softattn_linear_attention_args {
     const softattn_tensor *v;   /* [batch, heads_kv, seq_kv, dim_v] */
     const softattn_tensor *out; /* [batch, heads_q, seq_q, dim_v] */
     const softattn_tensor
-        *key_lengths; /* int32 [batch], 0 ... seq_kv: keys after it are never read; NULL: all keys */
+        *key_lengths; /* int32 [batch], 0 … seq_kv: keys after it are never read; NULL: all keys */
     const softattn_tensor *initial_state; /* S before key 0: [batch, heads_kv, dim_qk, dim_v]; NULL: 0 */
     const softattn_tensor
-        *initial_normalizer; /* z before key 0: [batch, heads_kv, dim_qk]; given when initial_state is,
-                                                  but without normalization NULL is 0 */
-    const softattn_tensor *final_state;      /* out: S after the last key; NULL: not wanted */
+        *initial_normalizer;            /* z before key 0: [batch, heads_kv, dim_qk]; both initial arrays or
+                                                  neither, but without normalization each by itself; NULL: 0 */
+    const softattn_tensor *final_state; /* out: S after the last key; NULL: not wanted */
     const softattn_tensor *final_normalizer; /* out: z after the last key; NULL: not wanted */
 } softattn_linear_attention_args;
 
@@ -830,7 +846,8 @@ typedef struct softattn_diagnosis_summary {
 } softattn_diagnosis_summary;
 
 /* Where results go, at least one of them. Tensors have one element per row: the shape is that of the scores without the
- * softmax axis, for attention that of q without its last dimension; all but saturated have the type of x or q. */
+ * softmax axis, for attention that of q without its last dimension; all but saturated have the type of x or q, or f32
+ * where x has 16-bit floats. */
 typedef struct softattn_diagnosis {
     uint64_t struct_size;
     const softattn_tensor *entropy; /* each NULL: not wanted */

@@ -70,8 +70,14 @@ def tables_mark_where_others_win():
                                                        "| c | 2.0 µs | 3.00 |"]
 
 
+def every_empty_cell_is_explained():
+    missing = {"a": {}, "b": {"jax": "no"}, "c": {"jax": "no", "ggml": "not there"}}
+    results = [{"case": case, "results": {"softattn": {}, "jax": {}}, "missing": missing[case]} for case in "abcb"]
+    assert page.missing_note(results).splitlines() == ["Empty cells:", "", "* JAX, no: b; c"]
+
+
 for promise in (ratios_are_taken_within_a_round, errors_are_those_of_the_result, inputs_are_the_same_for_the_same_case,
                 softmax_rows_sum_to_one, gradients_are_those_of_finite_differences,
-                attention_has_groups_and_a_causal_mask, tables_mark_where_others_win):
+                attention_has_groups_and_a_causal_mask, tables_mark_where_others_win, every_empty_cell_is_explained):
     promise()
     print(promise.__name__)
