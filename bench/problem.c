@@ -7,12 +7,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-const char *bench_engine_name(enum bench_engine engine) {
-    static const char *const names[] = {"auto", "fused", "blas", "textbook"};
-    return names[engine];
-}
+static const char *const engine_names[BENCH_ENGINES] = {[BENCH_ENGINE_AUTO] = "auto",
+                                                        [BENCH_ENGINE_FUSED] = "fused",
+                                                        [BENCH_ENGINE_BLAS] = "blas",
+                                                        [BENCH_ENGINE_TEXTBOOK] = "textbook"};
+
+const struct bench_names bench_engine_names = BENCH_NAMES(engine_names);
+
+const char *bench_engine_name(enum bench_engine engine) { return engine_names[engine]; }
 
 const char *bench_operation_name(enum bench_operation operation) {
     static const char *const names[] = {"softmax",  "softmax-backward", "cross-entropy",
@@ -21,18 +24,19 @@ const char *bench_operation_name(enum bench_operation operation) {
 }
 
 static const char *const normalizer_names[] = {
-    "softmax", "none", "relu", "relu-squared", "sigmoid", "softmax-plus-one", "sparsemax", "entmax"};
+    [SOFTATTN_NORMALIZER_SOFTMAX] = "softmax",
+    [SOFTATTN_NORMALIZER_NONE] = "none",
+    [SOFTATTN_NORMALIZER_RELU] = "relu",
+    [SOFTATTN_NORMALIZER_RELU_SQUARED] = "relu-squared",
+    [SOFTATTN_NORMALIZER_SIGMOID] = "sigmoid",
+    [SOFTATTN_NORMALIZER_SOFTMAX_PLUS_ONE] = "softmax-plus-one",
+    [SOFTATTN_NORMALIZER_SPARSEMAX] = "sparsemax",
+    [SOFTATTN_NORMALIZER_ENTMAX] = "entmax",
+};
+
+const struct bench_names bench_normalizer_names = BENCH_NAMES(normalizer_names);
 
 const char *bench_normalizer_name(int32_t normalizer) { return normalizer_names[normalizer]; }
-
-int32_t bench_normalizer_find(const char *name) {
-    const int32_t count = (int32_t)(sizeof normalizer_names / sizeof normalizer_names[0]);
-    for (int32_t i = 0; i < count; i++) {
-        if (strcmp(name, normalizer_names[i]) == 0)
-            return i;
-    }
-    return -1;
-}
 
 int bench_operation_has_normalizer(enum bench_operation operation) {
     return operation == BENCH_SOFTMAX || operation == BENCH_SOFTMAX_BACKWARD || operation == BENCH_ATTENTION;
@@ -50,13 +54,13 @@ int bench_operation_only_reads(enum bench_operation operation) {
     return operation == BENCH_SAMPLING || operation == BENCH_DIAGNOSE || operation == BENCH_ATTENTION;
 }
 
-const char *bench_causal_name(int32_t causal) {
-    switch (causal) {
-    case SOFTATTN_CAUSAL_TOP_LEFT: return "top-left";
-    case SOFTATTN_CAUSAL_BOTTOM_RIGHT: return "bottom-right";
-    default: return "none";
-    }
-}
+static const char *const causal_names[] = {[SOFTATTN_CAUSAL_NONE] = "none",
+                                           [SOFTATTN_CAUSAL_TOP_LEFT] = "top-left",
+                                           [SOFTATTN_CAUSAL_BOTTOM_RIGHT] = "bottom-right"};
+
+const struct bench_names bench_causal_names = BENCH_NAMES(causal_names);
+
+const char *bench_causal_name(int32_t causal) { return causal_names[causal]; }
 
 static void attention_name(const struct bench_problem *problem, char *name, size_t capacity) {
     const struct bench_attention_shape *shape = &problem->attention;

@@ -43,11 +43,12 @@ enum bench_engine {
     BENCH_ENGINES
 };
 
+extern const struct bench_names bench_engine_names;
 const char *bench_engine_name(enum bench_engine engine);
 
-/* SOFTATTN_NORMALIZER_* by name; find: -1 where there is none of the name. */
+/* SOFTATTN_NORMALIZER_* */
+extern const struct bench_names bench_normalizer_names;
 const char *bench_normalizer_name(int32_t normalizer);
-int32_t bench_normalizer_find(const char *name);
 int bench_operation_has_normalizer(enum bench_operation operation);
 
 struct bench_way {
@@ -61,6 +62,8 @@ const char *bench_operation_name(enum bench_operation operation);
 /* Whether it reads much and writes next to nothing. */
 int bench_operation_only_reads(enum bench_operation operation);
 
+/* SOFTATTN_CAUSAL_*, but _OFFSET */
+extern const struct bench_names bench_causal_names;
 const char *bench_causal_name(int32_t causal);
 
 /* The problem's sizes in one short text, such as "softmax 1024x1024 f32". */

@@ -5,24 +5,31 @@
 
 #include <softattn/softattn.h>
 
-static const struct {
-    const char *name;
-    int64_t bytes;
-} types[BENCH_TYPES] = {
-    [BENCH_F32] = {"f32", 4}, [BENCH_F64] = {"f64", 8}, [BENCH_F16] = {"f16", 2}, [BENCH_BF16] = {"bf16", 2}};
+static const char *const type_names[BENCH_TYPES] = {
+    [BENCH_F32] = "f32", [BENCH_F64] = "f64", [BENCH_F16] = "f16", [BENCH_BF16] = "bf16"};
 
-int64_t bench_type_bytes(enum bench_type type) { return types[type].bytes; }
+const struct bench_names bench_type_names = BENCH_NAMES(type_names);
 
-const char *bench_type_name(enum bench_type type) { return types[type].name; }
+const char *bench_type_name(enum bench_type type) { return type_names[type]; }
+
+int64_t bench_type_bytes(enum bench_type type) {
+    static const int64_t bytes[BENCH_TYPES] = {
+        [BENCH_F32] = 4, [BENCH_F64] = 8, [BENCH_F16] = 2, [BENCH_BF16] = 2};
+    return bytes[type];
+}
 
 enum bench_type bench_arithmetic_type(enum bench_type type) {
     return type == BENCH_F64 ? BENCH_F64 : BENCH_F32;
 }
 
-const char *bench_bias_name(enum bench_bias bias) {
-    static const char *const names[] = {"none", "keys", "matrix", "heads"};
-    return names[bias];
-}
+static const char *const bias_names[BENCH_BIASES] = {[BENCH_BIAS_NONE] = "none",
+                                                     [BENCH_BIAS_KEYS] = "keys",
+                                                     [BENCH_BIAS_MATRIX] = "matrix",
+                                                     [BENCH_BIAS_HEADS] = "heads"};
+
+const struct bench_names bench_bias_names = BENCH_NAMES(bias_names);
+
+const char *bench_bias_name(enum bench_bias bias) { return bias_names[bias]; }
 
 void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
                          int64_t *last) {

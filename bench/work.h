@@ -5,11 +5,14 @@
 #ifndef SOFTATTN_BENCH_WORK_H
 #define SOFTATTN_BENCH_WORK_H
 
+#include "names.h"
+
 #include <stdint.h>
 
 enum bench_type { BENCH_F32, BENCH_F64, BENCH_F16, BENCH_BF16, BENCH_TYPES };
 
 int64_t bench_type_bytes(enum bench_type type);
+extern const struct bench_names bench_type_names;
 const char *bench_type_name(enum bench_type type);
 
 /* The type that a problem is computed in: f32 for 16-bit floats. */
@@ -21,6 +24,7 @@ enum bench_type bench_arithmetic_type(enum bench_type type);
 /* A bias on the scores: none, one row for all queries, a matrix for all heads, one matrix per head. */
 enum bench_bias { BENCH_BIAS_NONE, BENCH_BIAS_KEYS, BENCH_BIAS_MATRIX, BENCH_BIAS_HEADS, BENCH_BIASES };
 
+extern const struct bench_names bench_bias_names;
 const char *bench_bias_name(enum bench_bias bias);
 
 struct bench_attention_shape {
