@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "complain.h"
+#include "engines.h"
 #include "help.h"
 #include "option_values.h"
 
@@ -49,55 +50,28 @@ static enum bench_operation operation_of(enum bench_mode mode) {
     }
 }
 
-/* The engines that a mode's problems have, a bit each. */
-static int engines_of(enum bench_mode mode) {
-    switch (mode) {
-    case BENCH_MODE_SOFTMAX: return 1 << BENCH_ENGINE_AUTO | 1 << BENCH_ENGINE_TEXTBOOK;
-    case BENCH_MODE_SOFTMAX_BACKWARD:
-    case BENCH_MODE_CROSS_ENTROPY:
-    case BENCH_MODE_SAMPLING:
-    case BENCH_MODE_DIAGNOSE: return 1 << BENCH_ENGINE_AUTO;
-    default: return (1 << BENCH_ENGINES) - 1;
-    }
-}
-
-/* Whether a mode's problems have a type; 16-bit floats are for softmax and gradients, by the library only. */
-static int check_type(const struct bench_options *options) {
-    const enum bench_type type = options->problem.type;
-    const int takes_halves = options->mode == BENCH_MODE_SOFTMAX ||
-                             options->mode == BENCH_MODE_SOFTMAX_BACKWARD ||
-                             options->mode == BENCH_MODE_CROSS_ENTROPY;
-    int uses_textbook = 0;
-    for (int i = 0; i < options->engines_count; i++)
-        uses_textbook |= options->engines[i] == BENCH_ENGINE_TEXTBOOK;
-    if (type == bench_arithmetic_type(type) || (takes_halves && !uses_textbook))
-        return 0;
-    return bench_complain("--type is %s, which %s has not%s", bench_type_name(type),
-                          bench_mode_names.items[options->mode], takes_halves ? " by the textbook" : "");
-}
-
-/* The textbook has softmax only. */
-static int check_normalizer(const struct bench_options *options) {
-    for (int i = 0; i < options->engines_count; i++) {
-        if (options->problem.normalizer != SOFTATTN_NORMALIZER_SOFTMAX &&
-            options->engines[i] == BENCH_ENGINE_TEXTBOOK)
-            return bench_complain("--normalizer is %s, which the textbook has not",
-                                  bench_normalizer_name(options->problem.normalizer));
-    }
-    return 0;
-}
-
-/* The textbook adds no bias. */
-static int check_bias(const struct bench_options *options) {
-    const struct bench_attention_shape *shape = &options->problem.attention;
+/* The sizes of the arrays. */
+static int check_sizes(const struct bench_problem *problem) {
+    const struct bench_attention_shape *shape = &problem->attention;
+    const double heads = (double)shape->batch * (double)shape->heads_q;
+    const double seq = (double)(shape->seq_q > shape->seq_kv ? shape->seq_q : shape->seq_kv);
+    const double dim = (double)(shape->dim_qk > shape->dim_v ? shape->dim_qk : shape->dim_v);
+    if (shape->heads_q % shape->heads_kv != 0)
+        return bench_complain("--heads is %" PRId64 "; it must be a multiple of --kv-heads, %" PRId64,
+                              shape->heads_q, shape->heads_kv);
+    if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
+        return bench_complain("the sizes make an array of more than %.0e elements", max_elements);
     if (shape->bias != BENCH_BIAS_NONE &&
         (double)shape->heads_q * (double)shape->seq_q * (double)shape->seq_kv > max_elements)
         return bench_complain("the sizes make a bias of more than %.0e elements", max_elements);
+    return 0;
+}
+
+static int check_engines(const struct bench_options *options) {
+    char refusal[BENCH_REFUSAL_SIZE];
     for (int i = 0; i < options->engines_count; i++) {
-        if (options->problem.attention.bias != BENCH_BIAS_NONE &&
-            options->engines[i] == BENCH_ENGINE_TEXTBOOK)
-            return bench_complain("--bias is %s, which the textbook has not",
-                                  bench_bias_name(options->problem.attention.bias));
+        if (!bench_engine_solves(options->engines[i], &options->problem, refusal))
+            return bench_complain("%s", refusal);
     }
     return 0;
 }
@@ -110,30 +84,20 @@ static int complete(struct bench_options *options) {
     shape->heads_kv = shape->heads_kv != 0 ? shape->heads_kv : shape->heads_q;
     shape->seq_kv = shape->seq_kv != 0 ? shape->seq_kv : shape->seq_q;
     shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
-    if (shape->heads_q % shape->heads_kv != 0)
-        return bench_complain("--heads is %" PRId64 "; it must be a multiple of --kv-heads, %" PRId64,
-                              shape->heads_q, shape->heads_kv);
-    const double heads = (double)shape->batch * (double)shape->heads_q;
-    const double seq = (double)(shape->seq_q > shape->seq_kv ? shape->seq_q : shape->seq_kv);
-    const double dim = (double)(shape->dim_qk > shape->dim_v ? shape->dim_qk : shape->dim_v);
-    if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
-        return bench_complain("the sizes make an array of more than %.0e elements", max_elements);
-    for (int i = 0; i < options->engines_count; i++) {
-        if ((engines_of(options->mode) & 1 << options->engines[i]) == 0)
-            return bench_complain("--engine names %s, which is none of %s",
-                                  bench_engine_name(options->engines[i]),
-                                  bench_mode_names.items[options->mode]);
-    }
-    return check_bias(options) != 0 || check_normalizer(options) != 0 ? -1 : check_type(options);
+    if (check_sizes(problem) != 0)
+        return -1;
+    return options->mode == BENCH_MODE_GRID ? 0 : check_engines(options);
 }
 
 /* A word that is no option: the mode. */
 static int read_word(struct bench_options *options, const char *word, int *words) {
     const int mode = bench_names_find(&bench_mode_names, word);
+    char modes[128];
+    bench_names_list(&bench_mode_names, BENCH_ALL_NAMES, "and", modes, sizeof modes);
     if ((*words)++ > 0)
         return bench_complain("%s is one word too many", word);
     if (mode < 0)
-        return bench_complain("there is no %s; --help lists what there is", word);
+        return bench_complain("there is no mode %s; there are %s", word, modes);
     options->mode = (enum bench_mode)mode;
     return 0;
 }
@@ -150,7 +114,7 @@ static void fill_table(struct option table[BENCH_OPTION_COUNT + 1]) {
 /* Whether every option given, each of those in `used`, belongs to the mode. */
 static int check_mode(const struct bench_options *options, int words, const int used[BENCH_OPTION_COUNT]) {
     if (words == 0)
-        return bench_complain("which mode? --help lists them");
+        return bench_complain("the mode is missing, such as softmax or attention; --help lists all");
     for (int i = 0; i < BENCH_OPTION_COUNT; i++) {
         if (used[i] && !bench_option_is_of(&bench_option_table[i], options->mode))
             return bench_complain("--%s is not an option of %s", bench_option_table[i].name,

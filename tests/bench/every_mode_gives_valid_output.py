@@ -245,6 +245,35 @@ def wrong_command_lines_end_with_status_2():
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1, (arguments, done.stdout, done.stderr)
 
 
+def wrong_command_lines_are_told_what_there_is():
+    for line, message in (
+            ("melt", "there is no mode melt; there are ceilings, softmax, softmax-backward, cross-entropy, sampling, "
+                     "diagnose, attention and grid"),
+            ("attention --type f16", "attention has no type f16; it has f32 and f64"),
+            ("softmax --type f8", "--type is f8; it must be f32, f64, f16 or bf16"),
+            ("softmax --engine blas", "softmax has no engine blas; it has auto and textbook"),
+            ("diagnose --engine textbook", "diagnose has no engine textbook; it has auto"),
+            ("softmax --engine slow", "--engine is slow; it must be auto, fused, blas or textbook"),
+            ("softmax --type bf16 --engine textbook", "the textbook has no type bf16; it has f32 and f64"),
+            ("softmax --normalizer relu --engine auto,textbook",
+             "the textbook is for plain problems; it has no --normalizer"),
+            ("attention --bias keys --engine textbook", "the textbook is for plain problems; it has no --bias"),
+            ("softmax --normalizer softmin", "--normalizer is softmin; it must be softmax, none, relu, relu-squared, "
+                                             "sigmoid, softmax-plus-one, sparsemax or entmax"),
+            ("attention --bias rows", "--bias is rows; it must be none, keys, matrix or heads"),
+            ("attention --causal left", "--causal is left; it must be none, top-left or bottom-right")):
+        assert run(*line.split(), status=2).stderr == f"softattn-bench: {message}\n", line
+
+
+def the_grid_leaves_out_what_an_engine_has_not():
+    results = run_json("grid", "--quick", "--family", "softmax", "--engine", "auto,textbook")["results"]
+    solved = {(result["family"], result["engine"]) for result in results}
+    assert solved == {(family, "library") for family in ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward")} | {
+        ("softmax", "textbook"), ("softmax-f64", "textbook")}, solved
+    for result in results:
+        check_result(result)
+
+
 def help_names_every_mode():
     done = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True)
     for word in ("ceilings", *MATRIX_MODES, "attention", "grid", "--window LEFT,RIGHT", "--json",
@@ -259,6 +288,7 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              biases_are_named_and_run, normalizers_are_named_and_run,
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
-             wrong_command_lines_end_with_status_2, help_names_every_mode):
+             the_grid_leaves_out_what_an_engine_has_not, wrong_command_lines_end_with_status_2,
+             wrong_command_lines_are_told_what_there_is, help_names_every_mode):
     print(test.__name__, flush=True)
     test()
