@@ -138,10 +138,21 @@ struct bench_grid_case bench_grid_case(int index) {
     return attention_case(&attention_rows[index - MATRIX_ROWS]);
 }
 
+static int is_first_of_family(int index) {
+    return index == 0 || strcmp(bench_grid_case(index - 1).family, bench_grid_case(index).family) != 0;
+}
+
+struct bench_names bench_grid_families(const char *items[BENCH_GRID_MAX_FAMILIES]) {
+    struct bench_names names = {items, 0};
+    for (int i = 0; i < bench_grid_count() && names.count < BENCH_GRID_MAX_FAMILIES; i++) {
+        if (is_first_of_family(i))
+            items[names.count++] = bench_grid_case(i).family;
+    }
+    return names;
+}
+
 int bench_grid_selects(int index, int quick, const char *filter) {
-    const char *family = bench_grid_case(index).family;
-    if (filter != NULL && strstr(family, filter) == NULL)
+    if (filter != NULL && strstr(bench_grid_case(index).family, filter) == NULL)
         return 0;
-    const int first_of_family = index == 0 || strcmp(bench_grid_case(index - 1).family, family) != 0;
-    return !quick || first_of_family;
+    return !quick || is_first_of_family(index);
 }

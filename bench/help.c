@@ -3,11 +3,12 @@
  */
 #include "help.h"
 
+#include "grid.h"
 #include "option_table.h"
 
 #include <string.h>
 
-enum { OPTION_WIDTH = 20 };
+enum { OPTION_WIDTH = 20, LINE_WIDTH = 104 };
 
 /* The lines of text, all but the first under that one's beginning. */
 static void print_lines(FILE *file, const char *text) {
@@ -35,6 +36,18 @@ static void print_group(FILE *file, enum bench_option_group group) {
     }
 }
 
+static void print_families(FILE *file) {
+    const char *items[BENCH_GRID_MAX_FAMILIES];
+    const struct bench_names families = bench_grid_families(items);
+    int column = fprintf(file, "  families:");
+    for (int i = 0; i < families.count; i++) {
+        if (column + 1 + (int)strlen(items[i]) > LINE_WIDTH)
+            column = fprintf(file, "\n           ") - 1;
+        column += fprintf(file, " %s", items[i]);
+    }
+    fputc('\n', file);
+}
+
 void bench_help_print(FILE *file) {
     fputs("usage: softattn-bench MODE [options]\n"
           "\n"
@@ -42,8 +55,11 @@ void bench_help_print(FILE *file) {
           file);
     for (int mode = 0; mode < BENCH_MODES; mode++)
         fprintf(file, "  %-17s %s\n", bench_mode_names.items[mode], bench_mode_help[mode]);
-    for (int group = 0; group < BENCH_GROUPS; group++)
+    for (int group = 0; group < BENCH_GROUPS; group++) {
         print_group(file, (enum bench_option_group)group);
+        if (group == BENCH_GROUP_GRID)
+            print_families(file);
+    }
     fputs("\n"
           "LIST is one value or several with commas between; every combination is measured.\n"
           "\n"

@@ -95,8 +95,7 @@ const struct bench_option bench_option_table[BENCH_OPTION_COUNT] = {
      "solve the problem N times without a clock and print nothing, for tools that count\n"
      "instructions; of --engine, --isa and --threads the first value counts"},
     {BENCH_OPTION_QUICK, BENCH_GROUP_GRID, "quick", NULL, "only the smallest problem of each family"},
-    {BENCH_OPTION_FAMILY, BENCH_GROUP_GRID, "family", "TEXT",
-     "only families with this in their names, such as decode"},
+    {BENCH_OPTION_FAMILY, BENCH_GROUP_GRID, "family", "TEXT", "only families with this in their names (all)"},
     {BENCH_OPTION_ENGINE, BENCH_GROUP_RUNS, "engine", "LIST",
      "attention: auto, fused, blas, textbook; softmax: auto, textbook; other modes: auto;\n"
      "grid: all of them, each on the problems that it has (auto)"},

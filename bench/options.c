@@ -5,6 +5,7 @@
 
 #include "complain.h"
 #include "engines.h"
+#include "grid.h"
 #include "help.h"
 #include "option_values.h"
 
@@ -76,6 +77,28 @@ static int check_engines(const struct bench_options *options) {
     return 0;
 }
 
+/* Whether the grid has a problem for the family and the engines. */
+static int check_selection(const struct bench_options *options) {
+    const char *items[BENCH_GRID_MAX_FAMILIES];
+    const struct bench_names names = bench_grid_families(items);
+    char families[512], refusal[BENCH_REFUSAL_SIZE];
+    int selected = 0;
+    for (int i = 0; i < bench_grid_count(); i++) {
+        const struct bench_grid_case item = bench_grid_case(i);
+        const int is_selected = bench_grid_selects(i, options->quick, options->family);
+        selected += is_selected;
+        for (int e = 0; is_selected && e < options->engines_count; e++) {
+            if (bench_engine_solves(options->engines[e], &item.problem, refusal))
+                return 0;
+        }
+    }
+    if (selected > 0)
+        return bench_complain("nothing of --family %s is left: %s", options->family, refusal);
+    bench_names_list(&names, BENCH_ALL_NAMES, "and", families, sizeof families);
+    return bench_complain("--family is %s, which is in no family's name; there are %s", options->family,
+                          families);
+}
+
 /* What depends on several options. */
 static int complete(struct bench_options *options) {
     struct bench_problem *problem = &options->problem;
@@ -86,7 +109,7 @@ static int complete(struct bench_options *options) {
     shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
     if (check_sizes(problem) != 0)
         return -1;
-    return options->mode == BENCH_MODE_GRID ? 0 : check_engines(options);
+    return options->mode == BENCH_MODE_GRID ? check_selection(options) : check_engines(options);
 }
 
 /* A word that is no option: the mode. */

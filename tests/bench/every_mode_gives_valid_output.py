@@ -261,6 +261,8 @@ def wrong_command_lines_are_told_what_there_is():
             ("softmax --normalizer softmin", "--normalizer is softmin; it must be softmax, none, relu, relu-squared, "
                                              "sigmoid, softmax-plus-one, sparsemax or entmax"),
             ("attention --bias rows", "--bias is rows; it must be none, keys, matrix or heads"),
+            ("grid --family softmax-b --engine fused,textbook",
+             "nothing of --family softmax-b is left: softmax-backward has no engine textbook; it has auto"),
             ("attention --causal left", "--causal is left; it must be none, top-left or bottom-right")):
         assert run(*line.split(), status=2).stderr == f"softattn-bench: {message}\n", line
 
@@ -272,6 +274,17 @@ def the_grid_leaves_out_what_an_engine_has_not():
         ("softmax", "textbook"), ("softmax-f64", "textbook")}, solved
     for result in results:
         check_result(result)
+
+
+def a_family_that_is_none_is_told_the_families():
+    message = run("grid", "--family", "softmin", status=2).stderr
+    assert message.startswith("softattn-bench: --family is softmin, which is in no family's name; there are softmax, "), message
+    families = message.strip().split("there are ")[1].replace(" and ", ", ").split(", ")
+    assert {"softmax-16-bit", "sampling", "decode", "prefill-f64"} <= set(families), families
+    assert {result["family"] for result in run_json("grid", "--quick")["results"]} == set(families)
+    shown = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True).stdout
+    listed = shown.split("  families: ")[1].split("\n\n")[0].split()
+    assert listed == families, listed
 
 
 def help_names_every_mode():
@@ -289,6 +302,6 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              the_grid_leaves_out_what_an_engine_has_not, wrong_command_lines_end_with_status_2,
-             wrong_command_lines_are_told_what_there_is, help_names_every_mode):
+             wrong_command_lines_are_told_what_there_is, a_family_that_is_none_is_told_the_families, help_names_every_mode):
     print(test.__name__, flush=True)
     test()
