@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -222,6 +223,15 @@ def tables_are_for_people():
         assert "softattn-bench: library" in done.stdout and "\r" not in done.stdout + done.stderr
     assert "softmax 7x130 f32" in run(*SMALL_SOFTMAX).stdout
     assert "attention b1 h4/2 9x33 d16 f32" in run(*SMALL_ATTENTION).stdout
+    assert re.search(r"multiply-add .* GFLOP/s +[0-9.]+ %$", run("ceilings").stdout, re.M)
+    assert re.search(r" GB/s +[0-9.]+ ns, [0-9]+ FLOP +[0-9.]+ % of ", run(*SMALL_SOFTMAX).stdout)
+
+
+def help_explains_the_table():
+    help_lines = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True).stdout.splitlines()
+    explained = help_lines[help_lines.index("columns of the table:") + 1:]
+    for column in ("median", "spread", "rate", "per element", "share", "(doubtful)"):
+        assert any(line.startswith(f"  {column}  ") for line in explained), column
 
 
 def wrong_command_lines_end_with_status_2():
@@ -301,6 +311,7 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              biases_are_named_and_run, normalizers_are_named_and_run,
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
+             help_explains_the_table,
              the_grid_leaves_out_what_an_engine_has_not, wrong_command_lines_end_with_status_2,
              wrong_command_lines_are_told_what_there_is, a_family_that_is_none_is_told_the_families, help_names_every_mode):
     print(test.__name__, flush=True)
