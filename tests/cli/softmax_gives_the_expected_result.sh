@@ -60,5 +60,6 @@ expect_failure 'softattn: axis: ' softmax scores.npy -o refused.npy --axis 3
 expect_failure 'causal' softmax scores.npy -o refused.npy --causal top-left
 expect_failure 'softattn: temperature: ' softmax scores.npy -o refused.npy --temperature 0
 expect_failure 'softattn: output: ' softmax scores.npy -o refused.npy --normalizer relu --log
-expect_usage_error '--normalizer' softmax scores.npy -o refused.npy --normalizer softmin
+expect_usage_error "--normalizer: 'softmin' is not softmax, none, relu, relu-squared, sigmoid, softmax-plus-one, \
+sparsemax or entmax" softmax scores.npy -o refused.npy --normalizer softmin
 [ ! -e refused.npy ] || fail 'a refused problem left an output'
