@@ -67,6 +67,12 @@ bool option_choose(const char *option, const char *text, const option_choice *ch
     return report(option, "'%s' is not %s", text, names);
 }
 
+bool normalizer_options_agree(const normalizer_options *options) {
+    return !options->has_sigmoid_bias || options->kind == SOFTATTN_NORMALIZER_SIGMOID ||
+           report("--sigmoid-bias", "is for --normalizer sigmoid, not %s",
+                  option_normalizer_choices[options->kind].name);
+}
+
 softattn_context *context_from_options(const context_options *options) {
     softattn_context *context = NULL;
     if (!report_status(softattn_context_create(&context))) {

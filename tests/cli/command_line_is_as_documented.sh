@@ -50,5 +50,9 @@ expect_usage_error "--color: 'red' is not auto, always or never" attend a b c -o
 expect_usage_error "--threads: '1025' is no whole number from 0 to 1024" attend a b c -o d --threads 1025
 expect_usage_error "--head: '-1' is no whole number" attend a b c -o d --head -1
 expect_usage_error "--head: '99999999999999999999' is no" attend a b c -o d --head 99999999999999999999
+expect_usage_error "--sigmoid-bias: 'inf' is no finite number" softmax a -o b --normalizer sigmoid --sigmoid-bias inf
+expect_usage_error '--sigmoid-bias: is for --normalizer sigmoid, not softmax' softmax a -o b --sigmoid-bias 1
+expect_usage_error '--sigmoid-bias: is for --normalizer sigmoid, not relu' attend a b c -o d --normalizer relu \
+    --sigmoid-bias 1
 expect_usage_error "--tolerance: 'inf' is no finite number" compare a b --tolerance inf
 expect_usage_error "--dim: '0' is no whole number from 1 to 1000000" scale-study --dim 0
