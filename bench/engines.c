@@ -42,8 +42,18 @@ static int has(const char *who, const char *what, const struct bench_names *name
 static const char *beyond_the_textbook(const struct bench_problem *problem) {
     if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
         return "normalizer";
-    if (problem->attention.bias != BENCH_BIAS_NONE)
+    if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE)
+        return "keep-mask";
+    if (problem->extras.bias != BENCH_BIAS_NONE)
         return "bias";
+    if (problem->extras.softcap > 0)
+        return "softcap";
+    if (problem->extras.alibi)
+        return "alibi";
+    if (problem->extras.dropout > 0)
+        return "dropout";
+    if (problem->extras.layout != BENCH_LAYOUT_BHSD)
+        return "layout";
     return NULL;
 }
 

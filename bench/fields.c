@@ -29,12 +29,14 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     const int attention = problem->operation == BENCH_ATTENTION;
     const int sampling = problem->operation == BENCH_SAMPLING;
     const struct bench_attention_shape *shape = &problem->attention;
+    const struct bench_attention_extras *extras = &problem->extras;
     add_integer(fields, !attention, "rows", problem->rows);
     add_integer(fields, !attention, "cols", problem->cols);
     add_integer(fields, !bench_operation_only_reads(problem->operation), "in_place", problem->in_place);
     add_real(fields, sampling, "temperature", problem->sampling.temperature);
     add_integer(fields, sampling, "top_k", problem->sampling.top_k);
     add_real(fields, sampling, "top_p", problem->sampling.top_p);
+    add_real(fields, sampling, "min_p", problem->sampling.min_p);
     add_integer(fields, attention, "batch", shape->batch);
     add_integer(fields, attention, "heads", shape->heads_q);
     add_integer(fields, attention, "kv_heads", shape->heads_kv);
@@ -45,7 +47,12 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_text(fields, "causal", attention ? bench_causal_name(shape->causal) : NULL);
     add_integer(fields, attention, "window_left", shape->window_left);
     add_integer(fields, attention, "window_right", shape->window_right);
-    add_text(fields, "bias", attention ? bench_bias_name(shape->bias) : NULL);
+    add_text(fields, "keep_mask", attention ? bench_keep_mask_names.items[shape->keep_mask] : NULL);
+    add_text(fields, "bias", attention ? bench_bias_names.items[extras->bias] : NULL);
+    add_real(fields, attention, "softcap", extras->softcap);
+    add_integer(fields, attention, "alibi", extras->alibi);
+    add_real(fields, attention, "dropout", extras->dropout);
+    add_text(fields, "layout", attention ? bench_layout_names.items[extras->layout] : NULL);
     add_text(fields, "normalizer",
              bench_operation_has_normalizer(problem->operation) ? bench_normalizer_name(problem->normalizer)
                                                                 : NULL);

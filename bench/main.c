@@ -103,7 +103,7 @@ static double max_seconds(const struct bench_options *options) {
 
 static void report_problem(struct session *session, const char *family, const struct bench_problem *problem,
                            const struct bench_way *way, int failure_allowed) {
-    char name[96];
+    char name[BENCH_NAME_SIZE];
     bench_problem_name(problem, name, sizeof name);
     bench_progress_show(session->done++, session->all, name);
     struct bench_result result;

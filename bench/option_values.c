@@ -139,7 +139,9 @@ static int64_t *size_of(struct bench_problem *problem, enum bench_option_id id) 
 static const struct bench_names *names_of(enum bench_option_id id) {
     switch (id) {
     case BENCH_OPTION_CAUSAL: return &bench_causal_names;
+    case BENCH_OPTION_KEEP_MASK: return &bench_keep_mask_names;
     case BENCH_OPTION_BIAS: return &bench_bias_names;
+    case BENCH_OPTION_LAYOUT: return &bench_layout_names;
     case BENCH_OPTION_NORMALIZER: return &bench_normalizer_names;
     case BENCH_OPTION_TYPE: return &bench_type_names;
     default: return NULL;
@@ -151,7 +153,9 @@ static int set_named(struct bench_problem *problem, enum bench_option_id id, int
         return -1;
     switch (id) {
     case BENCH_OPTION_CAUSAL: problem->attention.causal = value; return 0;
-    case BENCH_OPTION_BIAS: problem->attention.bias = (enum bench_bias)value; return 0;
+    case BENCH_OPTION_KEEP_MASK: problem->attention.keep_mask = (enum bench_keep_mask)value; return 0;
+    case BENCH_OPTION_BIAS: problem->extras.bias = (enum bench_bias)value; return 0;
+    case BENCH_OPTION_LAYOUT: problem->extras.layout = (enum bench_layout)value; return 0;
     case BENCH_OPTION_NORMALIZER: problem->normalizer = value; return 0;
     default: problem->type = (enum bench_type)value; return 0;
     }
@@ -189,6 +193,10 @@ int bench_option_set(struct bench_options *options, const struct bench_option *o
     case BENCH_OPTION_TEMPERATURE: return read_real(name, value, 1000, &problem->sampling.temperature);
     case BENCH_OPTION_TOP_K: return read_integer(name, value, 0, max_size, &problem->sampling.top_k);
     case BENCH_OPTION_TOP_P: return read_real(name, value, 1, &problem->sampling.top_p);
+    case BENCH_OPTION_MIN_P: return read_real(name, value, 1, &problem->sampling.min_p);
+    case BENCH_OPTION_SOFTCAP: return read_real(name, value, 1e6, &problem->extras.softcap);
+    case BENCH_OPTION_ALIBI: problem->extras.alibi = 1; return 0;
+    case BENCH_OPTION_DROPOUT: return read_real(name, value, 1, &problem->extras.dropout);
     case BENCH_OPTION_WINDOW: return read_window(value, &problem->attention);
     default: return set_run(options, option, value);
     }

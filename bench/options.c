@@ -62,9 +62,11 @@ static int check_sizes(const struct bench_problem *problem) {
                               shape->heads_q, shape->heads_kv);
     if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
         return bench_complain("the sizes make an array of more than %.0e elements", max_elements);
-    if (shape->bias != BENCH_BIAS_NONE &&
-        (double)shape->heads_q * (double)shape->seq_q * (double)shape->seq_kv > max_elements)
+    const double pairs = (double)shape->heads_q * (double)shape->seq_q * (double)shape->seq_kv;
+    if (problem->extras.bias != BENCH_BIAS_NONE && pairs > max_elements)
         return bench_complain("the sizes make a bias of more than %.0e elements", max_elements);
+    if (shape->keep_mask != BENCH_KEEP_MASK_NONE && pairs > max_elements)
+        return bench_complain("the sizes make a keep mask of more than %.0e elements", max_elements);
     return 0;
 }
 

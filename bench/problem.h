@@ -23,6 +23,22 @@ struct bench_sampling {
     double temperature; /* 0: argmax */
     int64_t top_k;      /* 0: off */
     double top_p;       /* 1: off */
+    double min_p;       /* 0: off */
+};
+
+/* A bias on the scores: none, one row for all queries, a matrix for all heads, one matrix per head. */
+enum bench_bias { BENCH_BIAS_NONE, BENCH_BIAS_KEYS, BENCH_BIAS_MATRIX, BENCH_BIAS_HEADS, BENCH_BIASES };
+
+/* The order of the axes batch, heads, sequence and dimension in memory. */
+enum bench_layout { BENCH_LAYOUT_BHSD, BENCH_LAYOUT_BSHD, BENCH_LAYOUTS };
+
+/* What an attention has beside its shape; all zero in a plain one. */
+struct bench_attention_extras {
+    enum bench_bias bias;
+    double softcap; /* 0: none */
+    int alibi;
+    double dropout;           /* the probability */
+    enum bench_layout layout; /* of q, k, v and the result */
 };
 
 struct bench_problem {
@@ -33,6 +49,7 @@ struct bench_problem {
     int32_t normalizer;             /* of softmax, its backward and attention: SOFTATTN_NORMALIZER_* */
     struct bench_sampling sampling; /* of sampling */
     struct bench_attention_shape attention; /* of an attention */
+    struct bench_attention_extras extras;
 };
 
 enum bench_engine {
@@ -57,6 +74,8 @@ struct bench_way {
     int threads;
 };
 
+extern const struct bench_names bench_bias_names, bench_keep_mask_names, bench_layout_names;
+
 const char *bench_operation_name(enum bench_operation operation);
 
 /* Whether it reads much and writes next to nothing. */
@@ -67,6 +86,7 @@ extern const struct bench_names bench_causal_names;
 const char *bench_causal_name(int32_t causal);
 
 /* The problem's sizes in one short text, such as "softmax 1024x1024 f32". */
+enum { BENCH_NAME_SIZE = 224 };
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity);
 
 #endif

@@ -29,8 +29,8 @@ struct bench_failure {
     int unsupported;
 };
 
-/* Returns -1 and sets failure, or 0 with a runner that the caller destroys. The context and the team must
- * outlive it. */
+/* Returns -1 and sets failure, or 0 with a runner that the caller destroys. The problem, the
+ * context and the team must outlive it. */
 typedef int bench_prepare(const struct bench_problem *problem, enum bench_engine engine,
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure);

@@ -57,7 +57,7 @@ static void element_text(const struct bench_result *result, char *text, size_t c
 }
 
 void bench_table_result(FILE *file, const struct bench_result *result) {
-    char name[96], median[24], rate[32], element[48] = "";
+    char name[BENCH_NAME_SIZE], median[24], rate[32], element[48] = "";
     bench_problem_name(&result->problem, name, sizeof name);
     fprintf(file, "%-56s %-8s %-8s %3d", name, result->engine, result->isa, result->threads);
     if (result->failed) {

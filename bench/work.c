@@ -22,15 +22,6 @@ enum bench_type bench_arithmetic_type(enum bench_type type) {
     return type == BENCH_F64 ? BENCH_F64 : BENCH_F32;
 }
 
-static const char *const bias_names[BENCH_BIASES] = {[BENCH_BIAS_NONE] = "none",
-                                                     [BENCH_BIAS_KEYS] = "keys",
-                                                     [BENCH_BIAS_MATRIX] = "matrix",
-                                                     [BENCH_BIAS_HEADS] = "heads"};
-
-const struct bench_names bench_bias_names = BENCH_NAMES(bias_names);
-
-const char *bench_bias_name(enum bench_bias bias) { return bias_names[bias]; }
-
 void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
                          int64_t *last) {
     const int64_t offset = shape->causal == SOFTATTN_CAUSAL_BOTTOM_RIGHT ? shape->seq_kv - shape->seq_q : 0;
@@ -43,6 +34,8 @@ void bench_visible_range(const struct bench_attention_shape *shape, int64_t quer
         *last = position + shape->window_right;
     if (shape->causal != SOFTATTN_CAUSAL_NONE && position < *last)
         *last = position;
+    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && query < *last)
+        *last = query;
 }
 
 int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {

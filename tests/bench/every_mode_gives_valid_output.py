@@ -122,9 +122,12 @@ def output_results_are_complete():
         assert len(results) == 1
         check_result(results[0])
         assert results[0]["bytes"] == 7 * 130 * (8 if "f64" in extra else 4) and results[0]["traffic"] == "read"
+        assert results[0]["min_p"] == 0
         assert results[0]["top_k"] == (3 if "--top-k" in extra else 0) and results[0]["in_place"] is None
-    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 f32" in run(
-        "sampling", *SMALL_SOFTMAX[1:], "--temperature", "0.7", "--top-k", "3", "--top-p", "0.5").stdout
+    filters = ["--temperature", "0.7", "--top-k", "3", "--top-p", "0.5", "--min-p", "0.125"]
+    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 min-p 0.125 f32" in run("sampling", *SMALL_SOFTMAX[1:], *filters).stdout
+    assert run_json("sampling", *SMALL_SOFTMAX[1:], *filters)["results"][0]["min_p"] == 0.125
+    assert check_csv("sampling", *SMALL_SOFTMAX[1:], *filters)[0]["min_p"] == "0.125"
     result = run_json("diagnose", *SMALL_SOFTMAX[1:])["results"][0]
     check_result(result)
     assert result["bytes"] == 7 * 130 * 4 and result["top_k"] is None
@@ -149,6 +152,43 @@ def biases_are_named_and_run():
             check_result(result)
             assert result["bias"] == bias and result["flops"] == 4 * 16 * 9 * 33 * 4, result
     assert "9x33 d16 bias heads f32" in run(*SMALL_ATTENTION, "--bias", "heads").stdout
+
+
+def attention_options_are_named_and_run():
+    for option, field, value, name in (("--softcap 20", "softcap", 20, "softcap 20"), ("--alibi", "alibi", 1, "alibi"),
+                                       ("--dropout 0.25", "dropout", 0.25, "dropout 0.25"),
+                                       ("--layout bshd", "layout", "bshd", "bshd"),
+                                       ("--keep-mask causal", "keep_mask", "causal", "keep-mask causal")):
+        for extra in (["--engine", "fused"], ["--engine", "blas", "--type", "f64"]):
+            result = run_json(*SMALL_ATTENTION, *option.split(), *extra)["results"][0]
+            check_result(result)
+            visible = sum(range(1, 10)) if field == "keep_mask" else 9 * 33
+            assert result[field] == value and result["flops"] == 4 * 16 * visible * 4, result
+        assert f"9x33 d16 {name} f32" in run(*SMALL_ATTENTION, *option.split()).stdout
+        assert check_csv(*SMALL_ATTENTION, *option.split())[0][field] == str(value)
+    plain = run_json(*SMALL_ATTENTION)["results"][0]
+    assert [plain[field] for field in ("softcap", "alibi", "dropout", "layout", "keep_mask", "bias")] == [
+        0, 0, 0, "bhsd", "none", "none"], plain
+    softmax = run_json(*SMALL_SOFTMAX)["results"][0]
+    assert softmax["layout"] is None and softmax["dropout"] is None and softmax["alibi"] is None, softmax
+    everything = ("--causal bottom-right --window 30,3 --keep-mask causal --bias heads --softcap 20 --alibi --dropout 0.5 "
+                  "--layout bshd --dim-v 8 --threads 2")
+    result = run_json(*SMALL_ATTENTION, *everything.split())["results"][0]
+    check_result(result)
+    assert result["flops"] == 2 * (16 + 8) * sum(min(i, 6) + 1 for i in range(9)) * 4, result
+    assert ("attention b1 h4/2 9x33 d16/8 bottom-right window 30,3 keep-mask causal bias heads softcap 20 alibi dropout 0.5 "
+            "bshd f32") in run(*SMALL_ATTENTION, *everything.split()).stdout
+
+
+def the_textbook_is_for_plain_problems():
+    for option in ("--normalizer relu", "--bias keys", "--keep-mask causal", "--softcap 20", "--alibi", "--dropout 0.1",
+                   "--layout bshd"):
+        name = option.split()[0]
+        for engines in ("textbook", "auto,textbook"):
+            done = run(*SMALL_ATTENTION, *option.split(), "--engine", engines, status=2)
+            assert done.stderr == f"softattn-bench: the textbook is for plain problems; it has no {name}\n", done.stderr
+    check_result(run_json(*SMALL_ATTENTION, "--layout", "bhsd", "--keep-mask", "none", "--softcap", "0", "--dropout", "0",
+                          "--engine", "textbook")["results"][0])
 
 
 def calls_are_made_without_a_clock():
@@ -239,7 +279,10 @@ def wrong_command_lines_end_with_status_2():
                  "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f8", "attention --type f16",
                  "softmax --type bf16 --engine textbook", "diagnose --type bf16", "sampling --type f16",
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
-                 "sampling --in-place", "sampling --top-p 1.5", "sampling --top-k -1", "diagnose --top-k 2",
+                 "sampling --in-place", "sampling --top-p 1.5", "sampling --min-p 2", "softmax --min-p 0.1",
+                 "attention --dropout 1.5", "attention --dropout", "attention --softcap -1", "attention --softcap inf",
+                 "attention --alibi=1", "attention --layout sbhd", "attention --keep-mask window", "softmax --dropout 0.1",
+                 "grid --layout bshd", "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1", "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
@@ -265,9 +308,6 @@ def wrong_command_lines_are_told_what_there_is():
             ("diagnose --engine textbook", "diagnose has no engine textbook; it has auto"),
             ("softmax --engine slow", "--engine is slow; it must be auto, fused, blas or textbook"),
             ("softmax --type bf16 --engine textbook", "the textbook has no type bf16; it has f32 and f64"),
-            ("softmax --normalizer relu --engine auto,textbook",
-             "the textbook is for plain problems; it has no --normalizer"),
-            ("attention --bias keys --engine textbook", "the textbook is for plain problems; it has no --bias"),
             ("softmax --normalizer softmin", "--normalizer is softmin; it must be softmax, none, relu, relu-squared, "
                                              "sigmoid, softmax-plus-one, sparsemax or entmax"),
             ("attention --bias rows", "--bias is rows; it must be none, keys, matrix or heads"),
@@ -308,6 +348,7 @@ def help_names_every_mode():
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
              windows_count_only_what_they_show,
+             attention_options_are_named_and_run, the_textbook_is_for_plain_problems,
              biases_are_named_and_run, normalizers_are_named_and_run,
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
