@@ -25,6 +25,7 @@ static const struct {
     [BENCH_SAMPLING] = {LIBRARY, FLOATS},
     [BENCH_DIAGNOSE] = {LIBRARY, FLOATS},
     [BENCH_ATTENTION] = {ATTENTION, FLOATS},
+    [BENCH_LINEAR_ATTENTION] = {LIBRARY, FLOATS},
 };
 
 /* Whether value is among some; else refusal says that `who` has no `what` of its name, and which ones it has. */

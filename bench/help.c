@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { OPTION_WIDTH = 20, LINE_WIDTH = 104 };
+enum { OPTION_WIDTH = 20, LINE_WIDTH = 96 };
 
 /* The lines of text, all but the first under that one's beginning. */
 static void print_lines(FILE *file, const char *text) {
@@ -66,19 +66,15 @@ void bench_help_print(FILE *file) {
           "columns of the table:\n"
           "  median       time of solving the problem once, the middle of those measured\n"
           "  spread       distance of the quartiles of these times over their median\n"
-          "  rate         of attention its floating-point operations, of other problems their bytes, per "
-          "second;\n"
-          "               what any program must do counts, and nothing that masks hide\n"
-          "  per element  time of one element of the matrix, and the floating-point operations that the "
-          "machine's\n"
-          "               multiply-adds could do meanwhile\n"
-          "  share        time that the ceiling takes for the same work over the median. \"80 % of copy, 12 "
-          "GB/s\":\n"
-          "               a copy of as many bytes, which ran at 12 GB/s, took 80 % of the problem's time. "
-          "Ceilings\n"
-          "               are multiply-add, read, copy, add (two arrays read, their sum written), and the "
-          "latter\n"
-          "               two with stores around the caches, nontemporal; the one that takes longest binds\n"
+          "  rate         of both attentions the floating-point operations, of matrices the bytes, per\n"
+          "               second; what the definition takes counts, and nothing that masks hide\n"
+          "  per element  time of one element of the matrix, and the floating-point operations that\n"
+          "               the machine's multiply-adds could do meanwhile\n"
+          "  share        time that the ceiling takes for the same work over the median: where it says\n"
+          "               80 % of copy, 12 GB/s, a copy of as many bytes ran at 12 GB/s and took 80 %\n"
+          "               of the problem's time. Ceilings are multiply-add, read, copy, add (two arrays\n"
+          "               read, their sum written), and copy and add with stores around the caches,\n"
+          "               nontemporal; the one that takes longest binds\n"
           "  (doubtful)   times or ceilings varied by more than 5 %, or other processes took as much\n"
           "\n"
           "examples:\n"
@@ -87,6 +83,8 @@ void bench_help_print(FILE *file) {
           "  softattn-bench attention --heads 32 --kv-heads 8 --seq-q 1 --seq-kv 4096 --dim 128\n"
           "  softattn-bench attention --seq-q 2048 --causal top-left --engine fused,blas,textbook --json\n"
           "  softattn-bench attention --seq-q 8192 --causal top-left --window 255,0\n"
+          "  softattn-bench attention --dropout 0.1 --keep-mask causal\n"
+          "  softattn-bench linear-attention --seq-q 2048 --causal top-left\n"
           "  softattn-bench grid --isa avx512,avx2 --csv\n"
           "\n"
           "exit status: 0 done, 1 a measurement failed, 2 the command line is wrong\n",

@@ -150,9 +150,13 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
     if (bench->team == NULL)
         return bench_fail_from_memory(&result->failure);
     static bench_prepare *const prepare_operation[] = {
-        [BENCH_SOFTMAX] = bench_softmax_prepare,        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
-        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare, [BENCH_SAMPLING] = bench_output_prepare,
-        [BENCH_DIAGNOSE] = bench_output_prepare,        [BENCH_ATTENTION] = bench_attention_prepare,
+        [BENCH_SOFTMAX] = bench_softmax_prepare,
+        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
+        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare,
+        [BENCH_SAMPLING] = bench_output_prepare,
+        [BENCH_DIAGNOSE] = bench_output_prepare,
+        [BENCH_ATTENTION] = bench_attention_prepare,
+        [BENCH_LINEAR_ATTENTION] = bench_linear_attention_prepare,
     };
     return prepare_operation[bench->problem->operation](bench->problem, way->engine, bench->context,
                                                         bench->team, &bench->runner, &result->failure);

@@ -11,6 +11,7 @@ static const char *const mode_names[] = {
     [BENCH_MODE_SAMPLING] = "sampling",
     [BENCH_MODE_DIAGNOSE] = "diagnose",
     [BENCH_MODE_ATTENTION] = "attention",
+    [BENCH_MODE_LINEAR_ATTENTION] = "linear-attention",
     [BENCH_MODE_GRID] = "grid",
 };
 
@@ -24,6 +25,7 @@ const char *const bench_mode_help[BENCH_MODES] = {
     [BENCH_MODE_SAMPLING] = "a token from each row of logits such as a language model's",
     [BENCH_MODE_DIAGNOSE] = "entropy, saturation and gradient norm of each row",
     [BENCH_MODE_ATTENTION] = "attention of one shape",
+    [BENCH_MODE_LINEAR_ATTENTION] = "attention in time linear in the sequence, with features elu + 1",
     [BENCH_MODE_GRID] = "many problems of every kind",
 };
 
@@ -31,6 +33,7 @@ const char *const bench_group_titles[BENCH_GROUPS] = {
     [BENCH_GROUP_MATRICES] = "softmax, softmax-backward, cross-entropy, sampling and diagnose",
     [BENCH_GROUP_WRITERS] = "softmax, softmax-backward and cross-entropy",
     [BENCH_GROUP_SAMPLING] = "sampling",
+    [BENCH_GROUP_ATTENTIONS] = "attention and linear-attention",
     [BENCH_GROUP_ATTENTION] = "attention",
     [BENCH_GROUP_NORMALIZERS] = "softmax, softmax-backward and attention",
     [BENCH_GROUP_PROBLEMS] = "every mode but ceilings and grid",
@@ -41,10 +44,11 @@ const char *const bench_group_titles[BENCH_GROUPS] = {
 
 enum {
     IN_ATTENTION = 1 << BENCH_MODE_ATTENTION,
+    IN_ATTENTIONS = IN_ATTENTION | 1 << BENCH_MODE_LINEAR_ATTENTION,
     IN_SOFTMAXES = 1 << BENCH_MODE_SOFTMAX | 1 << BENCH_MODE_SOFTMAX_BACKWARD,
     IN_WRITERS = IN_SOFTMAXES | 1 << BENCH_MODE_CROSS_ENTROPY,
     IN_MATRICES = IN_WRITERS | 1 << BENCH_MODE_SAMPLING | 1 << BENCH_MODE_DIAGNOSE,
-    IN_PROBLEMS = IN_MATRICES | IN_ATTENTION,
+    IN_PROBLEMS = IN_MATRICES | IN_ATTENTIONS,
     IN_RUNS = IN_PROBLEMS | 1 << BENCH_MODE_GRID
 };
 
@@ -52,6 +56,7 @@ static const int group_modes[BENCH_GROUPS] = {
     [BENCH_GROUP_MATRICES] = IN_MATRICES,
     [BENCH_GROUP_WRITERS] = IN_WRITERS,
     [BENCH_GROUP_SAMPLING] = 1 << BENCH_MODE_SAMPLING,
+    [BENCH_GROUP_ATTENTIONS] = IN_ATTENTIONS,
     [BENCH_GROUP_ATTENTION] = IN_ATTENTION,
     [BENCH_GROUP_NORMALIZERS] = IN_SOFTMAXES | IN_ATTENTION,
     [BENCH_GROUP_PROBLEMS] = IN_PROBLEMS,
@@ -75,14 +80,14 @@ const struct bench_option bench_option_table[BENCH_OPTION_COUNT] = {
      "keep the largest logits up to this probability; 1 for all (1)"},
     {BENCH_OPTION_MIN_P, BENCH_GROUP_SAMPLING, "min-p", "P",
      "keep tokens with at least P times the largest probability; 0 for all (0)"},
-    {BENCH_OPTION_BATCH, BENCH_GROUP_ATTENTION, "batch", "N", "sequences (1)"},
-    {BENCH_OPTION_HEADS, BENCH_GROUP_ATTENTION, "heads", "N", "query heads (8)"},
-    {BENCH_OPTION_KV_HEADS, BENCH_GROUP_ATTENTION, "kv-heads", "N", "key/value heads (as --heads)"},
-    {BENCH_OPTION_SEQ_Q, BENCH_GROUP_ATTENTION, "seq-q", "N", "queries (1024)"},
-    {BENCH_OPTION_SEQ_KV, BENCH_GROUP_ATTENTION, "seq-kv", "N", "keys (as --seq-q)"},
-    {BENCH_OPTION_DIM, BENCH_GROUP_ATTENTION, "dim", "N", "head size of queries and keys (64)"},
-    {BENCH_OPTION_DIM_V, BENCH_GROUP_ATTENTION, "dim-v", "N", "head size of values (as --dim)"},
-    {BENCH_OPTION_CAUSAL, BENCH_GROUP_ATTENTION, "causal", "MASK", "none, top-left or bottom-right (none)"},
+    {BENCH_OPTION_BATCH, BENCH_GROUP_ATTENTIONS, "batch", "N", "sequences (1)"},
+    {BENCH_OPTION_HEADS, BENCH_GROUP_ATTENTIONS, "heads", "N", "query heads (8)"},
+    {BENCH_OPTION_KV_HEADS, BENCH_GROUP_ATTENTIONS, "kv-heads", "N", "key/value heads (as --heads)"},
+    {BENCH_OPTION_SEQ_Q, BENCH_GROUP_ATTENTIONS, "seq-q", "N", "queries (1024)"},
+    {BENCH_OPTION_SEQ_KV, BENCH_GROUP_ATTENTIONS, "seq-kv", "N", "keys (as --seq-q)"},
+    {BENCH_OPTION_DIM, BENCH_GROUP_ATTENTIONS, "dim", "N", "head size of queries and keys (64)"},
+    {BENCH_OPTION_DIM_V, BENCH_GROUP_ATTENTIONS, "dim-v", "N", "head size of values (as --dim)"},
+    {BENCH_OPTION_CAUSAL, BENCH_GROUP_ATTENTIONS, "causal", "MASK", "none, top-left or bottom-right (none)"},
     {BENCH_OPTION_WINDOW, BENCH_GROUP_ATTENTION, "window", "LEFT,RIGHT",
      "keys seen before and after the query's own; -1 for all (-1,-1)"},
     {BENCH_OPTION_KEEP_MASK, BENCH_GROUP_ATTENTION, "keep-mask", "MASK",

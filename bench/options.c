@@ -47,6 +47,7 @@ static enum bench_operation operation_of(enum bench_mode mode) {
     case BENCH_MODE_CROSS_ENTROPY: return BENCH_CROSS_ENTROPY;
     case BENCH_MODE_SAMPLING: return BENCH_SAMPLING;
     case BENCH_MODE_DIAGNOSE: return BENCH_DIAGNOSE;
+    case BENCH_MODE_LINEAR_ATTENTION: return BENCH_LINEAR_ATTENTION;
     default: return BENCH_ATTENTION; /* of ceilings and grid it means nothing */
     }
 }

@@ -20,8 +20,8 @@ const struct bench_names bench_engine_names = BENCH_NAMES(engine_names);
 const char *bench_engine_name(enum bench_engine engine) { return engine_names[engine]; }
 
 const char *bench_operation_name(enum bench_operation operation) {
-    static const char *const names[] = {"softmax",  "softmax-backward", "cross-entropy",
-                                        "sampling", "diagnose",         "attention"};
+    static const char *const names[] = {"softmax",  "softmax-backward", "cross-entropy",   "sampling",
+                                        "diagnose", "attention",        "linear-attention"};
     return names[operation];
 }
 
@@ -44,8 +44,13 @@ int bench_operation_has_normalizer(enum bench_operation operation) {
     return operation == BENCH_SOFTMAX || operation == BENCH_SOFTMAX_BACKWARD || operation == BENCH_ATTENTION;
 }
 
+int bench_operation_is_attention(enum bench_operation operation) {
+    return operation == BENCH_ATTENTION || operation == BENCH_LINEAR_ATTENTION;
+}
+
 int bench_operation_only_reads(enum bench_operation operation) {
-    return operation == BENCH_SAMPLING || operation == BENCH_DIAGNOSE || operation == BENCH_ATTENTION;
+    return operation == BENCH_SAMPLING || operation == BENCH_DIAGNOSE ||
+           bench_operation_is_attention(operation);
 }
 
 static const char *const causal_names[] = {[SOFTATTN_CAUSAL_NONE] = "none",
@@ -123,7 +128,7 @@ static void append_sampling(const struct bench_sampling *sampling, char *name, s
 
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {
     snprintf(name, capacity, "%s", bench_operation_name(problem->operation));
-    if (problem->operation == BENCH_ATTENTION) {
+    if (bench_operation_is_attention(problem->operation)) {
         append_shape(&problem->attention, name, capacity);
         append_extras(&problem->extras, name, capacity);
     } else {

@@ -15,7 +15,8 @@ enum bench_operation {
     BENCH_CROSS_ENTROPY,
     BENCH_SAMPLING,
     BENCH_DIAGNOSE,
-    BENCH_ATTENTION
+    BENCH_ATTENTION,
+    BENCH_LINEAR_ATTENTION
 };
 
 /* How tokens are chosen. */
@@ -44,12 +45,13 @@ struct bench_attention_extras {
 struct bench_problem {
     enum bench_operation operation;
     enum bench_type type;
-    int64_t rows, cols;             /* of all but attention */
+    int64_t rows, cols;             /* of matrices */
     int in_place;                   /* of softmax and gradients */
     int32_t normalizer;             /* of softmax, its backward and attention: SOFTATTN_NORMALIZER_* */
     struct bench_sampling sampling; /* of sampling */
-    struct bench_attention_shape attention; /* of an attention */
-    struct bench_attention_extras extras;
+    struct bench_attention_shape
+        attention; /* of both attentions; linear ones have no window and no keep mask */
+    struct bench_attention_extras extras; /* of attention */
 };
 
 enum bench_engine {
@@ -78,7 +80,10 @@ extern const struct bench_names bench_bias_names, bench_keep_mask_names, bench_l
 
 const char *bench_operation_name(enum bench_operation operation);
 
-/* Whether it reads much and writes next to nothing. */
+/* Whether it is of queries, keys and values, and not of a matrix. */
+int bench_operation_is_attention(enum bench_operation operation);
+
+/* Whether a read is its memory ceiling: it writes next to nothing or, attention, less than it reads. */
 int bench_operation_only_reads(enum bench_operation operation);
 
 /* SOFTATTN_CAUSAL_*, but _OFFSET */

@@ -39,6 +39,7 @@ bench_prepare bench_softmax_prepare;
 bench_prepare bench_gradient_prepare; /* of softmax backward and cross-entropy */
 bench_prepare bench_output_prepare;   /* of sampling and diagnoses */
 bench_prepare bench_attention_prepare;
+bench_prepare bench_linear_attention_prepare;
 
 /* Takes status and the library's detail text over into failure; returns -1. */
 int bench_fail_from_library(struct bench_failure *failure, int32_t status);

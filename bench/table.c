@@ -67,7 +67,7 @@ void bench_table_result(FILE *file, const struct bench_result *result) {
 
     const struct bench_binding binding = bench_result_binding(result);
     time_text(result->timing.median, median, sizeof median);
-    if (result->problem.operation == BENCH_ATTENTION) {
+    if (bench_operation_is_attention(result->problem.operation)) {
         snprintf(rate, sizeof rate, "%.1f GFLOP/s",
                  1e-9 * bench_result_flops(result) / result->timing.median);
     } else {

@@ -49,6 +49,16 @@ int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
     return pairs;
 }
 
+int64_t bench_seeing_queries(const struct bench_attention_shape *shape) {
+    int64_t queries = 0;
+    for (int64_t query = 0; query < shape->seq_q; query++) {
+        int64_t first, last;
+        bench_visible_range(shape, query, &first, &last);
+        queries += first <= last;
+    }
+    return queries;
+}
+
 int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
     /* Both ends of the range move by at most one key per query, so the union of the ranges has no gap. */
     int64_t lowest = shape->seq_kv, highest = -1;
@@ -66,6 +76,12 @@ int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
 double bench_attention_flops(const struct bench_attention_shape *shape) {
     const double pairs = (double)(shape->batch * shape->heads_q) * (double)bench_visible_pairs(shape);
     return 2 * pairs * (double)(shape->dim_qk + shape->dim_v);
+}
+
+double bench_linear_attention_flops(const struct bench_attention_shape *shape) {
+    const double queries = (double)(shape->batch * shape->heads_q) * (double)bench_seeing_queries(shape);
+    const double keys = (double)(shape->batch * shape->heads_kv) * (double)bench_visible_keys(shape);
+    return 2 * (queries + keys) * (double)shape->dim_qk * (double)shape->dim_v;
 }
 
 double bench_attention_bytes(const struct bench_attention_shape *shape, enum bench_type type) {

@@ -47,7 +47,7 @@ def check_result(result):
     assert result["seconds_min"] <= result["seconds"] and result["spread"] >= 0
     assert result["binding"] in ("multiply-add", result["traffic"])
     assert result["type"] in ("f32", "f64", "f16", "bf16")
-    if result["operation"] == "attention":
+    if result["operation"] in ("attention", "linear-attention"):
         check_positive(result, "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "flops",
                        "gflops")
         assert result["rows"] is None and result["causal"] in ("none", "top-left", "bottom-right")
@@ -145,6 +145,20 @@ def attention_results_are_complete():
     assert check_csv(*SMALL_ATTENTION)[0]["seq_kv"] == "33"
 
 
+def linear_attention_results_are_complete():
+    small = ["linear-attention", *SMALL_ATTENTION[1:]]
+    counted = {"none": 4 * 9 + 2 * 33, "top-left": 4 * 9 + 2 * 9, "bottom-right": 4 * 9 + 2 * 33}
+    for causal, rows in counted.items():
+        for extra in ([], ["--type", "f64", "--threads", "2"]):
+            result = run_json(*small, "--dim-v", "5", "--causal", causal, *extra)["results"][0]
+            check_result(result)
+            assert result["flops"] == 2 * 16 * 5 * rows and result["bytes"] == (8 if extra else 4) * (16 + 5) * rows, result
+            assert (result["operation"], result["engine"], result["causal"]) == ("linear-attention", "library", causal)
+            assert result["window_left"] is None and result["layout"] is None and result["normalizer"] is None
+    assert check_csv(*small)[0]["seq_kv"] == "33"
+    assert "linear-attention b1 h4/2 9x33 d16 top-left f32" in run(*small, "--causal", "top-left").stdout
+
+
 def biases_are_named_and_run():
     for bias in ("none", "keys", "matrix", "heads"):
         for engine in ("fused", "blas"):
@@ -192,7 +206,8 @@ def the_textbook_is_for_plain_problems():
 
 
 def calls_are_made_without_a_clock():
-    for line in (SMALL_SOFTMAX, ("cross-entropy", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION):
+    for line in (SMALL_SOFTMAX, ("cross-entropy", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION,
+                 ("linear-attention", *SMALL_ATTENTION[1:])):
         done = run(*line, "--calls", "3")
         assert done.stdout == "" and done.stderr == "", done
 
@@ -282,7 +297,8 @@ def wrong_command_lines_end_with_status_2():
                  "sampling --in-place", "sampling --top-p 1.5", "sampling --min-p 2", "softmax --min-p 0.1",
                  "attention --dropout 1.5", "attention --dropout", "attention --softcap -1", "attention --softcap inf",
                  "attention --alibi=1", "attention --layout sbhd", "attention --keep-mask window", "softmax --dropout 0.1",
-                 "grid --layout bshd", "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1", "diagnose --top-k 2",
+                 "grid --layout bshd", "linear-attention --window 4,2", "linear-attention --engine fused",
+                 "linear-attention --dropout 0.1", "linear-attention --normalizer relu", "linear-attention --type f16", "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1", "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
@@ -301,7 +317,7 @@ def wrong_command_lines_end_with_status_2():
 def wrong_command_lines_are_told_what_there_is():
     for line, message in (
             ("melt", "there is no mode melt; there are ceilings, softmax, softmax-backward, cross-entropy, sampling, "
-                     "diagnose, attention and grid"),
+                     "diagnose, attention, linear-attention and grid"),
             ("attention --type f16", "attention has no type f16; it has f32 and f64"),
             ("softmax --type f8", "--type is f8; it must be f32, f64, f16 or bf16"),
             ("softmax --engine blas", "softmax has no engine blas; it has auto and textbook"),
@@ -339,7 +355,7 @@ def a_family_that_is_none_is_told_the_families():
 
 def help_names_every_mode():
     done = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True)
-    for word in ("ceilings", *MATRIX_MODES, "attention", "grid", "--window LEFT,RIGHT", "--json",
+    for word in ("ceilings", *MATRIX_MODES, "attention", "linear-attention", "grid", "--window LEFT,RIGHT", "--json",
                  "examples:"):
         assert word in done.stdout, word
     assert done.stderr == ""
@@ -347,6 +363,7 @@ def help_names_every_mode():
 
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
+             linear_attention_results_are_complete,
              windows_count_only_what_they_show,
              attention_options_are_named_and_run, the_textbook_is_for_plain_problems,
              biases_are_named_and_run, normalizers_are_named_and_run,

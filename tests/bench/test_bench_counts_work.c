@@ -100,6 +100,21 @@ static void masked_keys_are_not_read(void) {
            bench_attention_bytes(&shape, BENCH_F32));
 }
 
+static void linear_attention_is_4_s_d_d_per_head(void) {
+    struct bench_attention_shape shape = shape_of(2, 8, 8, 2048, 2048, 64, 64, SOFTATTN_CAUSAL_NONE);
+    const double flops = 4.0 * 2048 * 64 * 64 * 16;
+    EXPECT(bench_linear_attention_flops(&shape) == flops, "%g", bench_linear_attention_flops(&shape));
+    shape.causal = SOFTATTN_CAUSAL_TOP_LEFT;
+    EXPECT(bench_linear_attention_flops(&shape) == flops, "causal: %g", bench_linear_attention_flops(&shape));
+    shape = shape_of(3, 32, 8, 100, 70, 128, 96, SOFTATTN_CAUSAL_NONE);
+    EXPECT(bench_linear_attention_flops(&shape) == 2.0 * 128 * 96 * 3 * (32 * 100 + 8 * 70),
+           "keys once per key/value head: %g", bench_linear_attention_flops(&shape));
+    shape = shape_of(1, 1, 1, 3, 5, 7, 2, SOFTATTN_CAUSAL_TOP_LEFT);
+    EXPECT(bench_linear_attention_flops(&shape) == 2.0 * 7 * 2 * (3 + 3), "two keys that no query sees");
+    shape = shape_of(1, 1, 1, 5, 3, 7, 2, SOFTATTN_CAUSAL_BOTTOM_RIGHT);
+    EXPECT(bench_linear_attention_flops(&shape) == 2.0 * 7 * 2 * (3 + 3), "two queries that see no key");
+}
+
 static void softmax_reads_and_writes_every_element_once(void) {
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_F32) == 8.0 * 1024 * 512, "f32");
     EXPECT(bench_softmax_bytes(1024, 512, BENCH_BF16) == 4.0 * 1024 * 512, "bf16");
@@ -134,7 +149,7 @@ static bool is_visible(const struct bench_attention_shape *shape, int64_t query,
 }
 
 static void expect_counts_by_definition(const struct bench_attention_shape *shape) {
-    int64_t pairs = 0, keys = 0;
+    int64_t pairs = 0, keys = 0, seeing = 0;
     for (int64_t key = 0; key < shape->seq_kv; key++) {
         int64_t queries = 0;
         for (int64_t query = 0; query < shape->seq_q; query++)
@@ -142,7 +157,14 @@ static void expect_counts_by_definition(const struct bench_attention_shape *shap
         pairs += queries;
         keys += queries > 0;
     }
-    const bool same = bench_visible_pairs(shape) == pairs && bench_visible_keys(shape) == keys;
+    for (int64_t query = 0; query < shape->seq_q; query++) {
+        bool sees = false;
+        for (int64_t key = 0; key < shape->seq_kv; key++)
+            sees |= is_visible(shape, query, key);
+        seeing += sees;
+    }
+    const bool same = bench_visible_pairs(shape) == pairs && bench_visible_keys(shape) == keys &&
+                      bench_seeing_queries(shape) == seeing;
     EXPECT(same, "%lldx%lld causal %d window %lld,%lld keep mask %d", (long long)shape->seq_q,
            (long long)shape->seq_kv, (int)shape->causal, (long long)shape->window_left,
            (long long)shape->window_right, (int)shape->keep_mask);
@@ -179,6 +201,7 @@ int main(void) {
     a_keep_mask_counts_only_what_it_shows();
     grouped_heads_read_keys_and_values_once();
     masked_keys_are_not_read();
+    linear_attention_is_4_s_d_d_per_head();
     softmax_reads_and_writes_every_element_once();
     gradients_move_each_matrix_once();
     tokens_and_diagnoses_read_every_element_once();
