@@ -82,7 +82,7 @@ static int create_keep_mask(struct bench_operand *mask, const struct bench_probl
     return 0;
 }
 
-/* 2^(-8 / heads), 2^(-16 / heads), … 2^-8, as the method's authors chose them (Press, Smith, Lewis 2022). */
+/* 2^(-8 / heads), 2^(-16 / heads), … 2^-8, as the method's authors chose them (Press et al. 2022). */
 static int create_alibi_slopes(struct bench_operand *slopes, const struct bench_problem *problem,
                                struct bench_team *team) {
     const int64_t heads = problem->attention.heads_q;

@@ -25,8 +25,8 @@ struct bench_attention_arrays {
     struct bench_operand bias, keep_mask, alibi_slopes; /* where the problem has them */
 };
 
-/* Makes and fills the arrays of a problem. arrays is all zero before; args gets the views, which point into it. Returns -1
- * when there is no memory; then, too, the arrays are to be destroyed. */
+/* Makes and fills the arrays of a problem. arrays is all zero before; args gets the views, which point into
+ * it. Returns -1 when there is no memory; then, too, the arrays are to be destroyed. */
 int bench_attention_arrays_create(struct bench_attention_arrays *arrays, softattn_attention_args *args,
                                   const struct bench_problem *problem, struct bench_team *team);
 void bench_attention_arrays_destroy(struct bench_attention_arrays *arrays);

@@ -28,7 +28,7 @@ static const struct {
     [BENCH_LINEAR_ATTENTION] = {LIBRARY, FLOATS},
 };
 
-/* Whether value is among some; else refusal says that `who` has no `what` of its name, and which ones it has. */
+/* Whether value is among some; else refusal says that `who` has no such `what`, and which ones it has. */
 static int has(const char *who, const char *what, const struct bench_names *names, unsigned some, int value,
                char refusal[BENCH_REFUSAL_SIZE]) {
     char list[64];

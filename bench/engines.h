@@ -10,7 +10,7 @@
 
 enum { BENCH_REFUSAL_SIZE = 160 };
 
-/* Whether the engine has what the problem asks for. Where not, refusal says what it has not, and what there is. */
+/* Whether the engine has what the problem asks for. Where not, refusal says what it lacks and what it has. */
 int bench_engine_solves(enum bench_engine engine, const struct bench_problem *problem,
                         char refusal[BENCH_REFUSAL_SIZE]);
 

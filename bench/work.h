@@ -48,13 +48,14 @@ int64_t bench_seeing_queries(const struct bench_attention_shape *shape);
 /* Keys that at least one query sees, of one head of one batch. */
 int64_t bench_visible_keys(const struct bench_attention_shape *shape);
 
-/* Multiplications and additions of both matrix products; exp and the rest of softmax are not counted, and neither
- * are bias, soft-cap, ALiBi and dropout. */
+/* Multiplications and additions of both matrix products. exp and the rest of softmax are not counted, and
+ * neither are bias, soft-cap, ALiBi and dropout. */
 double bench_attention_flops(const struct bench_attention_shape *shape);
 
-/* The same of linear attention by its recurrence, with or without a causal mask: a key of a key/value head adds
- * the product of its features and its value to a dim_qk x dim_v matrix, and a query multiplies its features with
- * that. Only queries that see a key and keys that are seen count; feature maps and denominators do not. */
+/* The same of linear attention by its recurrence, with or without a causal mask: a key of a key/value head
+ * adds the product of its features and its value to a dim_qk x dim_v matrix, and a query multiplies its
+ * features with that. Only queries that see a key and keys that are seen count; feature maps and denominators
+ * do not. */
 double bench_linear_attention_flops(const struct bench_attention_shape *shape);
 
 /* Every query read once, every visible key and value read once per key/value head, every output written

@@ -125,7 +125,8 @@ def output_results_are_complete():
         assert results[0]["min_p"] == 0
         assert results[0]["top_k"] == (3 if "--top-k" in extra else 0) and results[0]["in_place"] is None
     filters = ["--temperature", "0.7", "--top-k", "3", "--top-p", "0.5", "--min-p", "0.125"]
-    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 min-p 0.125 f32" in run("sampling", *SMALL_SOFTMAX[1:], *filters).stdout
+    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 min-p 0.125 f32" in run(
+        "sampling", *SMALL_SOFTMAX[1:], *filters).stdout
     assert run_json("sampling", *SMALL_SOFTMAX[1:], *filters)["results"][0]["min_p"] == 0.125
     assert check_csv("sampling", *SMALL_SOFTMAX[1:], *filters)[0]["min_p"] == "0.125"
     result = run_json("diagnose", *SMALL_SOFTMAX[1:])["results"][0]
@@ -152,7 +153,8 @@ def linear_attention_results_are_complete():
         for extra in ([], ["--type", "f64", "--threads", "2"]):
             result = run_json(*small, "--dim-v", "5", "--causal", causal, *extra)["results"][0]
             check_result(result)
-            assert result["flops"] == 2 * 16 * 5 * rows and result["bytes"] == (8 if extra else 4) * (16 + 5) * rows, result
+            assert result["flops"] == 2 * 16 * 5 * rows, result
+            assert result["bytes"] == (8 if extra else 4) * (16 + 5) * rows, result
             assert (result["operation"], result["engine"], result["causal"]) == ("linear-attention", "library", causal)
             assert result["window_left"] is None and result["layout"] is None and result["normalizer"] is None
     assert check_csv(*small)[0]["seq_kv"] == "33"
@@ -185,13 +187,13 @@ def attention_options_are_named_and_run():
         0, 0, 0, "bhsd", "none", "none"], plain
     softmax = run_json(*SMALL_SOFTMAX)["results"][0]
     assert softmax["layout"] is None and softmax["dropout"] is None and softmax["alibi"] is None, softmax
-    everything = ("--causal bottom-right --window 30,3 --keep-mask causal --bias heads --softcap 20 --alibi --dropout 0.5 "
-                  "--layout bshd --dim-v 8 --threads 2")
+    everything = ("--causal bottom-right --window 30,3 --keep-mask causal --bias heads --softcap 20 --alibi "
+                  "--dropout 0.5 --layout bshd --dim-v 8 --threads 2")
     result = run_json(*SMALL_ATTENTION, *everything.split())["results"][0]
     check_result(result)
     assert result["flops"] == 2 * (16 + 8) * sum(min(i, 6) + 1 for i in range(9)) * 4, result
-    assert ("attention b1 h4/2 9x33 d16/8 bottom-right window 30,3 keep-mask causal bias heads softcap 20 alibi dropout 0.5 "
-            "bshd f32") in run(*SMALL_ATTENTION, *everything.split()).stdout
+    assert ("attention b1 h4/2 9x33 d16/8 bottom-right window 30,3 keep-mask causal bias heads softcap 20 alibi "
+            "dropout 0.5 bshd f32") in run(*SMALL_ATTENTION, *everything.split()).stdout
 
 
 def the_textbook_is_for_plain_problems():
@@ -201,8 +203,8 @@ def the_textbook_is_for_plain_problems():
         for engines in ("textbook", "auto,textbook"):
             done = run(*SMALL_ATTENTION, *option.split(), "--engine", engines, status=2)
             assert done.stderr == f"softattn-bench: the textbook is for plain problems; it has no {name}\n", done.stderr
-    check_result(run_json(*SMALL_ATTENTION, "--layout", "bhsd", "--keep-mask", "none", "--softcap", "0", "--dropout", "0",
-                          "--engine", "textbook")["results"][0])
+    plain = "--layout bhsd --keep-mask none --softcap 0 --dropout 0 --engine textbook"
+    check_result(run_json(*SMALL_ATTENTION, *plain.split())["results"][0])
 
 
 def calls_are_made_without_a_clock():
@@ -296,9 +298,12 @@ def wrong_command_lines_end_with_status_2():
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
                  "sampling --in-place", "sampling --top-p 1.5", "sampling --min-p 2", "softmax --min-p 0.1",
                  "attention --dropout 1.5", "attention --dropout", "attention --softcap -1", "attention --softcap inf",
-                 "attention --alibi=1", "attention --layout sbhd", "attention --keep-mask window", "softmax --dropout 0.1",
+                 "attention --alibi=1", "attention --layout sbhd", "attention --keep-mask window",
+                 "softmax --dropout 0.1",
                  "grid --layout bshd", "linear-attention --window 4,2", "linear-attention --engine fused",
-                 "linear-attention --dropout 0.1", "linear-attention --normalizer relu", "linear-attention --type f16", "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1", "diagnose --top-k 2",
+                 "linear-attention --dropout 0.1", "linear-attention --normalizer relu", "linear-attention --type f16",
+                 "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1",
+                 "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
@@ -336,15 +341,16 @@ def wrong_command_lines_are_told_what_there_is():
 def the_grid_leaves_out_what_an_engine_has_not():
     results = run_json("grid", "--quick", "--family", "softmax", "--engine", "auto,textbook")["results"]
     solved = {(result["family"], result["engine"]) for result in results}
-    assert solved == {(family, "library") for family in ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward")} | {
-        ("softmax", "textbook"), ("softmax-f64", "textbook")}, solved
+    families = ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward")
+    assert solved == {*((family, "library") for family in families), ("softmax", "textbook"),
+                      ("softmax-f64", "textbook")}, solved
     for result in results:
         check_result(result)
 
 
 def a_family_that_is_none_is_told_the_families():
     message = run("grid", "--family", "softmin", status=2).stderr
-    assert message.startswith("softattn-bench: --family is softmin, which is in no family's name; there are softmax, "), message
+    assert "--family is softmin, which is in no family's name; there are softmax, " in message, message
     families = message.strip().split("there are ")[1].replace(" and ", ", ").split(", ")
     assert {"softmax-16-bit", "sampling", "decode", "prefill-f64"} <= set(families), families
     assert {result["family"] for result in run_json("grid", "--quick")["results"]} == set(families)
@@ -371,6 +377,7 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              help_explains_the_table,
              the_grid_leaves_out_what_an_engine_has_not, wrong_command_lines_end_with_status_2,
-             wrong_command_lines_are_told_what_there_is, a_family_that_is_none_is_told_the_families, help_names_every_mode):
+             wrong_command_lines_are_told_what_there_is, a_family_that_is_none_is_told_the_families,
+             help_names_every_mode):
     print(test.__name__, flush=True)
     test()

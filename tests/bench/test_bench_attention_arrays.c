@@ -1,6 +1,6 @@
 /*
- * The arrays of an attention are what the options say: where each element lies, what the mask of bytes shows, ALiBi's
- * slopes, and no array that nobody asked for.
+ * The arrays of an attention are what the options say: where each element lies, what the mask of bytes shows,
+ * ALiBi's slopes, and no array that nobody asked for.
  */
 #include "attention_arrays.h"
 #include "expect.h"

@@ -1,6 +1,6 @@
 /*
- * The help prints every mode and every option of the table, each option once and with its own words, and the table is in
- * the order of its ids, by which options are found.
+ * The help prints every mode and every option of the table, each option once and with its own words, and the
+ * table is in the order of its ids, by which options are found.
  */
 #include "expect.h"
 #include "help.h"
