@@ -21,13 +21,6 @@ struct bench {
     double min_seconds;
 };
 
-/* The ceilings of one problem: its instruction set's multiply-adds, and memory over as many bytes as it
- * touches. */
-struct ceilings {
-    struct bench_ceiling multiply_add, memory;
-    enum bench_traffic traffic;
-};
-
 /* The better of two kinds of traffic, the same but for the stores. footprint: bytes of memory gone over. */
 static int measure_better_traffic(const struct bench *bench, enum bench_traffic plain,
                                   enum bench_traffic nontemporal, double footprint, double seconds,
