@@ -26,26 +26,34 @@ static void add_real(struct bench_fields *fields, int present, const char *name,
 }
 
 static void add_problem(struct bench_fields *fields, const struct bench_problem *problem) {
+    const int shaped = bench_operation_is_attention(problem->operation);
     const int attention = problem->operation == BENCH_ATTENTION;
     const int sampling = problem->operation == BENCH_SAMPLING;
     const struct bench_attention_shape *shape = &problem->attention;
-    add_integer(fields, !attention, "rows", problem->rows);
-    add_integer(fields, !attention, "cols", problem->cols);
+    const struct bench_attention_extras *extras = &problem->extras;
+    add_integer(fields, !shaped, "rows", problem->rows);
+    add_integer(fields, !shaped, "cols", problem->cols);
     add_integer(fields, !bench_operation_only_reads(problem->operation), "in_place", problem->in_place);
     add_real(fields, sampling, "temperature", problem->sampling.temperature);
     add_integer(fields, sampling, "top_k", problem->sampling.top_k);
     add_real(fields, sampling, "top_p", problem->sampling.top_p);
-    add_integer(fields, attention, "batch", shape->batch);
-    add_integer(fields, attention, "heads", shape->heads_q);
-    add_integer(fields, attention, "kv_heads", shape->heads_kv);
-    add_integer(fields, attention, "seq_q", shape->seq_q);
-    add_integer(fields, attention, "seq_kv", shape->seq_kv);
-    add_integer(fields, attention, "dim", shape->dim_qk);
-    add_integer(fields, attention, "dim_v", shape->dim_v);
-    add_text(fields, "causal", attention ? bench_causal_name(shape->causal) : NULL);
+    add_real(fields, sampling, "min_p", problem->sampling.min_p);
+    add_integer(fields, shaped, "batch", shape->batch);
+    add_integer(fields, shaped, "heads", shape->heads_q);
+    add_integer(fields, shaped, "kv_heads", shape->heads_kv);
+    add_integer(fields, shaped, "seq_q", shape->seq_q);
+    add_integer(fields, shaped, "seq_kv", shape->seq_kv);
+    add_integer(fields, shaped, "dim", shape->dim_qk);
+    add_integer(fields, shaped, "dim_v", shape->dim_v);
+    add_text(fields, "causal", shaped ? bench_causal_name(shape->causal) : NULL);
     add_integer(fields, attention, "window_left", shape->window_left);
     add_integer(fields, attention, "window_right", shape->window_right);
-    add_text(fields, "bias", attention ? bench_bias_name(shape->bias) : NULL);
+    add_text(fields, "keep_mask", attention ? bench_keep_mask_names.items[shape->keep_mask] : NULL);
+    add_text(fields, "bias", attention ? bench_bias_names.items[extras->bias] : NULL);
+    add_real(fields, attention, "softcap", extras->softcap);
+    add_integer(fields, attention, "alibi", extras->alibi);
+    add_real(fields, attention, "dropout", extras->dropout);
+    add_text(fields, "layout", attention ? bench_layout_names.items[extras->layout] : NULL);
     add_text(fields, "normalizer",
              bench_operation_has_normalizer(problem->operation) ? bench_normalizer_name(problem->normalizer)
                                                                 : NULL);
@@ -53,8 +61,8 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
 
 static void add_figures(struct bench_fields *fields, const struct bench_result *result) {
     const int measured = !result->failed;
-    const int attention = measured && result->problem.operation == BENCH_ATTENTION;
-    const int softmax = measured && !attention;
+    const int attention = measured && bench_operation_is_attention(result->problem.operation);
+    const int matrix = measured && !attention;
     const struct bench_timing *timing = &result->timing;
     const double elements = (double)result->problem.rows * (double)result->problem.cols;
     const double flops = bench_result_flops(result), bytes = bench_result_bytes(result);
@@ -72,9 +80,8 @@ static void add_figures(struct bench_fields *fields, const struct bench_result *
     add_real(fields, measured, "bytes", bytes);
     add_real(fields, attention, "gflops", 1e-9 * flops / timing->median);
     add_real(fields, measured, "gigabytes_per_second", 1e-9 * bytes / timing->median);
-    add_real(fields, softmax, "nanoseconds_per_element", 1e9 * timing->median / elements);
-    add_real(fields, softmax, "peak_flops_per_element",
-             timing->median * result->multiply_add.rate / elements);
+    add_real(fields, matrix, "nanoseconds_per_element", 1e9 * timing->median / elements);
+    add_real(fields, matrix, "peak_flops_per_element", timing->median * result->multiply_add.rate / elements);
 }
 
 static void add_ceilings(struct bench_fields *fields, const struct bench_result *result) {

@@ -19,7 +19,7 @@ struct bench_field {
     double real;
 };
 
-enum { BENCH_MAX_FIELDS = 48 };
+enum { BENCH_MAX_FIELDS = 64 };
 
 struct bench_fields {
     struct bench_field items[BENCH_MAX_FIELDS];

@@ -18,39 +18,39 @@ struct matrix_row {
 };
 
 static const struct matrix_row matrix_rows[] = {
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0, {0, 0, 0}},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0, {0, 0, 0}},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0, {0, 0, 0}},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0, {0, 0, 0}},
-    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_BF16, 4096, 4096, 0, {0, 0, 0}},
-    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_F16, 4096, 4096, 0, {0, 0, 0}},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0, {0, 0, 0}},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0, {0, 0, 0}},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1, {0, 0, 0}},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0, {0, 0, 0}},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0, {0, 0, 0}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0, 0, 1}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 1}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 64, 1}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 0.9}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0.7, 50, 0.9}},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 1, 32000, 0, {1, 0, 0.9}},
-    {"sampling", BENCH_SAMPLING, BENCH_F64, 32, 131072, 0, {1, 0, 0.9}},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 1024, 1024, 0, {0, 0, 0}},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 4096, 4096, 0, {0, 0, 0}},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F64, 1024, 1024, 0, {0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0, {0, 0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0, {0, 0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0, {0, 0, 0, 0}},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_BF16, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_F16, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0, {0, 0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0, {0, 0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1, {0, 0, 0, 0}},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0, {0, 0, 0, 0}},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0, {0, 0, 0, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0, 0, 1, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 1, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 64, 1, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 0.9, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0.7, 50, 0.9, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F32, 1, 32000, 0, {1, 0, 0.9, 0}},
+    {"sampling", BENCH_SAMPLING, BENCH_F64, 32, 131072, 0, {1, 0, 0.9, 0}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 1024, 1024, 0, {0, 0, 0, 0}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F64, 1024, 1024, 0, {0, 0, 0, 0}},
 };
 
 struct attention_row {
@@ -138,10 +138,21 @@ struct bench_grid_case bench_grid_case(int index) {
     return attention_case(&attention_rows[index - MATRIX_ROWS]);
 }
 
+static int is_first_of_family(int index) {
+    return index == 0 || strcmp(bench_grid_case(index - 1).family, bench_grid_case(index).family) != 0;
+}
+
+struct bench_names bench_grid_families(const char *items[BENCH_GRID_MAX_FAMILIES]) {
+    struct bench_names names = {items, 0};
+    for (int i = 0; i < bench_grid_count() && names.count < BENCH_GRID_MAX_FAMILIES; i++) {
+        if (is_first_of_family(i))
+            items[names.count++] = bench_grid_case(i).family;
+    }
+    return names;
+}
+
 int bench_grid_selects(int index, int quick, const char *filter) {
-    const char *family = bench_grid_case(index).family;
-    if (filter != NULL && strstr(family, filter) == NULL)
+    if (filter != NULL && strstr(bench_grid_case(index).family, filter) == NULL)
         return 0;
-    const int first_of_family = index == 0 || strcmp(bench_grid_case(index - 1).family, family) != 0;
-    return !quick || first_of_family;
+    return !quick || is_first_of_family(index);
 }

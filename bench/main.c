@@ -1,6 +1,7 @@
 /*
  * softattn-bench: the speed of libsoftattn as a share of what the machine can do, both measured in one run.
  */
+#include "engines.h"
 #include "grid.h"
 #include "measure.h"
 #include "options.h"
@@ -102,7 +103,7 @@ static double max_seconds(const struct bench_options *options) {
 
 static void report_problem(struct session *session, const char *family, const struct bench_problem *problem,
                            const struct bench_way *way, int failure_allowed) {
-    char name[96];
+    char name[BENCH_NAME_SIZE];
     bench_problem_name(problem, name, sizeof name);
     bench_progress_show(session->done++, session->all, name);
     struct bench_result result;
@@ -119,14 +120,11 @@ static void report_problem(struct session *session, const char *family, const st
     session->doubtful += !is_trial && !result.failed && result.unrest > BENCH_DOUBTFUL_UNREST;
 }
 
-static int engine_serves(enum bench_engine engine, enum bench_operation operation) {
-    return operation == BENCH_ATTENTION || engine == BENCH_ENGINE_AUTO || engine == BENCH_ENGINE_TEXTBOOK;
-}
-
-static int count_ways(const struct bench_options *options, enum bench_operation operation) {
+static int count_ways(const struct bench_options *options, const struct bench_problem *problem) {
+    char refusal[BENCH_REFUSAL_SIZE];
     int engines = 0;
     for (int i = 0; i < options->engines_count; i++)
-        engines += engine_serves(options->engines[i], operation);
+        engines += bench_engine_solves(options->engines[i], problem, refusal);
     return engines * options->isas_count * options->threads_count;
 }
 
@@ -134,11 +132,12 @@ static int count_ways(const struct bench_options *options, enum bench_operation 
 static void report_ways(struct session *session, const char *family, const struct bench_problem *problem,
                         int failure_allowed) {
     const struct bench_options *options = session->options;
+    char refusal[BENCH_REFUSAL_SIZE];
     for (int t = 0; t < options->threads_count; t++) {
         for (int i = 0; i < options->isas_count; i++) {
             for (int e = 0; e < options->engines_count; e++) {
                 const struct bench_way way = {options->engines[e], options->isas[i], options->threads[t]};
-                if (engine_serves(way.engine, problem->operation))
+                if (bench_engine_solves(way.engine, problem, refusal))
                     report_problem(session, family, problem, &way, failure_allowed);
             }
         }
@@ -147,7 +146,7 @@ static void report_ways(struct session *session, const char *family, const struc
 
 static void report_single(struct session *session) {
     bench_report_section(&session->report, "results");
-    session->all = count_ways(session->options, session->options->problem.operation);
+    session->all = count_ways(session->options, &session->options->problem);
     report_ways(session, NULL, &session->options->problem, 0);
 }
 
@@ -158,8 +157,9 @@ static void report_grid(struct session *session) {
         report_ceilings(session);
     bench_report_section(&session->report, "results");
     for (int i = 0; i < bench_grid_count(); i++) {
+        const struct bench_grid_case item = bench_grid_case(i);
         if (bench_grid_selects(i, options->quick, options->family))
-            session->all += count_ways(options, bench_grid_case(i).problem.operation);
+            session->all += count_ways(options, &item.problem);
     }
     for (int i = 0; i < bench_grid_count(); i++) {
         const struct bench_grid_case item = bench_grid_case(i);

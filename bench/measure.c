@@ -21,13 +21,6 @@ struct bench {
     double min_seconds;
 };
 
-/* The ceilings of one problem: its instruction set's multiply-adds, and memory over as many bytes as it
- * touches. */
-struct ceilings {
-    struct bench_ceiling multiply_add, memory;
-    enum bench_traffic traffic;
-};
-
 /* The better of two kinds of traffic, the same but for the stores. footprint: bytes of memory gone over. */
 static int measure_better_traffic(const struct bench *bench, enum bench_traffic plain,
                                   enum bench_traffic nontemporal, double footprint, double seconds,
@@ -150,9 +143,13 @@ static int prepare(struct bench *bench, const struct bench_way *way, struct benc
     if (bench->team == NULL)
         return bench_fail_from_memory(&result->failure);
     static bench_prepare *const prepare_operation[] = {
-        [BENCH_SOFTMAX] = bench_softmax_prepare,        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
-        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare, [BENCH_SAMPLING] = bench_output_prepare,
-        [BENCH_DIAGNOSE] = bench_output_prepare,        [BENCH_ATTENTION] = bench_attention_prepare,
+        [BENCH_SOFTMAX] = bench_softmax_prepare,
+        [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
+        [BENCH_CROSS_ENTROPY] = bench_gradient_prepare,
+        [BENCH_SAMPLING] = bench_output_prepare,
+        [BENCH_DIAGNOSE] = bench_output_prepare,
+        [BENCH_ATTENTION] = bench_attention_prepare,
+        [BENCH_LINEAR_ATTENTION] = bench_linear_attention_prepare,
     };
     return prepare_operation[bench->problem->operation](bench->problem, way->engine, bench->context,
                                                         bench->team, &bench->runner, &result->failure);

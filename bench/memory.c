@@ -24,19 +24,34 @@ static void touch_share(void *argument, int member) {
     memset(touch->bytes + first, 0, (size_t)count);
 }
 
-void *bench_array_create(struct bench_team *team, enum bench_type type, int64_t elements) {
-    if (elements < 0 || elements > max_elements)
-        return NULL;
-    const int64_t bytes = (elements * bench_type_bytes(type) + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    void *array = aligned_alloc(ALIGNMENT, (size_t)bytes);
+void *bench_bytes_create(struct bench_team *team, int64_t bytes) {
+    const int64_t aligned_bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    void *array = aligned_alloc(ALIGNMENT, (size_t)aligned_bytes);
     if (array == NULL)
         return NULL;
-    struct touch touch = {array, bytes, bench_team_threads(team)};
+    struct touch touch = {array, aligned_bytes, bench_team_threads(team)};
     bench_team_run(team, touch_share, &touch);
     return array;
 }
 
+void *bench_array_create(struct bench_team *team, enum bench_type type, int64_t elements) {
+    if (elements < 0 || elements > max_elements)
+        return NULL;
+    return bench_bytes_create(team, elements * bench_type_bytes(type));
+}
+
 void bench_array_destroy(void *array) { free(array); }
+
+double bench_array_get(const void *array, enum bench_type type, int64_t index) {
+    return type == BENCH_F32 ? (double)((const float *)array)[index] : ((const double *)array)[index];
+}
+
+void bench_array_set(void *array, enum bench_type type, int64_t index, double value) {
+    if (type == BENCH_F32)
+        ((float *)array)[index] = (float)value;
+    else
+        ((double *)array)[index] = value;
+}
 
 /* SplitMix64: a counter, mixed by two multiplications (Steele, Lea, Flood 2014). */
 static uint64_t random_bits(uint64_t *state) {

@@ -14,6 +14,13 @@
 void *bench_array_create(struct bench_team *team, enum bench_type type, int64_t elements);
 void bench_array_destroy(void *array);
 
+/* The same of bytes. */
+void *bench_bytes_create(struct bench_team *team, int64_t bytes);
+
+/* An element of an array of f32 or f64. */
+double bench_array_get(const void *array, enum bench_type type, int64_t index);
+void bench_array_set(void *array, enum bench_type type, int64_t index, double value);
+
 /* Numbers that are nearly normal, of mean 0 and variance 1; the same ones for the same seed. */
 void bench_fill_random(void *array, enum bench_type type, int64_t elements, uint64_t seed);
 

@@ -4,19 +4,9 @@
 #ifndef SOFTATTN_BENCH_OPTIONS_H
 #define SOFTATTN_BENCH_OPTIONS_H
 
+#include "option_table.h"
 #include "problem.h"
 #include "report.h"
-
-enum bench_mode {
-    BENCH_MODE_CEILINGS,
-    BENCH_MODE_SOFTMAX,
-    BENCH_MODE_SOFTMAX_BACKWARD,
-    BENCH_MODE_CROSS_ENTROPY,
-    BENCH_MODE_SAMPLING,
-    BENCH_MODE_DIAGNOSE,
-    BENCH_MODE_ATTENTION,
-    BENCH_MODE_GRID
-};
 
 enum { BENCH_MAX_CHOICES = 16 };
 

@@ -57,29 +57,19 @@ static void destroy(void *argument) {
     free(state);
 }
 
-static double get(const void *array, enum bench_type type, int64_t index) {
-    return type == BENCH_F32 ? (double)((const float *)array)[index] : ((const double *)array)[index];
-}
-
-static void set(void *array, enum bench_type type, int64_t index, double value) {
-    if (type == BENCH_F32)
-        ((float *)array)[index] = (float)value;
-    else
-        ((double *)array)[index] = value;
-}
-
 static void fill(struct state *state) {
     const struct bench_problem *problem = &state->problem;
     const int64_t rows = problem->rows, cols = problem->cols;
     bench_fill_random(state->x, problem->type, rows * cols, 1);
     for (int64_t i = 0; i < rows * cols; i++)
-        set(state->x, problem->type, i, 2 * get(state->x, problem->type, i));
+        bench_array_set(state->x, problem->type, i, 2 * bench_array_get(state->x, problem->type, i));
     for (int64_t row = 0; row < rows; row++) {
-        set(state->uniform, problem->type, row, (double)row / (double)rows);
+        bench_array_set(state->uniform, problem->type, row, (double)row / (double)rows);
         for (int64_t i = 0; i < RAISED; i++) {
             const int64_t at = row * cols + (row * 977 + i * 7919) % cols;
-            const double raised = get(state->x, problem->type, at) + 8 + 12.0 * (double)i / RAISED;
-            set(state->x, problem->type, at, raised);
+            const double raised =
+                bench_array_get(state->x, problem->type, at) + 8 + 12.0 * (double)i / RAISED;
+            bench_array_set(state->x, problem->type, at, raised);
         }
     }
 }
@@ -123,18 +113,15 @@ static int32_t create_handles(struct state *state, const softattn_context *conte
         status = softattn_sampler_set_top_k(state->sampler, sampling->top_k);
     if (status == SOFTATTN_OK)
         status = softattn_sampler_set_top_p(state->sampler, sampling->top_p);
+    if (status == SOFTATTN_OK)
+        status = softattn_sampler_set_min_p(state->sampler, sampling->min_p);
     return status;
 }
 
 int bench_output_prepare(const struct bench_problem *problem, enum bench_engine engine,
                          const softattn_context *context, struct bench_team *team,
                          struct bench_runner *runner, struct bench_failure *failure) {
-    if (engine == BENCH_ENGINE_TEXTBOOK) {
-        snprintf(failure->text, sizeof failure->text, "the textbook has no %s",
-                 bench_operation_name(problem->operation));
-        failure->unsupported = 1;
-        return -1;
-    }
+    (void)engine; /* the library is the only one */
     struct state *state = calloc(1, sizeof *state);
     if (state == NULL)
         return bench_fail_from_memory(failure);

@@ -11,8 +11,8 @@ import pathlib
 import sys
 
 SETTINGS = ("family", "operation", "type", "engine", "isa", "threads", "rows", "cols", "in_place", "temperature", "top_k",
-            "top_p", "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "causal", "window_left", "window_right",
-            "bias", "normalizer")
+            "top_p", "min_p", "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "causal", "window_left", "window_right",
+            "keep_mask", "bias", "softcap", "alibi", "dropout", "layout", "normalizer")
 
 
 def settings(result):

@@ -5,7 +5,11 @@
 
 double bench_result_flops(const struct bench_result *result) {
     const struct bench_problem *problem = &result->problem;
-    return problem->operation == BENCH_ATTENTION ? bench_attention_flops(&problem->attention) : 0;
+    switch (problem->operation) {
+    case BENCH_ATTENTION: return bench_attention_flops(&problem->attention);
+    case BENCH_LINEAR_ATTENTION: return bench_linear_attention_flops(&problem->attention);
+    default: return 0;
+    }
 }
 
 double bench_result_bytes(const struct bench_result *result) {

@@ -36,8 +36,7 @@ struct bench_result {
 #define BENCH_DOUBTFUL_UNREST 0.05
 
 /* Work of one call. */
-double bench_result_flops(
-    const struct bench_result *result); /* 0 for all but attention: nobody counts theirs */
+double bench_result_flops(const struct bench_result *result); /* 0 for matrices: nobody counts theirs */
 double bench_result_bytes(const struct bench_result *result);
 
 /* The ceiling under which the work would take longest, and that time as a share of the measured one. */

@@ -29,8 +29,8 @@ struct bench_failure {
     int unsupported;
 };
 
-/* Returns -1 and sets failure, or 0 with a runner that the caller destroys. The context and the team must
- * outlive it. */
+/* Returns -1 and sets failure, or 0 with a runner that the caller destroys. The problem, the
+ * context and the team must outlive it. */
 typedef int bench_prepare(const struct bench_problem *problem, enum bench_engine engine,
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure);
@@ -39,6 +39,7 @@ bench_prepare bench_softmax_prepare;
 bench_prepare bench_gradient_prepare; /* of softmax backward and cross-entropy */
 bench_prepare bench_output_prepare;   /* of sampling and diagnoses */
 bench_prepare bench_attention_prepare;
+bench_prepare bench_linear_attention_prepare;
 
 /* Takes status and the library's detail text over into failure; returns -1. */
 int bench_fail_from_library(struct bench_failure *failure, int32_t status);

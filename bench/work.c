@@ -5,23 +5,21 @@
 
 #include <softattn/softattn.h>
 
-static const struct {
-    const char *name;
-    int64_t bytes;
-} types[BENCH_TYPES] = {
-    [BENCH_F32] = {"f32", 4}, [BENCH_F64] = {"f64", 8}, [BENCH_F16] = {"f16", 2}, [BENCH_BF16] = {"bf16", 2}};
+static const char *const type_names[BENCH_TYPES] = {
+    [BENCH_F32] = "f32", [BENCH_F64] = "f64", [BENCH_F16] = "f16", [BENCH_BF16] = "bf16"};
 
-int64_t bench_type_bytes(enum bench_type type) { return types[type].bytes; }
+const struct bench_names bench_type_names = BENCH_NAMES(type_names);
 
-const char *bench_type_name(enum bench_type type) { return types[type].name; }
+const char *bench_type_name(enum bench_type type) { return type_names[type]; }
+
+int64_t bench_type_bytes(enum bench_type type) {
+    static const int64_t bytes[BENCH_TYPES] = {
+        [BENCH_F32] = 4, [BENCH_F64] = 8, [BENCH_F16] = 2, [BENCH_BF16] = 2};
+    return bytes[type];
+}
 
 enum bench_type bench_arithmetic_type(enum bench_type type) {
     return type == BENCH_F64 ? BENCH_F64 : BENCH_F32;
-}
-
-const char *bench_bias_name(enum bench_bias bias) {
-    static const char *const names[] = {"none", "keys", "matrix", "heads"};
-    return names[bias];
 }
 
 void bench_visible_range(const struct bench_attention_shape *shape, int64_t query, int64_t *first,
@@ -36,6 +34,8 @@ void bench_visible_range(const struct bench_attention_shape *shape, int64_t quer
         *last = position + shape->window_right;
     if (shape->causal != SOFTATTN_CAUSAL_NONE && position < *last)
         *last = position;
+    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && query < *last)
+        *last = query;
 }
 
 int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
@@ -47,6 +47,16 @@ int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
             pairs += last - first + 1;
     }
     return pairs;
+}
+
+int64_t bench_seeing_queries(const struct bench_attention_shape *shape) {
+    int64_t queries = 0;
+    for (int64_t query = 0; query < shape->seq_q; query++) {
+        int64_t first, last;
+        bench_visible_range(shape, query, &first, &last);
+        queries += first <= last;
+    }
+    return queries;
 }
 
 int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
@@ -66,6 +76,12 @@ int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
 double bench_attention_flops(const struct bench_attention_shape *shape) {
     const double pairs = (double)(shape->batch * shape->heads_q) * (double)bench_visible_pairs(shape);
     return 2 * pairs * (double)(shape->dim_qk + shape->dim_v);
+}
+
+double bench_linear_attention_flops(const struct bench_attention_shape *shape) {
+    const double queries = (double)(shape->batch * shape->heads_q) * (double)bench_seeing_queries(shape);
+    const double keys = (double)(shape->batch * shape->heads_kv) * (double)bench_visible_keys(shape);
+    return 2 * (queries + keys) * (double)shape->dim_qk * (double)shape->dim_v;
 }
 
 double bench_attention_bytes(const struct bench_attention_shape *shape, enum bench_type type) {

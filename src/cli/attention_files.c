@@ -57,7 +57,8 @@ softattn_attention *attention_create(const softattn_context *context, const atte
     if (report_status(softattn_attention_create(context, &attention)) &&
         (!settings->has_scale || report_status(softattn_attention_set_scale(attention, settings->scale))) &&
         report_status(softattn_attention_set_causal(attention, settings->causal, 0)) &&
-        report_status(softattn_attention_set_normalizer(attention, settings->normalizer)) &&
+        report_status(softattn_attention_set_normalizer(attention, settings->normalizer.kind)) &&
+        report_status(softattn_attention_set_sigmoid_bias(attention, settings->normalizer.sigmoid_bias)) &&
         report_status(softattn_attention_set_engine(attention, settings->engine))) {
         return attention;
     }

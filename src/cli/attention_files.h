@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "array.h"
+#include "options.h"
 #include "softattn/softattn.h"
 
 typedef struct attention_files {
@@ -20,7 +21,7 @@ typedef struct attention_settings {
     bool has_scale; /* false: 1 / sqrt(dim_qk) */
     double scale;
     int32_t causal;
-    int32_t normalizer;
+    normalizer_options normalizer;
     int32_t engine;
 } attention_settings;
 

@@ -28,16 +28,20 @@ static const char help[] =
     "  --scale S              default 1 / sqrt(dim)\n"
     "  --normalizer NAME      softmax (default), none, relu, relu-squared, sigmoid, softmax-plus-one,\n"
     "                         sparsemax or entmax\n"
-    "  --weights FILE         also write the attention weights, [batch, heads, queries, keys]\n"
-    "  --lse FILE             also write the natural log-sum-exp of each score row\n"
+    "  --sigmoid-bias B       added to the scores of --normalizer sigmoid (default 0)\n"
+    "  --weights FILE         also write the attention weights, [batch, heads, queries, keys]; not with\n"
+    "                         --engine fused\n"
+    "  --lse FILE             also write the natural log-sum-exp of each score row; only with --normalizer\n"
+    "                         softmax or softmax-plus-one\n"
     "  --heatmap FILE         also write a PNG picture of one head's weights (first batch entry)\n"
     "  --tokens FILE          print one head's weights as a table; the file has one word of the sequence per "
     "line\n"
     "  --head H               the head that these two show, counted from 0 (default 0)\n"
     "  --color WHEN           colours in the table: auto (on a terminal), always or never\n"
-    "  --threads N            threads, 0 for all usable CPUs\n"
+    "  --threads N            threads, 0 for all usable CPUs (default: SOFTATTN_NUM_THREADS, else 1)\n"
     "  --isa NAME             instruction set, see softattn info\n"
-    "  --engine NAME          auto, fused or blas\n"
+    "  --engine NAME          auto (default), fused or blas; fused has --normalizer softmax and\n"
+    "                         softmax-plus-one, blas has all\n"
     "  -q, --quiet            run once and print nothing about it\n"
     "\n"
     "Examples:\n"
@@ -58,7 +62,21 @@ typedef struct attend_options {
     context_options context;
 } attend_options;
 
-enum { CAUSAL = 256, SCALE, NORMALIZER, WEIGHTS, LSE, HEATMAP, TOKENS, HEAD, COLOR, THREADS, ISA, ENGINE };
+enum {
+    CAUSAL = 256,
+    SCALE,
+    NORMALIZER,
+    SIGMOID_BIAS,
+    WEIGHTS,
+    LSE,
+    HEATMAP,
+    TOKENS,
+    HEAD,
+    COLOR,
+    THREADS,
+    ISA,
+    ENGINE
+};
 enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 static const struct option long_options[] = {
@@ -66,6 +84,7 @@ static const struct option long_options[] = {
     {"causal", required_argument, NULL, CAUSAL},
     {"scale", required_argument, NULL, SCALE},
     {"normalizer", required_argument, NULL, NORMALIZER},
+    {"sigmoid-bias", required_argument, NULL, SIGMOID_BIAS},
     {"weights", required_argument, NULL, WEIGHTS},
     {"lse", required_argument, NULL, LSE},
     {"heatmap", required_argument, NULL, HEATMAP},
@@ -102,7 +121,10 @@ static bool take_option(int option, attend_options *o) {
     case CAUSAL: return option_choose("--causal", optarg, option_causal_choices, &o->settings.causal);
     case SCALE: o->settings.has_scale = true; return option_number("--scale", optarg, &o->settings.scale);
     case NORMALIZER:
-        return option_choose("--normalizer", optarg, option_normalizer_choices, &o->settings.normalizer);
+        return option_choose("--normalizer", optarg, option_normalizer_choices, &o->settings.normalizer.kind);
+    case SIGMOID_BIAS:
+        o->settings.normalizer.has_sigmoid_bias = true;
+        return option_number("--sigmoid-bias", optarg, &o->settings.normalizer.sigmoid_bias);
     case WEIGHTS: o->weights = optarg; return true;
     case LSE: o->lse = optarg; return true;
     case HEATMAP: o->heatmap = optarg; return true;
@@ -227,6 +249,9 @@ int command_attend(int argc, char **argv) {
     }
     if (argc - optind != 3 || o.output == NULL) {
         report("attend", "takes three .npy files (query, key, value) and -o FILE");
+        return usage_hint(argv[0]);
+    }
+    if (!normalizer_options_agree(&o.settings.normalizer)) {
         return usage_hint(argv[0]);
     }
     return attend(&o, argv + optind) ? EXIT_SUCCESS : EXIT_FAILURE;

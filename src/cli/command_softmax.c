@@ -20,8 +20,10 @@ static const char help[] =
     "  --causal ALIGNMENT     none, top-left (column j <= row i) or bottom-right (j <= i + columns - rows)\n"
     "  --normalizer NAME      softmax (default), none, relu, relu-squared, sigmoid, softmax-plus-one,\n"
     "                         sparsemax or entmax\n"
-    "  --log                  log-probabilities instead of probabilities\n"
-    "  --threads N            threads, 0 for all usable CPUs\n"
+    "  --sigmoid-bias B       added to the scores of --normalizer sigmoid (default 0)\n"
+    "  --log                  log-probabilities instead of probabilities; only with --normalizer softmax or\n"
+    "                         softmax-plus-one\n"
+    "  --threads N            threads, 0 for all usable CPUs (default: SOFTATTN_NUM_THREADS, else 1)\n"
     "  --isa NAME             instruction set, see softattn info\n"
     "\n"
     "Examples:\n"
@@ -37,12 +39,12 @@ typedef struct softmax_options {
     double temperature;
     bool has_temperature; /* it was named later than scale */
     int32_t causal;
-    int32_t normalizer;
+    normalizer_options normalizer;
     bool log;
     context_options context;
 } softmax_options;
 
-enum { AXIS = 256, SCALE, TEMPERATURE, CAUSAL, NORMALIZER, LOG, THREADS, ISA };
+enum { AXIS = 256, SCALE, TEMPERATURE, CAUSAL, NORMALIZER, SIGMOID_BIAS, LOG, THREADS, ISA };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
@@ -51,6 +53,7 @@ static const struct option long_options[] = {
     {"temperature", required_argument, NULL, TEMPERATURE},
     {"causal", required_argument, NULL, CAUSAL},
     {"normalizer", required_argument, NULL, NORMALIZER},
+    {"sigmoid-bias", required_argument, NULL, SIGMOID_BIAS},
     {"log", no_argument, NULL, LOG},
     {"threads", required_argument, NULL, THREADS},
     {"isa", required_argument, NULL, ISA},
@@ -68,7 +71,11 @@ static bool take_option(int option, softmax_options *o) {
         o->has_temperature = true;
         return option_number("--temperature", optarg, &o->temperature);
     case CAUSAL: return option_choose("--causal", optarg, option_causal_choices, &o->causal);
-    case NORMALIZER: return option_choose("--normalizer", optarg, option_normalizer_choices, &o->normalizer);
+    case NORMALIZER:
+        return option_choose("--normalizer", optarg, option_normalizer_choices, &o->normalizer.kind);
+    case SIGMOID_BIAS:
+        o->normalizer.has_sigmoid_bias = true;
+        return option_number("--sigmoid-bias", optarg, &o->normalizer.sigmoid_bias);
     case LOG: o->log = true; return true;
     case THREADS: return option_integer("--threads", optarg, 0, 1024, &o->context.threads);
     case ISA: o->context.isa = optarg; return true;
@@ -81,7 +88,8 @@ static bool configure(softattn_softmax *softmax, const softmax_options *o) {
            (o->has_temperature ? report_status(softattn_softmax_set_temperature(softmax, o->temperature))
                                : report_status(softattn_softmax_set_scale(softmax, o->scale))) &&
            report_status(softattn_softmax_set_causal(softmax, o->causal, 0)) &&
-           report_status(softattn_softmax_set_normalizer(softmax, o->normalizer)) &&
+           report_status(softattn_softmax_set_normalizer(softmax, o->normalizer.kind)) &&
+           report_status(softattn_softmax_set_sigmoid_bias(softmax, o->normalizer.sigmoid_bias)) &&
            report_status(softattn_softmax_set_output(softmax, o->log ? SOFTATTN_OUTPUT_LOG_PROBABILITIES
                                                                      : SOFTATTN_OUTPUT_PROBABILITIES));
 }
@@ -114,6 +122,9 @@ int command_softmax(int argc, char **argv) {
     }
     if (argc - optind != 1 || o.output == NULL) {
         report("softmax", "takes one .npy file and -o FILE");
+        return usage_hint(argv[0]);
+    }
+    if (!normalizer_options_agree(&o.normalizer)) {
         return usage_hint(argv[0]);
     }
     if (!npy_read(argv[optind], &scores)) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,19 @@ bool option_choose(const char *option, const char *text, const option_choice *ch
             return true;
         }
     }
-    return report(option, "'%s' is none of its values", text);
+    char names[256] = "";
+    for (const option_choice *choice = choices; choice->name != NULL; choice++) {
+        const size_t used = strlen(names);
+        const char *joint = used == 0 ? "" : choice[1].name != NULL ? ", " : " or ";
+        snprintf(names + used, sizeof names - used, "%s%s", joint, choice->name);
+    }
+    return report(option, "'%s' is not %s", text, names);
+}
+
+bool normalizer_options_agree(const normalizer_options *options) {
+    return !options->has_sigmoid_bias || options->kind == SOFTATTN_NORMALIZER_SIGMOID ||
+           report("--sigmoid-bias", "is for --normalizer sigmoid, not %s",
+                  option_normalizer_choices[options->kind].name);
 }
 
 softattn_context *context_from_options(const context_options *options) {

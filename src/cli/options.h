@@ -22,8 +22,18 @@ bool option_choose(const char *option, const char *text, const option_choice *ch
 /* none, top-left, bottom-right */
 extern const option_choice option_causal_choices[];
 
-/* softmax and what may take its place */
+/* softmax and what may take its place, in the order of their values */
 extern const option_choice option_normalizer_choices[];
+
+/* What --normalizer and --sigmoid-bias say. */
+typedef struct normalizer_options {
+    int32_t kind; /* SOFTATTN_NORMALIZER_* */
+    bool has_sigmoid_bias;
+    double sigmoid_bias;
+} normalizer_options;
+
+/* Whether the two go together; where not, that is reported. */
+bool normalizer_options_agree(const normalizer_options *options);
 
 /* What --threads and --isa say. */
 typedef struct context_options {

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -46,7 +47,7 @@ def check_result(result):
     assert result["seconds_min"] <= result["seconds"] and result["spread"] >= 0
     assert result["binding"] in ("multiply-add", result["traffic"])
     assert result["type"] in ("f32", "f64", "f16", "bf16")
-    if result["operation"] == "attention":
+    if result["operation"] in ("attention", "linear-attention"):
         check_positive(result, "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "flops",
                        "gflops")
         assert result["rows"] is None and result["causal"] in ("none", "top-left", "bottom-right")
@@ -121,9 +122,13 @@ def output_results_are_complete():
         assert len(results) == 1
         check_result(results[0])
         assert results[0]["bytes"] == 7 * 130 * (8 if "f64" in extra else 4) and results[0]["traffic"] == "read"
+        assert results[0]["min_p"] == 0
         assert results[0]["top_k"] == (3 if "--top-k" in extra else 0) and results[0]["in_place"] is None
-    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 f32" in run(
-        "sampling", *SMALL_SOFTMAX[1:], "--temperature", "0.7", "--top-k", "3", "--top-p", "0.5").stdout
+    filters = ["--temperature", "0.7", "--top-k", "3", "--top-p", "0.5", "--min-p", "0.125"]
+    assert "sampling 7x130 T 0.7 top-k 3 top-p 0.5 min-p 0.125 f32" in run(
+        "sampling", *SMALL_SOFTMAX[1:], *filters).stdout
+    assert run_json("sampling", *SMALL_SOFTMAX[1:], *filters)["results"][0]["min_p"] == 0.125
+    assert check_csv("sampling", *SMALL_SOFTMAX[1:], *filters)[0]["min_p"] == "0.125"
     result = run_json("diagnose", *SMALL_SOFTMAX[1:])["results"][0]
     check_result(result)
     assert result["bytes"] == 7 * 130 * 4 and result["top_k"] is None
@@ -141,6 +146,21 @@ def attention_results_are_complete():
     assert check_csv(*SMALL_ATTENTION)[0]["seq_kv"] == "33"
 
 
+def linear_attention_results_are_complete():
+    small = ["linear-attention", *SMALL_ATTENTION[1:]]
+    counted = {"none": 4 * 9 + 2 * 33, "top-left": 4 * 9 + 2 * 9, "bottom-right": 4 * 9 + 2 * 33}
+    for causal, rows in counted.items():
+        for extra in ([], ["--type", "f64", "--threads", "2"]):
+            result = run_json(*small, "--dim-v", "5", "--causal", causal, *extra)["results"][0]
+            check_result(result)
+            assert result["flops"] == 2 * 16 * 5 * rows, result
+            assert result["bytes"] == (8 if extra else 4) * (16 + 5) * rows, result
+            assert (result["operation"], result["engine"], result["causal"]) == ("linear-attention", "library", causal)
+            assert result["window_left"] is None and result["layout"] is None and result["normalizer"] is None
+    assert check_csv(*small)[0]["seq_kv"] == "33"
+    assert "linear-attention b1 h4/2 9x33 d16 top-left f32" in run(*small, "--causal", "top-left").stdout
+
+
 def biases_are_named_and_run():
     for bias in ("none", "keys", "matrix", "heads"):
         for engine in ("fused", "blas"):
@@ -150,8 +170,46 @@ def biases_are_named_and_run():
     assert "9x33 d16 bias heads f32" in run(*SMALL_ATTENTION, "--bias", "heads").stdout
 
 
+def attention_options_are_named_and_run():
+    for option, field, value, name in (("--softcap 20", "softcap", 20, "softcap 20"), ("--alibi", "alibi", 1, "alibi"),
+                                       ("--dropout 0.25", "dropout", 0.25, "dropout 0.25"),
+                                       ("--layout bshd", "layout", "bshd", "bshd"),
+                                       ("--keep-mask causal", "keep_mask", "causal", "keep-mask causal")):
+        for extra in (["--engine", "fused"], ["--engine", "blas", "--type", "f64"]):
+            result = run_json(*SMALL_ATTENTION, *option.split(), *extra)["results"][0]
+            check_result(result)
+            visible = sum(range(1, 10)) if field == "keep_mask" else 9 * 33
+            assert result[field] == value and result["flops"] == 4 * 16 * visible * 4, result
+        assert f"9x33 d16 {name} f32" in run(*SMALL_ATTENTION, *option.split()).stdout
+        assert check_csv(*SMALL_ATTENTION, *option.split())[0][field] == str(value)
+    plain = run_json(*SMALL_ATTENTION)["results"][0]
+    assert [plain[field] for field in ("softcap", "alibi", "dropout", "layout", "keep_mask", "bias")] == [
+        0, 0, 0, "bhsd", "none", "none"], plain
+    softmax = run_json(*SMALL_SOFTMAX)["results"][0]
+    assert softmax["layout"] is None and softmax["dropout"] is None and softmax["alibi"] is None, softmax
+    everything = ("--causal bottom-right --window 30,3 --keep-mask causal --bias heads --softcap 20 --alibi "
+                  "--dropout 0.5 --layout bshd --dim-v 8 --threads 2")
+    result = run_json(*SMALL_ATTENTION, *everything.split())["results"][0]
+    check_result(result)
+    assert result["flops"] == 2 * (16 + 8) * sum(min(i, 6) + 1 for i in range(9)) * 4, result
+    assert ("attention b1 h4/2 9x33 d16/8 bottom-right window 30,3 keep-mask causal bias heads softcap 20 alibi "
+            "dropout 0.5 bshd f32") in run(*SMALL_ATTENTION, *everything.split()).stdout
+
+
+def the_textbook_is_for_plain_problems():
+    for option in ("--normalizer relu", "--bias keys", "--keep-mask causal", "--softcap 20", "--alibi", "--dropout 0.1",
+                   "--layout bshd"):
+        name = option.split()[0]
+        for engines in ("textbook", "auto,textbook"):
+            done = run(*SMALL_ATTENTION, *option.split(), "--engine", engines, status=2)
+            assert done.stderr == f"softattn-bench: the textbook is for plain problems; it has no {name}\n", done.stderr
+    plain = "--layout bhsd --keep-mask none --softcap 0 --dropout 0 --engine textbook"
+    check_result(run_json(*SMALL_ATTENTION, *plain.split())["results"][0])
+
+
 def calls_are_made_without_a_clock():
-    for line in (SMALL_SOFTMAX, ("cross-entropy", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION):
+    for line in (SMALL_SOFTMAX, ("cross-entropy", *SMALL_SOFTMAX[1:]), SMALL_ATTENTION,
+                 ("linear-attention", *SMALL_ATTENTION[1:])):
         done = run(*line, "--calls", "3")
         assert done.stdout == "" and done.stderr == "", done
 
@@ -222,6 +280,15 @@ def tables_are_for_people():
         assert "softattn-bench: library" in done.stdout and "\r" not in done.stdout + done.stderr
     assert "softmax 7x130 f32" in run(*SMALL_SOFTMAX).stdout
     assert "attention b1 h4/2 9x33 d16 f32" in run(*SMALL_ATTENTION).stdout
+    assert re.search(r"multiply-add .* GFLOP/s +[0-9.]+ %$", run("ceilings").stdout, re.M)
+    assert re.search(r" GB/s +[0-9.]+ ns, [0-9]+ FLOP +[0-9.]+ % of ", run(*SMALL_SOFTMAX).stdout)
+
+
+def help_explains_the_table():
+    help_lines = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True).stdout.splitlines()
+    explained = help_lines[help_lines.index("columns of the table:") + 1:]
+    for column in ("median", "spread", "rate", "per element", "share", "(doubtful)"):
+        assert any(line.startswith(f"  {column}  ") for line in explained), column
 
 
 def wrong_command_lines_end_with_status_2():
@@ -229,7 +296,14 @@ def wrong_command_lines_end_with_status_2():
                  "softmax --rows many", "softmax --rows 3x", "softmax --rows", "softmax --type f8", "attention --type f16",
                  "softmax --type bf16 --engine textbook", "diagnose --type bf16", "sampling --type f16",
                  "softmax --engine blas", "cross-entropy --engine textbook", "softmax-backward --heads 2",
-                 "sampling --in-place", "sampling --top-p 1.5", "sampling --top-k -1", "diagnose --top-k 2",
+                 "sampling --in-place", "sampling --top-p 1.5", "sampling --min-p 2", "softmax --min-p 0.1",
+                 "attention --dropout 1.5", "attention --dropout", "attention --softcap -1", "attention --softcap inf",
+                 "attention --alibi=1", "attention --layout sbhd", "attention --keep-mask window",
+                 "softmax --dropout 0.1",
+                 "grid --layout bshd", "linear-attention --window 4,2", "linear-attention --engine fused",
+                 "linear-attention --dropout 0.1", "linear-attention --normalizer relu", "linear-attention --type f16",
+                 "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --keep-mask causal", "sampling --top-k -1",
+                 "diagnose --top-k 2",
                  "softmax --rows 1000000000 --cols 1000000000",
                  "attention --isa abacus", "attention --causal left", "attention --window 4",
                  "attention --window 4,-2", "attention --window 4,2,1", "attention --window ,2",
@@ -245,9 +319,49 @@ def wrong_command_lines_end_with_status_2():
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1, (arguments, done.stdout, done.stderr)
 
 
+def wrong_command_lines_are_told_what_there_is():
+    for line, message in (
+            ("melt", "there is no mode melt; there are ceilings, softmax, softmax-backward, cross-entropy, sampling, "
+                     "diagnose, attention, linear-attention and grid"),
+            ("attention --type f16", "attention has no type f16; it has f32 and f64"),
+            ("softmax --type f8", "--type is f8; it must be f32, f64, f16 or bf16"),
+            ("softmax --engine blas", "softmax has no engine blas; it has auto and textbook"),
+            ("diagnose --engine textbook", "diagnose has no engine textbook; it has auto"),
+            ("softmax --engine slow", "--engine is slow; it must be auto, fused, blas or textbook"),
+            ("softmax --type bf16 --engine textbook", "the textbook has no type bf16; it has f32 and f64"),
+            ("softmax --normalizer softmin", "--normalizer is softmin; it must be softmax, none, relu, relu-squared, "
+                                             "sigmoid, softmax-plus-one, sparsemax or entmax"),
+            ("attention --bias rows", "--bias is rows; it must be none, keys, matrix or heads"),
+            ("grid --family softmax-b --engine fused,textbook",
+             "nothing of --family softmax-b is left: softmax-backward has no engine textbook; it has auto"),
+            ("attention --causal left", "--causal is left; it must be none, top-left or bottom-right")):
+        assert run(*line.split(), status=2).stderr == f"softattn-bench: {message}\n", line
+
+
+def the_grid_leaves_out_what_an_engine_has_not():
+    results = run_json("grid", "--quick", "--family", "softmax", "--engine", "auto,textbook")["results"]
+    solved = {(result["family"], result["engine"]) for result in results}
+    families = ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward")
+    assert solved == {*((family, "library") for family in families), ("softmax", "textbook"),
+                      ("softmax-f64", "textbook")}, solved
+    for result in results:
+        check_result(result)
+
+
+def a_family_that_is_none_is_told_the_families():
+    message = run("grid", "--family", "softmin", status=2).stderr
+    assert "--family is softmin, which is in no family's name; there are softmax, " in message, message
+    families = message.strip().split("there are ")[1].replace(" and ", ", ").split(", ")
+    assert {"softmax-16-bit", "sampling", "decode", "prefill-f64"} <= set(families), families
+    assert {result["family"] for result in run_json("grid", "--quick")["results"]} == set(families)
+    shown = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True).stdout
+    listed = shown.split("  families: ")[1].split("\n\n")[0].split()
+    assert listed == families, listed
+
+
 def help_names_every_mode():
     done = subprocess.run([bench, "--help"], capture_output=True, text=True, check=True)
-    for word in ("ceilings", *MATRIX_MODES, "attention", "grid", "--window LEFT,RIGHT", "--json",
+    for word in ("ceilings", *MATRIX_MODES, "attention", "linear-attention", "grid", "--window LEFT,RIGHT", "--json",
                  "examples:"):
         assert word in done.stdout, word
     assert done.stderr == ""
@@ -255,10 +369,15 @@ def help_names_every_mode():
 
 for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_complete,
              gradient_results_are_complete, output_results_are_complete, attention_results_are_complete,
+             linear_attention_results_are_complete,
              windows_count_only_what_they_show,
+             attention_options_are_named_and_run, the_textbook_is_for_plain_problems,
              biases_are_named_and_run, normalizers_are_named_and_run,
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
-             wrong_command_lines_end_with_status_2, help_names_every_mode):
+             help_explains_the_table,
+             the_grid_leaves_out_what_an_engine_has_not, wrong_command_lines_end_with_status_2,
+             wrong_command_lines_are_told_what_there_is, a_family_that_is_none_is_told_the_families,
+             help_names_every_mode):
     print(test.__name__, flush=True)
     test()

@@ -89,8 +89,17 @@ static struct bench_result attention_result(int64_t seq_q, double seconds) {
         .traffic = BENCH_READ,
         .memory = {.rate = 40e9},
     };
-    struct bench_attention_shape shape = {
-        1, 1, 1, seq_q, 1024, 64, 64, 0, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED, BENCH_BIAS_NONE};
+    struct bench_attention_shape shape = {1,
+                                          1,
+                                          1,
+                                          seq_q,
+                                          1024,
+                                          64,
+                                          64,
+                                          0,
+                                          BENCH_WINDOW_UNLIMITED,
+                                          BENCH_WINDOW_UNLIMITED,
+                                          BENCH_KEEP_MASK_NONE};
     result.problem.attention = shape;
     return result;
 }

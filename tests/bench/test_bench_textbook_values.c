@@ -124,17 +124,17 @@ static void values_are_within_the_bounds(enum bench_type type, struct bench_team
                                          random_source *random) {
     const struct bench_attention_shape shapes[] = {
         {2, 6, 2, 17, 23, 8, 5, SOFTATTN_CAUSAL_NONE, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
-         BENCH_BIAS_NONE},
+         BENCH_KEEP_MASK_NONE},
         {1, 2, 2, 17, 23, 8, 8, SOFTATTN_CAUSAL_TOP_LEFT, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
-         BENCH_BIAS_NONE},
+         BENCH_KEEP_MASK_NONE},
         {1, 2, 1, 17, 23, 8, 8, SOFTATTN_CAUSAL_BOTTOM_RIGHT, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
-         BENCH_BIAS_NONE},
+         BENCH_KEEP_MASK_NONE},
         /* the first queries see no key */
         {1, 2, 1, 23, 17, 8, 8, SOFTATTN_CAUSAL_BOTTOM_RIGHT, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
-         BENCH_BIAS_NONE},
-        {1, 1, 1, 30, 20, 4, 3, SOFTATTN_CAUSAL_NONE, 3, 2, BENCH_BIAS_NONE},
+         BENCH_KEEP_MASK_NONE},
+        {1, 1, 1, 30, 20, 4, 3, SOFTATTN_CAUSAL_NONE, 3, 2, BENCH_KEEP_MASK_NONE},
         {1, 1, 1, 1, 64, 16, 16, SOFTATTN_CAUSAL_NONE, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
-         BENCH_BIAS_NONE},
+         BENCH_KEEP_MASK_NONE},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         expect_attention(type, &shapes[i], team, random);

@@ -51,6 +51,14 @@ npy ones.npy '(2, 1)' one three
 npy expected.npy '(2, 1)' two two
 expect_attention expected.npy ones.npy --scale 0
 
+# The sigmoid of -ln 3 is 1/4: a quarter of 1 + 3. 2^-21 allows the rounded bias and three more roundings.
+npy expected.npy '(2, 1)' one one
+expect_success attend two.npy two.npy values.npy -o quarters.npy --quiet --normalizer sigmoid \
+    --sigmoid-bias -1.0986122886681098 --weights quarter_weights.npy
+expect_success compare quarters.npy expected.npy --tolerance 4.8e-7
+npy expected.npy '(2, 2)' quarter quarter quarter quarter
+expect_success compare quarter_weights.npy expected.npy --tolerance 4.8e-7
+
 # Two query heads share one key and value head.
 npy heads.npy '(2, 1, 1)' one three
 npy shared.npy '(1, 1, 1)' two
@@ -71,6 +79,8 @@ expect_failure 'softattn: k: ' attend two.npy double.npy values.npy -o refused.n
 expect_failure 'softattn: k: ' attend "$q" two.npy values.npy -o refused.npy
 expect_failure 'softattn: isa: ' attend two.npy two.npy values.npy -o refused.npy --isa no-such-isa
 expect_failure '--head: there is no head 12 ' attend "$q" "$k" "$v" -o refused.npy --heatmap x.png --head 12
+expect_failure 'softattn: weights: ' attend two.npy two.npy two.npy -o refused.npy --weights w.npy --engine fused
+expect_failure 'softattn: lse: ' attend two.npy two.npy two.npy -o refused.npy --lse l.npy --normalizer relu
 npy_raw no_batch.npy "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1, 1, 1), }"
 expect_failure '--head: there is no head 0 ' attend no_batch.npy no_batch.npy no_batch.npy -o refused.npy \
     --heatmap x.png

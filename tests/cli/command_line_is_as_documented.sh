@@ -44,11 +44,15 @@ expect_usage_error "--scale: '1x' is no finite number" softmax a.npy -o b.npy --
 expect_usage_error "--scale: 'nan' is no finite number" softmax a.npy -o b.npy --scale nan
 expect_usage_error "--scale: '1e999' is no finite number" attend a b c -o d --scale 1e999
 expect_usage_error "--scale: '' is no finite number" attend a b c -o d --scale ''
-expect_usage_error "--causal: 'left' is none of its values" attend a b c -o d --causal left
-expect_usage_error "--engine: 'fast' is none of its values" attend a b c -o d --engine fast
-expect_usage_error "--color: 'red' is none of its values" attend a b c -o d --color red
+expect_usage_error "--causal: 'left' is not none, top-left or bottom-right" attend a b c -o d --causal left
+expect_usage_error "--engine: 'fast' is not auto, fused or blas" attend a b c -o d --engine fast
+expect_usage_error "--color: 'red' is not auto, always or never" attend a b c -o d --color red
 expect_usage_error "--threads: '1025' is no whole number from 0 to 1024" attend a b c -o d --threads 1025
 expect_usage_error "--head: '-1' is no whole number" attend a b c -o d --head -1
 expect_usage_error "--head: '99999999999999999999' is no" attend a b c -o d --head 99999999999999999999
+expect_usage_error "--sigmoid-bias: 'inf' is no finite number" softmax a -o b --normalizer sigmoid --sigmoid-bias inf
+expect_usage_error '--sigmoid-bias: is for --normalizer sigmoid, not softmax' softmax a -o b --sigmoid-bias 1
+expect_usage_error '--sigmoid-bias: is for --normalizer sigmoid, not relu' attend a b c -o d --normalizer relu \
+    --sigmoid-bias 1
 expect_usage_error "--tolerance: 'inf' is no finite number" compare a b --tolerance inf
 expect_usage_error "--dim: '0' is no whole number from 1 to 1000000" scale-study --dim 0

@@ -48,6 +48,13 @@ expect_softmax 0 zeros.npy --normalizer sigmoid
 npy expected.npy '(2, 4)' zero zero zero zero zero zero zero zero
 expect_softmax 0 zeros.npy --normalizer relu
 
+# The sigmoid of -ln 3 is 1/4, of 1000 it is 1. 2^-21 allows the rounded bias and three more roundings.
+npy expected.npy '(2, 4)' quarter quarter quarter quarter quarter quarter quarter quarter
+expect_softmax 4.8e-7 zeros.npy --normalizer sigmoid --sigmoid-bias -1.0986122886681098
+expect_softmax 4.8e-7 zeros.npy --sigmoid-bias=-1.0986122886681098 --normalizer sigmoid
+npy expected.npy '(2, 4)' one one one one one one one one
+expect_softmax 0 zeros.npy --normalizer sigmoid --sigmoid-bias 1000
+
 # A pipe is read as a file is, and the result may replace its input.
 npy expected.npy '(2, 4)' quarter quarter quarter quarter quarter quarter quarter quarter
 # shellcheck disable=SC2002 # a pipe is the point
@@ -59,6 +66,8 @@ expect_success compare zeros.npy expected.npy
 expect_failure 'softattn: axis: ' softmax scores.npy -o refused.npy --axis 3
 expect_failure 'causal' softmax scores.npy -o refused.npy --causal top-left
 expect_failure 'softattn: temperature: ' softmax scores.npy -o refused.npy --temperature 0
+expect_failure 'softattn: sigmoid_bias: ' softmax scores.npy -o refused.npy --normalizer sigmoid --sigmoid-bias 1e300
 expect_failure 'softattn: output: ' softmax scores.npy -o refused.npy --normalizer relu --log
-expect_usage_error '--normalizer' softmax scores.npy -o refused.npy --normalizer softmin
+expect_usage_error "--normalizer: 'softmin' is not softmax, none, relu, relu-squared, sigmoid, softmax-plus-one, \
+sparsemax or entmax" softmax scores.npy -o refused.npy --normalizer softmin
 [ ! -e refused.npy ] || fail 'a refused problem left an output'
