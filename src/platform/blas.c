@@ -35,23 +35,28 @@ int64_t softattn_blas_work_limit(void) {
 #define MOST_CALLERS 32
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER; /* a thread left */
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER; /* a thread left, or a fork is done */
 static int gate_inside;
-static int gate_forks;    /* forks that wait for everyone to leave, or run */
+static int gate_forks;    /* forks that wait for everyone to leave, or run; nobody enters meanwhile */
 static int gate_capacity; /* 0 until the first call */
 
 /* OpenBLAS frees its buffers before a fork, also those in use. So a fork waits until no product is under way, and none
  * starts until it is done. */
 static void close_gate(void) {
     pthread_mutex_lock(&gate_lock);
+    gate_forks++;
     while (gate_inside > 0)
         pthread_cond_wait(&gate_changed, &gate_lock);
 }
 
-static void reopen_gate(void) { pthread_mutex_unlock(&gate_lock); }
+static void reopen_gate(void) {
+    gate_forks--;
+    pthread_cond_broadcast(&gate_changed);
+    pthread_mutex_unlock(&gate_lock);
+}
 
 static void reopen_gate_in_child(void) {
-    gate_forks = 0;
+    gate_forks = 0;                         /* others that waited are the parent's */
     pthread_cond_init(&gate_changed, NULL); /* its waiters are gone */
     pthread_mutex_unlock(&gate_lock);
 }
