@@ -17,10 +17,20 @@ const char *softattn_blas_backend(void) { return "openblas"; }
 /* openblas_get_parallel's answers. */
 enum { BUILD_SEQUENTIAL = 0, BUILD_PTHREADS = 1 };
 
-/* OpenBLAS computes products of up to this m * n * k on the calling thread, whatever its settings (interface/gemm.c:
+/*
+ * OpenBLAS computes products of up to this m * n * k on the calling thread, whatever its settings (interface/gemm.c:
  * SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD). Larger ones from several threads would queue on one lock, and an
- * OpenMP build would start a team for each. */
+ * OpenMP build would start a team for each.
+ *
+ * On 64-bit Arm newer versions have other limits: products of floats use threads from 125000 on with Neoverse V2, with
+ * V1 from 262144 itself on. There, products of a single row or column become those of a matrix and a vector, some of
+ * which use threads from 9216 on; those are left to queue, as little would remain of products cut to that size.
+ */
+#if defined(__aarch64__)
+#define SINGLE_THREAD_WORK 124999
+#else
 #define SINGLE_THREAD_WORK 262144
+#endif
 
 int64_t softattn_blas_work_limit(void) {
     int build = openblas_get_parallel();
