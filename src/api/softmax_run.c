@@ -191,7 +191,8 @@ static int32_t set_options(const softattn_softmax *softmax, const struct softatt
     problem->empty_is_zero = empty_is_zero(softmax, arrays);
     problem->normalizer = softmax->normalizer.kind;
     problem->sigmoid_bias = softmax->normalizer.sigmoid_bias;
-    int32_t status = softattn_check_scale(softmax->scale, arrays[X].element_bytes);
+    int32_t status =
+        softattn_check_scale(SOFTATTN_SCALE_OR_TEMPERATURE, softmax->scale, arrays[X].element_bytes);
     if (status == SOFTATTN_OK) {
         status = softattn_normalizer_check_bias(&softmax->normalizer, arrays[X].element_bytes);
     }
