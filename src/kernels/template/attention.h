@@ -223,7 +223,8 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
     ask_for_lines(&asking, INT64_MAX);
 }
 
-/* Only masked scores are -infinity, so only they need the clamp of v_exp2. */
+/* The clamp of v_exp2 is for masked scores. One that infinities in Q, K or slopes make -infinity gets the weight 0
+ * without it, too, by an invalid operation. */
 NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                                     real *alpha) {
     weigh_tile(tile, block, tile_max, alpha, 1);
