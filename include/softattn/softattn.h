@@ -665,7 +665,7 @@ typedef struct softattn_attention_args {
 
     /* Sequences of unequal length in padded tensors: int32 [batch], compact; NULL: whole axes. */
     const softattn_tensor *query_lengths; /* 0 … seq_q; queries after it give output 0 and lse -infinity, even
-                                             with a sink; with packed sequences such rows are left as they are */
+                                             with a sink; in packed sequences too */
     const softattn_tensor *key_lengths;   /* 0 … seq_kv; keys after it are never read */
     const softattn_tensor *key_starts;    /* 0 … seq_kv; keys before it are padding and have no effect */
 

@@ -75,7 +75,7 @@ static int32_t set_options(const softattn_attention *attention, struct softattn_
     problem->dropout = attention->dropout;
     problem->dropout_seed = call->args.dropout_seed;
     problem->dropout_offset = call->args.dropout_offset;
-    int32_t status = softattn_check_scale(problem->scale, real_bytes);
+    int32_t status = softattn_check_scale("scale", problem->scale, real_bytes);
     if (status == SOFTATTN_OK) {
         status = softattn_check_softcap(problem->softcap, real_bytes);
     }

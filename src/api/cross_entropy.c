@@ -37,11 +37,11 @@ int32_t softattn_cross_entropy_set_label_smoothing(softattn_cross_entropy *cross
     if (cross_entropy == NULL) {
         return softattn_fail_null("cross_entropy");
     }
-    if (!(smoothing >= 0 && smoothing <= 1)) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "smoothing: %g is outside 0 ... 1", smoothing);
+    const int32_t status = softattn_check_fraction("smoothing", smoothing);
+    if (status == SOFTATTN_OK) {
+        cross_entropy->label_smoothing = smoothing;
     }
-    cross_entropy->label_smoothing = smoothing;
-    return SOFTATTN_OK;
+    return status;
 }
 
 int32_t softattn_cross_entropy_set_z_loss(softattn_cross_entropy *cross_entropy, double factor) {

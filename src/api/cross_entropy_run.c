@@ -146,7 +146,8 @@ static int32_t set_options(const struct softattn_array *arrays,
         return softattn_fail(SOFTATTN_ERROR_TYPE,
                              "counted: int32 does not hold the number of %" PRId64 " rows", rows);
     }
-    return softattn_check_scale(problem->scale, arrays[SOFTATTN_ENTROPY_LOGITS].element_bytes);
+    return softattn_check_scale(SOFTATTN_SCALE_OR_TEMPERATURE, problem->scale,
+                                arrays[SOFTATTN_ENTROPY_LOGITS].element_bytes);
 }
 
 /* The gradient may be written over the logits; then what holds for the one holds for the other. */

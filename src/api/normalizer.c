@@ -39,13 +39,9 @@ int32_t softattn_normalizer_set_sigmoid_bias(struct softattn_normalizer *normali
     return status;
 }
 
-bool softattn_normalizer_is_softmax(const struct softattn_normalizer *normalizer) {
-    return softattn_normalize_is_softmax(normalizer->kind);
-}
-
 int32_t softattn_normalizer_require_softmax(const struct softattn_normalizer *normalizer,
                                             const char *argument) {
-    if (!softattn_normalizer_is_softmax(normalizer)) {
+    if (!softattn_normalize_is_softmax(normalizer->kind)) {
         return softattn_fail(SOFTATTN_ERROR_UNSUPPORTED,
                              "%s: SOFTATTN_NORMALIZER_%s has none; _SOFTMAX and _SOFTMAX_PLUS_ONE do",
                              argument, names[normalizer->kind]);

@@ -2,7 +2,6 @@
 #ifndef SOFTATTN_API_NORMALIZER_H
 #define SOFTATTN_API_NORMALIZER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* As set; all zero is softmax. */
@@ -15,10 +14,8 @@ struct softattn_normalizer {
 int32_t softattn_normalizer_set_kind(struct softattn_normalizer *normalizer, int32_t kind);
 int32_t softattn_normalizer_set_sigmoid_bias(struct softattn_normalizer *normalizer, double bias);
 
-/* Whether the weights are exponentials over their sum, with or without the one more. */
-bool softattn_normalizer_is_softmax(const struct softattn_normalizer *normalizer);
-
-/* Runs' checks: that the normalizer is such a softmax, which `argument` needs; that the bias is one in the element type. */
+/* Runs' checks: that the normalizer is a softmax, with or without the one more, as `argument` needs; that the bias is
+ * one in the element type. */
 int32_t softattn_normalizer_require_softmax(const struct softattn_normalizer *normalizer,
                                             const char *argument);
 int32_t softattn_normalizer_check_bias(const struct softattn_normalizer *normalizer, int32_t element_bytes);

@@ -43,10 +43,10 @@ int32_t softattn_check_temperature(double temperature) {
     return SOFTATTN_OK;
 }
 
-int32_t softattn_check_scale(double scale, int32_t element_bytes) {
+int32_t softattn_check_scale(const char *argument, double scale, int32_t element_bytes) {
     const double limit = (element_bytes == 8 ? DBL_MAX : (double)FLT_MAX) / 2; /* log2(e) < 2 */
     if (fabs(scale) > limit) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "scale: %g overflows %s", scale,
+        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "%s: %g overflows %s", argument, scale,
                              element_bytes == 8   ? "float64"
                              : element_bytes == 4 ? "float32"
                                                   : "16-bit floats");

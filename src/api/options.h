@@ -18,8 +18,10 @@ int32_t softattn_check_fraction(const char *argument, double value);
 /* A temperature whose reciprocal is a scale. */
 int32_t softattn_check_temperature(double temperature);
 
-/* A run's check: scale, also in units of log2 as the kernels use it, is finite in the element type. */
-int32_t softattn_check_scale(double scale, int32_t element_bytes);
+/* A run's check: scale, also in units of log2 as the kernels use it, is finite in the element type. argument:
+ * what it was set by, "scale" or for handles with a temperature SOFTATTN_SCALE_OR_TEMPERATURE. */
+#define SOFTATTN_SCALE_OR_TEMPERATURE "scale, or 1 / temperature"
+int32_t softattn_check_scale(const char *argument, double scale, int32_t element_bytes);
 
 /* The same of a soft-cap, whose reciprocal is needed, too. 0 is none. */
 int32_t softattn_check_softcap(double cap, int32_t real_bytes);

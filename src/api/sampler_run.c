@@ -169,7 +169,7 @@ static int32_t solve(const struct softattn_sampling_problem *problem, const soft
 int32_t softattn_sampler_run(const softattn_sampler *sampler, const softattn_sampler_args *args) {
     const uint64_t first_bytes = offsetof(softattn_sampler_args, keep_mask) + sizeof args->keep_mask;
     softattn_sampler_args known;
-    struct softattn_array arrays[TENSORS];
+    struct softattn_array arrays[TENSORS] = {{.name = NULL}};
     struct softattn_sampling_problem problem = {0};
 
     if (sampler == NULL) {

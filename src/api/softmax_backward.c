@@ -63,7 +63,7 @@ int32_t softattn_softmax_product(const softattn_context *context, struct softatt
         }
     }
     if (status == SOFTATTN_OK) {
-        status = softattn_check_scale(problem->scale, y->element_bytes);
+        status = softattn_check_scale(SOFTATTN_SCALE_OR_TEMPERATURE, problem->scale, y->element_bytes);
     }
     if (status == SOFTATTN_OK) {
         status = check_overlap(arrays);
@@ -182,7 +182,7 @@ int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
         status = fit_jacobian(&arrays[Y], axis, &arrays[JACOBIAN], &problem);
     }
     if (status == SOFTATTN_OK) {
-        status = softattn_check_scale(softmax->scale, arrays[Y].element_bytes);
+        status = softattn_check_scale(SOFTATTN_SCALE_OR_TEMPERATURE, softmax->scale, arrays[Y].element_bytes);
     }
     if (status == SOFTATTN_OK) {
         status = softattn_check_overlap(arrays, JACOBIAN_OPERANDS);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/arguments.h"
+#include "api/axis.h"
 #include "api/broadcast.h"
 #include "api/context.h"
 #include "api/options.h"
@@ -18,7 +19,6 @@
 #include "api/tensor.h"
 #include "engine/softmax.h"
 
-_Static_assert(SOFTATTN_ROW_RANK == SOFTATTN_MAX_RANK - 1, "every dimension but the axis is a row dimension");
 _Static_assert((int)SOFTATTN_ROW_PROBABILITIES == SOFTATTN_OUTPUT_PROBABILITIES &&
                    (int)SOFTATTN_ROW_LOG_PROBABILITIES == SOFTATTN_OUTPUT_LOG_PROBABILITIES,
                "the kernels number outputs as the public header does");
@@ -64,16 +64,9 @@ static int32_t require_output(const struct softattn_array *arrays) {
 /* x's axis as an index, checked against what the options ask of it. */
 static int32_t find_axis(const softattn_softmax *softmax, const struct softattn_array *x, int32_t *axis) {
     const int32_t rank = x->rank;
-    if (rank == 0) {
-        return softattn_fail(SOFTATTN_ERROR_SHAPE, "x: rank 0 has no axis");
-    }
-    if (softmax->axis < -rank || softmax->axis >= rank) {
-        return softattn_fail(SOFTATTN_ERROR_ARGUMENT, "axis: %d is outside %d ... %d of x, whose rank is %d",
-                             (int)softmax->axis, (int)-rank, (int)(rank - 1), (int)rank);
-    }
-    *axis = softmax->axis < 0 ? softmax->axis + rank : softmax->axis;
-    if (softmax->causal == SOFTATTN_CAUSAL_NONE) {
-        return SOFTATTN_OK;
+    const int32_t status = softattn_find_axis(softmax->axis, x, axis);
+    if (status != SOFTATTN_OK || softmax->causal == SOFTATTN_CAUSAL_NONE) {
+        return status;
     }
     if (rank < 2) {
         return softattn_fail(SOFTATTN_ERROR_SHAPE, "x: rank 1 has no query dimension, which causal needs");
@@ -84,12 +77,6 @@ static int32_t find_axis(const softattn_softmax *softmax, const struct softattn_
                              (int)softmax->axis, (int)rank);
     }
     return SOFTATTN_OK;
-}
-
-/* The elements of `from` but the one at axis. */
-static void without_axis(const int64_t *from, int32_t rank, int32_t axis, int64_t *to) {
-    memcpy(to, from, (size_t)axis * sizeof to[0]);
-    memcpy(to + axis, from + axis + 1, (size_t)(rank - 1 - axis) * sizeof to[0]);
 }
 
 static int32_t fit_operand(enum fit fit, const struct softattn_array *array, const struct softattn_array *x,
@@ -113,7 +100,7 @@ static int32_t fit_operand(enum fit fit, const struct softattn_array *array, con
     operand->data = array->data;
     operand->format = array->format;
     if (has_axis) {
-        without_axis(stride, rank, axis, operand->stride);
+        softattn_without_axis(stride, rank, axis, operand->stride);
         operand->axis_stride = stride[axis];
     } else {
         memcpy(operand->stride, stride, (size_t)rank * sizeof stride[0]);
@@ -125,7 +112,7 @@ static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
                            struct softattn_softmax_problem *problem) {
     const struct softattn_array *x = &arrays[X];
     problem->rank = x->rank - 1;
-    without_axis(x->shape, x->rank, axis, problem->shape);
+    softattn_without_axis(x->shape, x->rank, axis, problem->shape);
     problem->cols = x->shape[axis];
     for (int32_t i = 0; i < OPERANDS; i++) {
         if (arrays[i].name == NULL) {
@@ -191,7 +178,8 @@ static int32_t set_options(const softattn_softmax *softmax, const struct softatt
     problem->empty_is_zero = empty_is_zero(softmax, arrays);
     problem->normalizer = softmax->normalizer.kind;
     problem->sigmoid_bias = softmax->normalizer.sigmoid_bias;
-    int32_t status = softattn_check_scale(softmax->scale, arrays[X].element_bytes);
+    int32_t status =
+        softattn_check_scale(SOFTATTN_SCALE_OR_TEMPERATURE, softmax->scale, arrays[X].element_bytes);
     if (status == SOFTATTN_OK) {
         status = softattn_normalizer_check_bias(&softmax->normalizer, arrays[X].element_bytes);
     }

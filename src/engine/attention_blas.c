@@ -5,6 +5,7 @@
  * OpenBLAS runs products above a size limit on threads of its own, which belong to the application. So products are cut
  * to stay below it (softattn_blas_work_limit). Without a BLAS the library's own product kernel does the work.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -535,8 +536,7 @@ static int64_t query_blocks(const struct softattn_attention_problem *problem) {
     return (problem->seq_q + QUERY_TILE - 1) / QUERY_TILE;
 }
 
-static void worker(void *context, int64_t index) {
-    struct run *run = context;
+static void run_tiles(struct run *run, int64_t index) {
     const struct softattn_attention_problem *problem = run->problem;
     const int64_t tasks = problem->batch * problem->heads_q * run->blocks;
     struct tile tile = {.run = run};
@@ -555,6 +555,13 @@ static void worker(void *context, int64_t index) {
             run_tile(&tile);
         }
     }
+}
+
+/* The C library's exp sets errno where its result underflows, and what OpenBLAS does to it is not known. */
+static void worker(void *context, int64_t index) {
+    const int saved_errno = errno;
+    run_tiles(context, index);
+    errno = saved_errno;
 }
 
 void softattn_blas_plan(const struct softattn_attention_problem *problem, int32_t threads,

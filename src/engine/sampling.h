@@ -14,7 +14,7 @@
 
 struct softattn_sampling_problem {
     const struct softattn_kernels *kernels;
-    struct softattn_rows rows;                         /* cols at most SOFTATTN_MAX_TOKENS */
+    struct softattn_rows rows; /* cols at most SOFTATTN_MAX_TOKENS but at temperature 0 */
     struct softattn_row_operand logits, probabilities; /* of the kernels' type */
     struct softattn_row_operand uniform; /* one per row; unused with temperature 0 or without tokens */
     struct softattn_row_operand tokens;  /* one integer of token_bytes per row */

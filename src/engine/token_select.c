@@ -388,9 +388,11 @@ static struct softattn_token_limit select_from_part(const struct softattn_logits
     return select_sorted(row, factor, part);
 }
 
-/* A logit up to which no token has any mass: weights of 2^-37 are rounded down to none. */
+/* A logit up to which no token has any mass: weights of 2^-37 are rounded down to none. At a small temperature
+ * the nearest real may have some, or even be the largest logit, so it is the next one below. */
 static double massless(const struct softattn_logits *row, double factor) {
-    return narrow(row->max - 37.01 / factor, row->kernels->real_bytes);
+    const int32_t bytes = row->kernels->real_bytes;
+    return softattn_next_below(narrow(row->max - 37.01 / factor, bytes), bytes);
 }
 
 struct softattn_token_limit softattn_select_from_list(const struct softattn_logits *row, double factor,

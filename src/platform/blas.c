@@ -17,10 +17,20 @@ const char *softattn_blas_backend(void) { return "openblas"; }
 /* openblas_get_parallel's answers. */
 enum { BUILD_SEQUENTIAL = 0, BUILD_PTHREADS = 1 };
 
-/* OpenBLAS computes products of up to this m * n * k on the calling thread, whatever its settings (interface/gemm.c:
+/*
+ * OpenBLAS computes products of up to this m * n * k on the calling thread, whatever its settings (interface/gemm.c:
  * SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD). Larger ones from several threads would queue on one lock, and an
- * OpenMP build would start a team for each. */
+ * OpenMP build would start a team for each.
+ *
+ * On 64-bit Arm newer versions have other limits: products of floats use threads from 125000 on with Neoverse V2, with
+ * V1 from 262144 itself on. There, products of a single row or column become those of a matrix and a vector, some of
+ * which use threads from 9216 on; those are left to queue, as little would remain of products cut to that size.
+ */
+#if defined(__aarch64__)
+#define SINGLE_THREAD_WORK 124999
+#else
 #define SINGLE_THREAD_WORK 262144
+#endif
 
 int64_t softattn_blas_work_limit(void) {
     int build = openblas_get_parallel();
@@ -35,23 +45,28 @@ int64_t softattn_blas_work_limit(void) {
 #define MOST_CALLERS 32
 
 static pthread_mutex_t gate_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER; /* a thread left */
+static pthread_cond_t gate_changed = PTHREAD_COND_INITIALIZER; /* a thread left, or a fork is done */
 static int gate_inside;
-static int gate_forks;    /* forks that wait for everyone to leave, or run */
+static int gate_forks;    /* forks that wait for everyone to leave, or run; nobody enters meanwhile */
 static int gate_capacity; /* 0 until the first call */
 
 /* OpenBLAS frees its buffers before a fork, also those in use. So a fork waits until no product is under way, and none
  * starts until it is done. */
 static void close_gate(void) {
     pthread_mutex_lock(&gate_lock);
+    gate_forks++;
     while (gate_inside > 0)
         pthread_cond_wait(&gate_changed, &gate_lock);
 }
 
-static void reopen_gate(void) { pthread_mutex_unlock(&gate_lock); }
+static void reopen_gate(void) {
+    gate_forks--;
+    pthread_cond_broadcast(&gate_changed);
+    pthread_mutex_unlock(&gate_lock);
+}
 
 static void reopen_gate_in_child(void) {
-    gate_forks = 0;
+    gate_forks = 0;                         /* others that waited are the parent's */
     pthread_cond_init(&gate_changed, NULL); /* its waiters are gone */
     pthread_mutex_unlock(&gate_lock);
 }

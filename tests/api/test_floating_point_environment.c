@@ -8,7 +8,10 @@
 #include "softmax_case.h"
 
 #include <fenv.h>
+#include <float.h>
 #include <math.h>
+
+#define LOG2_E 1.44269504088896340735992468100189214
 
 static random_source contents;
 
@@ -143,20 +146,104 @@ static void control_of_the_callers_workers_is_unchanged(void **state) {
     softattn_context_destroy(context);
 }
 
+static void assert_no_error_was_raised(const char *isa, const char *what) {
+    const int raised = fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW);
+    if (raised != 0) {
+        fail_msg("%s, %s raised %s%s%s", isa, what, raised & FE_INVALID ? "invalid " : "",
+                 raised & FE_DIVBYZERO ? "division by zero " : "", raised & FE_OVERFLOW ? "overflow" : "");
+    }
+}
+
 static void no_invalid_division_or_overflow_exception_is_raised(void **state) {
+    static const char *const engines[] = {"AUTO", "FUSED", "BLAS"};
     (void)state;
     assert_int_equal(feclearexcept(FE_ALL_EXCEPT), 0);
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         for (int32_t engine = 0; engine < 3; engine++) {
             run_everything(context, engine);
-            const int raised = fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW);
-            if (raised != 0) {
-                fail_msg("%s, engine %d raised %s%s%s", softattn_isa_name(i), (int)engine,
-                         raised & FE_INVALID ? "invalid " : "",
-                         raised & FE_DIVBYZERO ? "division by zero " : "",
-                         raised & FE_OVERFLOW ? "overflow" : "");
-            }
+            assert_no_error_was_raised(softattn_isa_name(i), engines[engine]);
+        }
+        softattn_context_destroy(context);
+    }
+}
+
+/* ---- Up to the bounds of docs/arithmetic.md ---- */
+
+/* What is below 1, by some roundings. */
+#define ALMOST (1 - 1e-6)
+
+static double largest(array_type type) { return type == ARRAY_F32 ? (double)FLT_MAX : DBL_MAX; }
+static double smallest(array_type type) { return type == ARRAY_F32 ? (double)FLT_MIN : DBL_MIN; }
+
+/* value, -value, value, ... */
+static void alternate(test_array *array, double value) {
+    for (int64_t i = 0; i < array_count(array); i++) {
+        array_set(array, i, i % 2 ? -value : value);
+    }
+}
+
+/* Softmax of scores that differ by `difference`. */
+static void run_softmax(const softattn_context *context, softmax_options options, double difference) {
+    softmax_case softmax;
+    softmax_case_create(&softmax, &options, &contents);
+    alternate(&softmax.x, difference / 2 / options.scale);
+    if (options.bias.given) {
+        array_fill(&softmax.bias, 0);
+    }
+    assert_ok(softmax_case_run(&softmax, context));
+    softmax_case_destroy(&softmax);
+}
+
+static void softmax_raises_nothing_up_to_the_largest_differences(void **state) {
+    (void)state;
+    assert_int_equal(feclearexcept(FE_ALL_EXCEPT), 0);
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        softattn_context *const context = context_create(softattn_isa_name(i), 1);
+        for (int variant = 0; variant < 8; variant++) {
+            softmax_options options = softmax_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 5, 150);
+            options.scale = variant & 2 ? 0.5 : 1;
+            options.bias.given = variant & 4;
+            options.output = SOFTATTN_OUTPUT_PROBABILITIES;
+            run_softmax(context, options, ALMOST * largest(options.type) / LOG2_E);
+            options.output = SOFTATTN_OUTPUT_LOG_PROBABILITIES;
+            run_softmax(context, options, ALMOST * largest(options.type) / LOG2_E);
+            assert_no_error_was_raised(softattn_isa_name(i), "softmax");
+        }
+        softattn_context_destroy(context);
+    }
+}
+
+/* Attention with the scores score and -score before the soft-cap. */
+static void run_attention(const softattn_context *context, attention_options options, double score) {
+    attention_case attention;
+    attention_case_create(&attention, &options, &contents);
+    array_fill(&attention.q, 1);
+    alternate(&attention.k, score);
+    assert_ok(attention_case_run(&attention, context));
+    attention_case_destroy(&attention);
+}
+
+static void attention_raises_nothing_up_to_the_largest_differences(void **state) {
+    (void)state;
+    assert_int_equal(feclearexcept(FE_ALL_EXCEPT), 0);
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        softattn_context *const context = context_create(softattn_isa_name(i), 1);
+        for (int variant = 0; variant < 8; variant++) {
+            attention_options options = attention_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 1, 1, 1);
+            options.engine = variant & 2 ? SOFTATTN_ENGINE_BLAS : SOFTATTN_ENGINE_FUSED;
+            options.seq_q = variant & 4 ? 70 : 1;
+            options.seq_kv = 600;
+            options.has_scale = true;
+            options.scale = 1;
+            run_attention(context, options, options.type == ARRAY_F32 ? 0x1p29 : 0x1p61);
+            assert_no_error_was_raised(softattn_isa_name(i), "attention");
+            options.softcap = 30;
+            run_attention(context, options, ALMOST * largest(options.type) / LOG2_E);
+            assert_no_error_was_raised(softattn_isa_name(i), "a soft-cap of large scores");
+            options.softcap = smallest(options.type);
+            run_attention(context, options, ALMOST * smallest(options.type) * largest(options.type));
+            assert_no_error_was_raised(softattn_isa_name(i), "the smallest soft-cap");
         }
         softattn_context_destroy(context);
     }
@@ -169,6 +256,8 @@ int main(void) {
         cmocka_unit_test(control_is_unchanged_in_every_rounding_mode),
         cmocka_unit_test(control_of_the_callers_workers_is_unchanged),
         cmocka_unit_test(no_invalid_division_or_overflow_exception_is_raised),
+        cmocka_unit_test(softmax_raises_nothing_up_to_the_largest_differences),
+        cmocka_unit_test(attention_raises_nothing_up_to_the_largest_differences),
     };
     random_start(&contents, "test_floating_point_environment");
     return cmocka_run_group_tests(tests, NULL, NULL);

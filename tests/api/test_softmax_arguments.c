@@ -247,6 +247,8 @@ static void a_scale_beyond_the_elements_type_is_refused(void **state) {
     set_up(&f);
     assert_ok(softattn_softmax_set_scale(f.softmax, 1e39)); /* a legal scale of f64 elements */
     assert_fails(run_fixture(&f), SOFTATTN_ERROR_ARGUMENT, "scale");
+    assert_ok(softattn_softmax_set_temperature(f.softmax, 1e-39));
+    assert_fails(run_fixture(&f), SOFTATTN_ERROR_ARGUMENT, "1 / temperature");
     assert_true(outputs_untouched(&f));
     tear_down(&f);
 }

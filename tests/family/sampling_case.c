@@ -14,7 +14,7 @@
 static bool chance(random_source *random, int64_t one_in) { return random_below(random, one_in) == 0; }
 
 sampling_options sampling_options_random(random_source *random, int64_t vocabulary) {
-    const double temperatures[] = {1, 1, 1, 0, 0.3, 0.7, 1.7, 40, 1e-3};
+    const double temperatures[] = {1, 1, 1, 0, 0.3, 0.7, 1.7, 40, 1e-3, 1e-8, 1e-9, 1e-17};
     const double fractions[] = {0, 1e-6, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-9, 1};
     const double least[] = {0, 0, 1e-9, 1e-4, 0.02, 0.3, 1};
     const array_layout layouts[] = {ARRAY_COMPACT, ARRAY_COMPACT, ARRAY_PADDED, ARRAY_TRANSPOSED,
@@ -24,7 +24,7 @@ sampling_options sampling_options_random(random_source *random, int64_t vocabula
     options.layout = layouts[random_below(random, 5)];
     options.side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE;
     options.token_type = chance(random, 2) ? ARRAY_I32 : ARRAY_I64;
-    options.temperature = temperatures[random_below(random, 9)];
+    options.temperature = temperatures[random_below(random, 12)];
     options.top_p = chance(random, 2) ? 1 : fractions[random_below(random, 9)];
     options.min_p = chance(random, 2) ? 0 : least[random_below(random, 7)];
     options.top_k = chance(random, 2) ? 0 : 1 + random_below(random, chance(random, 2) ? 64 : vocabulary + 3);

@@ -168,6 +168,10 @@ static void a_scale_beyond_the_elements_type_is_refused(void **state) {
     assert_fails(run_backward(&f), SOFTATTN_ERROR_ARGUMENT, "scale");
     assert_fails(run_jvp(&f), SOFTATTN_ERROR_ARGUMENT, "scale");
     assert_fails(run_jacobian(&f), SOFTATTN_ERROR_ARGUMENT, "scale");
+    assert_ok(softattn_softmax_set_temperature(f.softmax, 1e-39));
+    assert_fails(run_backward(&f), SOFTATTN_ERROR_ARGUMENT, "1 / temperature");
+    assert_fails(run_jvp(&f), SOFTATTN_ERROR_ARGUMENT, "1 / temperature");
+    assert_fails(run_jacobian(&f), SOFTATTN_ERROR_ARGUMENT, "1 / temperature");
     assert_true(outputs_untouched(&f));
     tear_down(&f);
 }
@@ -440,6 +444,8 @@ static void options_outside_their_range_are_refused(void **state) {
     assert_ok(run_entropy(&f)); /* none of these changed the handle */
     assert_ok(softattn_cross_entropy_set_scale(f.handle, 1e39));
     assert_fails(run_entropy(&f), SOFTATTN_ERROR_ARGUMENT, "scale");
+    assert_ok(softattn_cross_entropy_set_temperature(f.handle, 1e-39));
+    assert_fails(run_entropy(&f), SOFTATTN_ERROR_ARGUMENT, "1 / temperature");
     assert_ok(softattn_cross_entropy_set_scale(f.handle, 1));
     assert_ok(softattn_cross_entropy_set_reduction(f.handle, SOFTATTN_REDUCTION_NONE));
     assert_fails(run_entropy(&f), SOFTATTN_ERROR_ARGUMENT, "total"); /* which there is none of */

@@ -74,25 +74,66 @@ static void check_row(sampling_case *problem, const struct softattn_kernels *ker
     free(weights);
 }
 
+/* Runs the problem and checks all of its rows; destroys it. */
+static void check_problem(const char *isa, sampling_case *problem) {
+    const sampling_options *options = &problem->options;
+    const struct softattn_isa *tables = softattn_isa_find(isa);
+    const struct softattn_kernels *kernels = options->type == ARRAY_F32 ? tables->f32 : tables->f64;
+    softattn_context *context = context_create(isa, 1);
+    const int64_t shape[] = {options->rows, options->vocabulary};
+    double *logits = array_read(&problem->logits, 2, shape);
+    const int32_t status = sampling_case_run(problem, context);
+    EXPECT(status == SOFTATTN_OK, "%s: status %d", sampling_case_text(problem), (int)status);
+    for (int64_t row = 0; row < options->rows && status == SOFTATTN_OK; row++) {
+        check_row(problem, kernels, logits + row * options->vocabulary, row);
+    }
+    EXPECT(array_gaps_untouched(sampling_case_probabilities(problem)) && array_gaps_untouched(&problem->keep),
+           "%s: gaps written", sampling_case_text(problem));
+    free(logits);
+    sampling_case_destroy(problem);
+    softattn_context_destroy(context);
+}
+
 static void check_case(const char *isa, int64_t vocabulary, random_source *random) {
     const sampling_options options = sampling_options_random(random, vocabulary);
-    const struct softattn_isa *tables = softattn_isa_find(isa);
-    const struct softattn_kernels *kernels = options.type == ARRAY_F32 ? tables->f32 : tables->f64;
-    softattn_context *context = context_create(isa, 1);
     sampling_case problem;
     sampling_case_create(&problem, &options, random);
-    const int64_t shape[] = {options.rows, vocabulary};
-    double *logits = array_read(&problem.logits, 2, shape);
-    const int32_t status = sampling_case_run(&problem, context);
-    EXPECT(status == SOFTATTN_OK, "%s: status %d", sampling_case_text(&problem), (int)status);
-    for (int64_t row = 0; row < options.rows && status == SOFTATTN_OK; row++) {
-        check_row(&problem, kernels, logits + row * vocabulary, row);
+    check_problem(isa, &problem);
+}
+
+/* ---- Temperatures at which neighbouring reals differ in mass ---- */
+
+/* One row of the logits first, first - step, first - 2 * step, ... and zeros. */
+static void check_steps(const char *isa, const sampling_options *options, double first, double step,
+                        random_source *random) {
+    sampling_case problem;
+    sampling_case_create(&problem, options, random);
+    for (int64_t j = 0; j < options->vocabulary; j++) {
+        array_set(&problem.logits, j, fmax(0, first - (double)j * step));
     }
-    EXPECT(array_gaps_untouched(sampling_case_probabilities(&problem)) && array_gaps_untouched(&problem.keep),
-           "%s: gaps written", sampling_case_text(&problem));
-    free(logits);
-    sampling_case_destroy(&problem);
-    softattn_context_destroy(context);
+    check_problem(isa, &problem);
+}
+
+static void tiny_temperatures_keep_what_has_mass(const char *isa, random_source *random) {
+    static const int64_t vocabularies[] = {3, 40, 5000};
+    static const double fractions[] = {0, 0.9, 1 - 1e-9};
+    for (int i = 0; i < 2 * 3 * 3; i++) {
+        const bool is_f32 = i % 2 == 0;
+        const double spacing = is_f32 ? 0x1p-19 : 0x1p-48; /* of reals at 20 */
+        sampling_options options = {.type = is_f32 ? ARRAY_F32 : ARRAY_F64, .rows = 1};
+        options.token_type = ARRAY_I64;
+        options.vocabulary = vocabularies[i / 2 % 3];
+        options.top_p = fractions[i / 6];
+        for (double temperature = 1e-30; temperature < 1; temperature *= 10) {
+            options.temperature = temperature;
+            check_steps(isa, &options, 20, 1, random);
+            check_steps(isa, &options, 1, 0.5, random);
+        }
+        for (double temperature = spacing / 64; temperature < 2 * spacing; temperature *= 1.1) {
+            options.temperature = temperature;
+            check_steps(isa, &options, 20, spacing, random);
+        }
+    }
 }
 
 static int64_t rounds(void) {
@@ -104,6 +145,7 @@ int main(void) {
     random_source random;
     random_start(&random, "test_sampling_definition");
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
+        tiny_temperatures_keep_what_has_mass(softattn_isa_name(i), &random);
         for (int64_t round = 0; round < rounds(); round++) {
             check_case(softattn_isa_name(i), random_below(&random, 70), &random);
             check_case(softattn_isa_name(i), random_below(&random, 1500), &random);

@@ -19,7 +19,7 @@ static void backend_and_work_limit_tell_whether_there_is_a_blas(void **state) {
     (void)state;
     if (softattn_blas_available()) {
         assert_string_equal(softattn_blas_backend(), "openblas");
-        assert_true(softattn_blas_work_limit() >= 64 * 64 * 64);
+        assert_true(softattn_blas_work_limit() >= 64 * 64 * 30); /* 30 keys for 64 queries of 64 dimensions */
     } else {
         assert_string_equal(softattn_blas_backend(), "internal");
         assert_int_equal(softattn_blas_work_limit(), 0);

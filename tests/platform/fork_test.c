@@ -190,6 +190,8 @@ static bool multiply(void *context) {
     return product_is_right();
 }
 
+enum { MOST_MULTIPLIERS = 6 };
+
 /* NULL when every product was right. */
 static void *multiply_until_stopped(void *argument) {
     atomic_bool *stop = argument;
@@ -200,20 +202,37 @@ static void *multiply_until_stopped(void *argument) {
     return NULL;
 }
 
+/* Forks while so many threads multiply all the time. */
+static void fork_during_products(int threads) {
+    static atomic_bool stop;
+    pthread_t others[MOST_MULTIPLIERS];
+    atomic_store(&stop, false);
+    assert_true(product_is_right()); /* from the first product on, forks wait for products; see blas.c */
+    for (int i = 0; i < threads; i++)
+        assert_int_equal(pthread_create(&others[i], NULL, multiply_until_stopped, &stop), 0);
+    for (int round = 0; round < 200; round++)
+        assert_in_child(multiply, NULL);
+    atomic_store(&stop, true);
+    for (int i = 0; i < threads; i++) {
+        void *wrong;
+        pthread_join(others[i], &wrong);
+        assert_null(wrong);
+    }
+}
+
 static void parent_and_child_multiply_after_a_fork_during_a_product(void **state) {
     (void)state;
     if (!softattn_blas_available())
         skip();
-    static atomic_bool stop;
-    pthread_t other;
-    assert_true(product_is_right()); /* from the first product on, forks wait for products; see blas.c */
-    assert_int_equal(pthread_create(&other, NULL, multiply_until_stopped, &stop), 0);
-    for (int round = 0; round < 200; round++)
-        assert_in_child(multiply, NULL);
-    atomic_store(&stop, true);
-    void *wrong;
-    pthread_join(other, &wrong);
-    assert_null(wrong);
+    fork_during_products(1);
+}
+
+/* Of several threads, one or another is always inside a product, unless a waiting fork keeps them out. */
+static void forks_get_through_while_several_threads_multiply(void **state) {
+    (void)state;
+    if (!softattn_blas_available())
+        skip();
+    fork_during_products(MOST_MULTIPLIERS);
 }
 
 int main(void) {
@@ -222,6 +241,7 @@ int main(void) {
         cmocka_unit_test(child_uses_and_destroys_a_used_pool),
         cmocka_unit_test(child_uses_what_other_threads_were_using),
         cmocka_unit_test(parent_and_child_multiply_after_a_fork_during_a_product),
+        cmocka_unit_test(forks_get_through_while_several_threads_multiply),
     };
     return cmocka_run_group_tests_name("platform/fork", tests, NULL, NULL);
 }

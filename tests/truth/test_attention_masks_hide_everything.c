@@ -2,7 +2,7 @@
  * What a mask of attention hides has no effect, bit for bit, on both engines and every instruction set, whatever hides it:
  * causal order, windows, lengths, starts, packing, keep masks, biases, block masks, alone and combined. Poisoned
  * are keys and values that no query sees, biases of hidden places, and queries that see nothing; then keys that
- * some queries see, which must leave the others alone.
+ * some queries see, which must leave the others alone; then slopes, which must leave alone who sees nothing.
  */
 #include "attention_case.h"
 #include "contexts.h"
@@ -153,6 +153,13 @@ static bool same_row(const test_array *a, const test_array *b, int64_t row, int6
     return true;
 }
 
+static bool same_outputs(const pair *p, int64_t row) {
+    const attention_options *const o = &p->clean.options;
+    return same_row(&p->poisoned.out, &p->clean.out, row, o->dim_v) &&
+           same_row(&p->poisoned.lse, &p->clean.lse, row, 1) &&
+           (!o->wants_weights || same_row(&p->poisoned.weights, &p->clean.weights, row, o->seq_kv));
+}
+
 /* Rows that see none of the keys must be as they were; returns how many there are. */
 static int64_t check_blind_rows(const pair *p, const int64_t *keys, const softattn_context *context,
                                 double poison) {
@@ -164,11 +171,7 @@ static int64_t check_blind_rows(const pair *p, const int64_t *keys, const softat
             sees = sees || row_sees(p, row, keys[i]);
         }
         blind += !sees;
-        changed +=
-            !sees &&
-            !(same_row(&p->poisoned.out, &p->clean.out, row, o->dim_v) &&
-              same_row(&p->poisoned.lse, &p->clean.lse, row, 1) &&
-              (!o->wants_weights || same_row(&p->poisoned.weights, &p->clean.weights, row, o->seq_kv)));
+        changed += !sees && !same_outputs(p, row);
     }
     EXPECT(changed == 0, "%d of %d rows changed by %g in keys they do not see, on %s: %s", (int)changed,
            (int)blind, poison, softattn_context_isa(context), attention_case_text(&p->clean));
@@ -204,6 +207,59 @@ static int64_t check_other_rows(const attention_options *options, const softattn
         attention_case_forget_outputs(&p.poisoned);
         EXPECT(attention_case_run(&p.poisoned, context) == SOFTATTN_OK, "%s", last_error());
         blind += check_blind_rows(&p, keys, context, poisons[i]);
+    }
+    destroy_pair(&p);
+    return blind;
+}
+
+/* ---- Slopes -------------------------------------------------------------------------------------------- */
+
+static void hide_first_rows(test_array *mask, int64_t matrices, double hidden) {
+    const int64_t rows = mask->tensor.shape[2], cols = mask->tensor.shape[3];
+    for (int64_t i = 0; i < matrices; i++) {
+        fill_row(mask, i * rows, cols, hidden);
+    }
+}
+
+/* The first query, or block of queries, of every head sees nothing. */
+static void hide_first_queries(attention_case *c) {
+    const int64_t matrices = c->options.batch * c->options.heads_q;
+    if (c->options.has_keep) {
+        hide_first_rows(&c->keep, matrices, 0);
+    }
+    if (c->options.has_bias) {
+        hide_first_rows(&c->bias, matrices, -HUGE_VAL);
+    }
+    if (c->options.block_k > 0) {
+        hide_first_rows(&c->block_mask, matrices, 0);
+    }
+}
+
+/* Returns how many rows see nothing. */
+static int64_t check_slopes(const attention_options *options, const softattn_context *context,
+                            random_source *random) {
+    const int64_t rows = options->batch * options->heads_q * options->seq_q;
+    int64_t blind = 0;
+    pair p;
+    create_pair(&p, options, random);
+    if (options->single_axes == 0) {
+        hide_first_queries(&p.clean);
+        hide_first_queries(&p.poisoned);
+        free(p.visible);
+        p.visible = attention_case_visible(&p.clean);
+    }
+    EXPECT(attention_case_run(&p.clean, context) == SOFTATTN_OK, "%s", last_error());
+    for (int i = 0; i < POISONS; i++) {
+        int64_t changed = 0;
+        array_fill(&p.poisoned.alibi, poisons[i]);
+        attention_case_forget_outputs(&p.poisoned);
+        EXPECT(attention_case_run(&p.poisoned, context) == SOFTATTN_OK, "%s", last_error());
+        for (int64_t row = 0; row < rows; row++) {
+            blind += row_sees_nothing(&p, row);
+            changed += row_sees_nothing(&p, row) && !same_outputs(&p, row);
+        }
+        EXPECT(changed == 0, "%d rows that see nothing changed by slopes of %g, on %s: %s", (int)changed,
+               poisons[i], softattn_context_isa(context), attention_case_text(&p.clean));
     }
     destroy_pair(&p);
     return blind;
@@ -262,6 +318,20 @@ static void each_mask_hides_what_it_should(const softattn_context *context, rand
     }
 }
 
+static void masks_hide_from_slopes(const softattn_context *context, random_source *random) {
+    static const int64_t keys[] = {1, 20, 280};
+    int64_t blind = 0;
+    for (size_t mask = 0; mask < sizeof masks / sizeof *masks; mask++) {
+        for (int variant = 0; variant < 8 * 3; variant++) {
+            attention_options o = masked_options(mask, variant % 8);
+            o.has_alibi = true;
+            o.seq_kv = keys[variant / 8];
+            blind += check_slopes(&o, context, random);
+        }
+    }
+    EXPECT(blind > 0, "every row saw something");
+}
+
 static void random_combinations_hide_what_they_should(const softattn_context *context,
                                                       random_source *random) {
     for (int i = 0; i < RANDOM_PROBLEMS; i++) {
@@ -280,6 +350,7 @@ int main(void) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         each_mask_hides_what_it_should(context, &random);
+        masks_hide_from_slopes(context, &random);
         random_combinations_hide_what_they_should(context, &random);
         softattn_context_destroy(context);
     }

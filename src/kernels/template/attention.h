@@ -124,11 +124,15 @@ static void part_adjust(const struct softattn_tile *tile, const struct softattn_
             if (tile->softcap > 0) {
                 s = soft_cap(s, cap, cap_inverse);
             }
+            const vec addend = tile->addend ? v_load((const real *)tile->addend + j * block + c) : v_zero();
             if (tile->addend) {
-                s = add_or_mask(s, v_load((const real *)tile->addend + j * block + c));
+                s = v_add(s, addend);
             }
             if (tile->slope) {
                 s = add_alibi(s, slope, v_sub(position, key));
+            }
+            if (tile->addend) {
+                s = mask_by_addend(s, addend);
             }
             if (!part->clear) {
                 s = v_select(visible_keys(key, low, high), s, v_set(-REAL_INFINITY));
@@ -219,7 +223,8 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
     ask_for_lines(&asking, INT64_MAX);
 }
 
-/* Only masked scores are -infinity, so only they need the clamp of v_exp2. */
+/* The clamp of v_exp2 is for masked scores. One that infinities in Q, K or slopes make -infinity gets the weight 0
+ * without it, too, by an invalid operation. */
 NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                                     real *alpha) {
     weigh_tile(tile, block, tile_max, alpha, 1);

@@ -193,12 +193,18 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
         if (tile->softcap > 0) {
             s = soft_cap(s, cap, cap_inverse);
         }
+        const vec addend = tile->addend
+                               ? v_load_part((const real *)tile->addend + r * SOFTATTN_KEY_TILE + j, part, 0)
+                               : v_zero();
         if (tile->addend) {
-            s = add_or_mask(s, v_load_part((const real *)tile->addend + r * SOFTATTN_KEY_TILE + j, part, 0));
+            s = v_add(s, addend);
         }
         if (tile->slope) {
             s = add_alibi(s, v_set(((const real *)tile->slope)[r]),
                           v_sub(v_set(((const real *)tile->position)[r]), key));
+        }
+        if (tile->addend) {
+            s = mask_by_addend(s, addend);
         }
         if (tile->masked) {
             s = v_select(

@@ -58,7 +58,8 @@ ALWAYS_INLINE vec v_exp2(vec argument) {
 
 /*
  * The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU
- * holds too few of the long dependent chains otherwise. Without clamp the arguments must be finite or NaN.
+ * holds too few of the long dependent chains otherwise. Without clamp arguments of -infinity are invalid operations, and
+ * so are those below -2^31 where n is converted to an integer; the results are 0 all the same.
  */
 #define EXP2_EACH(STEP)  STEP(0) STEP(1) STEP(2) STEP(3)
 #define EXP2_CLAMP(i)    const vec t_##i = clamp ? v_max(v_set(LOWEST_EXPONENT - 1), *p_##i) : *p_##i;

@@ -113,17 +113,27 @@ ALWAYS_INLINE real at_order(real_bits order) {
     return value;
 }
 
-/* How many columns are above low. Counted in reals, which is exact up to 2^24 a lane. */
+/* The real whose bit pattern is 1. */
+#if SOFTATTN_REAL_BITS == 32
+#define REAL_OF_BIT 0x1p-149f
+#else
+#define REAL_OF_BIT 0x1p-1074
+#endif
+
+/* How many columns are above low. The lanes count in their bit patterns: a float that counts by ones ends at 2^24. */
 ALWAYS_INLINE int64_t count_above(const real *x, int64_t cols, real low) {
     real lane[STRIPES];
+    real_bits counts[STRIPES];
     vec count = v_zero();
     int64_t sum = 0;
     for (int64_t j = 0; j < cols; j += LANES) {
-        count = v_add(count, v_select(v_less(v_set(low), load_logits(x + j, cols - j)), v_set(1), v_zero()));
+        const mask above = v_less(v_set(low), load_logits(x + j, cols - j));
+        count = v_add_bits(count, v_select(above, v_set(REAL_OF_BIT), v_zero()));
     }
     v_store(lane, count);
+    __builtin_memcpy(counts, lane, sizeof counts);
     for (int i = 0; i < LANES; i++) {
-        sum += (int64_t)lane[i];
+        sum += (int64_t)counts[i];
     }
     return sum;
 }

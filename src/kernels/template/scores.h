@@ -25,9 +25,9 @@ ALWAYS_INLINE vec soft_cap(vec s, vec cap, vec cap_inverse) {
 /* 1 / cap; without a cap, 0, something finite. No choice of a divisor: compilers divide first and choose then. */
 ALWAYS_INLINE real inverse_of_cap(double cap) { return (real)(1 / (cap + (cap == 0))); }
 
-/* Scores plus addend; an addend of -infinity masks whatever the score is. */
-ALWAYS_INLINE vec add_or_mask(vec s, vec addend) {
-    return v_select(v_equal(addend, v_set(-REAL_INFINITY)), addend, v_add(s, addend));
+/* An addend of -infinity masks whatever has become of the score: the last step, as a slope may be NaN or infinite. */
+ALWAYS_INLINE vec mask_by_addend(vec s, vec addend) {
+    return v_select(v_equal(addend, v_set(-REAL_INFINITY)), addend, s);
 }
 
 /* s - slope * |distance| */
