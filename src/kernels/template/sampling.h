@@ -160,14 +160,15 @@ ALWAYS_INLINE real lowest_difference(real factor) {
     return difference > -REAL_LARGEST ? difference : -REAL_LARGEST;
 }
 
-#define WEIGHT_EXPONENT(i) w_##i = v_mul(v_max(v_sub(w_##i, max), lowest), factor);
+ALWAYS_INLINE vec weight_exponent(vec x, vec max, vec lowest, vec factor) {
+    return v_mul(v_max(v_sub(x, max), lowest), factor);
+}
+#define WEIGHT_EXPONENT(i) e_##i = weight_exponent(v_load(x + j + i * LANES), max, lowest, factor);
 
 /* Weights of columns, which are fewer than those of four vectors: whole vectors of them are written, the last ones 0. */
 ALWAYS_INLINE void weigh_rest(const real *x, int64_t cols, vec max, vec lowest, vec factor, real *weights) {
     for (int64_t j = 0; j < cols; j += LANES) {
-        vec w_0 = load_logits(x + j, cols - j);
-        WEIGHT_EXPONENT(0)
-        v_store(weights + j, v_exp2(w_0));
+        v_store(weights + j, v_exp2(weight_exponent(load_logits(x + j, cols - j), max, lowest, factor)));
     }
 }
 
@@ -176,14 +177,13 @@ ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec low
                                    real *weights) {
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
-        vec w_0 = v_load(x + j), w_1 = v_load(x + j + LANES);
-        vec w_2 = v_load(x + j + 2 * LANES), w_3 = v_load(x + j + 3 * LANES);
+        vec e_0, e_1, e_2, e_3;
         EXP2_EACH(WEIGHT_EXPONENT)
-        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 0);
-        v_store(weights + j, w_0);
-        v_store(weights + j + LANES, w_1);
-        v_store(weights + j + 2 * LANES, w_2);
-        v_store(weights + j + 3 * LANES, w_3);
+        v_exp2_four(&e_0, &e_1, &e_2, &e_3, 0);
+        v_store(weights + j, e_0);
+        v_store(weights + j + LANES, e_1);
+        v_store(weights + j + 2 * LANES, e_2);
+        v_store(weights + j + 3 * LANES, e_3);
     }
     return j;
 }
@@ -301,23 +301,41 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
     pass->candidates = count;
 }
 
+#define SMALL_MASS(i) sum_##i = v_add_bits(sum_##i, v_add(w_##i, v_set(SMALL_BASE)));
+
 /* Mass of a block with small weights only, of which none is above or a candidate. */
-ALWAYS_INLINE int64_t small_mass(const real *weights, int64_t cols, const real *next) {
-    vec sum_0 = v_zero(), sum_1 = v_zero();
+ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, double row_factor,
+                                 const real *next) {
+    const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
+    const vec lowest = v_set(lowest_difference((real)row_factor));
+    vec sum_0 = v_zero(), sum_1 = sum_0, sum_2 = sum_0, sum_3 = sum_0;
+    real rest[4 * STRIPES];
     int64_t j = 0;
-    for (; j < cols; j += 4 * LANES) {
-        ask_for_columns(next, j);
-        sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j), v_set(SMALL_BASE)));
-        sum_1 = v_add_bits(sum_1, v_add(v_load(weights + j + LANES), v_set(SMALL_BASE)));
-        sum_0 = v_add_bits(sum_0, v_add(v_load(weights + j + 2 * LANES), v_set(SMALL_BASE)));
-        sum_1 = v_add_bits(sum_1, v_add(v_load(weights + j + 3 * LANES), v_set(SMALL_BASE)));
+    vec e_0 = v_zero(), e_1 = e_0, e_2 = e_0, e_3 = e_0;
+    if (4 * LANES <= cols) {
+        EXP2_EACH(WEIGHT_EXPONENT)
     }
-    return units_of(v_add_bits(sum_0, sum_1), SMALL_BASE_BITS, j);
+    while (j + 4 * LANES <= cols) { /* exponents ahead, as in row_weights */
+        vec w_0 = e_0, w_1 = e_1, w_2 = e_2, w_3 = e_3;
+        ask_for_columns(next, j);
+        j += 4 * LANES;
+        if (j + 4 * LANES <= cols) {
+            EXP2_EACH(WEIGHT_EXPONENT)
+        }
+        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 0);
+        EXP2_EACH(SMALL_MASS)
+    }
+    weigh_rest(x + j, cols - j, max, lowest, factor, rest);
+    for (int64_t i = 0; j < cols; i += LANES, j += LANES) {
+        const vec w_0 = v_load(rest + i);
+        SMALL_MASS(0)
+    }
+    const vec sums = v_add_bits(v_add_bits(sum_0, sum_1), v_add_bits(sum_2, sum_3));
+    return units_of(sums, SMALL_BASE_BITS, j);
 }
 
 /* Weights of a block, 0 behind them up to a multiple of four vectors. */
-ALWAYS_INLINE void weigh_block(const real *x, int64_t cols, double row_max, double row_factor,
-                               real *weights) {
+NEVER_INLINE void weigh_block(const real *x, int64_t cols, double row_max, double row_factor, real *weights) {
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
     const vec lowest = v_set(lowest_difference((real)row_factor));
     int64_t j = weigh_groups(x, cols, max, lowest, factor, weights);
@@ -337,15 +355,17 @@ static void token_pass(struct softattn_token_pass *pass) {
     for (int64_t first = 0, block = 0; first < pass->cols; first += SOFTATTN_TOKEN_BLOCK, block++) {
         const int64_t cols = block_cols(pass->cols, first);
         int64_t *above = &pass->above[block];
-        weigh_block(x + first, cols, pass->max, pass->factor, weights);
         const real *next = pass->next ? (const real *)pass->next + first : 0;
         if (maxima && maxima[block] <= low && (maxima[block] - max) * factor < SMALL_EXPONENT) {
             *above = 0;
-            pass->total += small_mass(weights, cols, next);
-        } else if (pass->least_weight > 0) {
-            pass_block(pass, x + first, cols, weights, 1, next, above);
+            pass->total += small_mass(x + first, cols, pass->max, pass->factor, next);
         } else {
-            pass_block(pass, x + first, cols, weights, 0, next, above);
+            weigh_block(x + first, cols, pass->max, pass->factor, weights);
+            if (pass->least_weight > 0) {
+                pass_block(pass, x + first, cols, weights, 1, next, above);
+            } else {
+                pass_block(pass, x + first, cols, weights, 0, next, above);
+            }
         }
         if (pass->block_candidates) {
             pass->block_candidates[block] = pass->candidates - before;
