@@ -47,6 +47,7 @@ enum { SHORTEST_OF_HALVES = 64 };
 static bool takes_halves(const struct softattn_softmax_backward_problem *problem) {
     const struct softattn_rows *rows = &problem->rows;
     return problem->y.format != SOFTATTN_FORMAT_REAL && softattn_rows_suit_halves(rows, SHORTEST_OF_HALVES) &&
+           (problem->output == SOFTATTN_ROW_PROBABILITIES || problem->transposed) &&
            softattn_normalize_is_softmax(problem->normalizer) &&
            softattn_row_is_contiguous(rows, &problem->y) && softattn_row_is_contiguous(rows, &problem->v) &&
            softattn_row_is_contiguous(rows, &problem->out);

@@ -106,7 +106,7 @@ static inline int32_t softattn_normalize_is_softmax(int32_t normalizer) {
  */
 struct softattn_row_backward {
     int64_t rows, cols;
-    int32_t format; /* SOFTATTN_FORMAT_*, of y, v and out */
+    int32_t format; /* SOFTATTN_FORMAT_*, of y, v and out; reals for J v of log-probabilities */
     const void *y, *v;
     void *out;                        /* may be v, with the same step */
     int64_t y_step, v_step, out_step; /* elements from one row to the next */

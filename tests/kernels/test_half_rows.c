@@ -1,6 +1,6 @@
 /*
- * Kernels that take rows of 16-bit floats give what they make of the same numbers as floats, rounded: softmax, the three
- * products of its derivatives, and cross-entropy with target classes, some of them ignored. Every width up to several vectors
+ * Kernels that take rows of 16-bit floats give what they make of the same numbers as floats, rounded: softmax, the products
+ * of its derivatives, and cross-entropy with target classes, some of them ignored. Every width up to several vectors
  * and a tail, at any address and distance of rows, in place or not, streamed or not, special values; nothing but the rows is
  * touched.
  */
@@ -160,7 +160,7 @@ static void check_backward(const struct softattn_kernels *tested, int32_t format
     struct rows *const result = in_place ? &v : &out;
     struct softattn_row_backward row = {.rows = count, .cols = cols, .scale = chance(random, 2) ? 1 : -0.75};
     row.output = is_log ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
-    row.transposed = chance(random, 2);
+    row.transposed = is_log || chance(random, 2); /* else of log-probabilities, which take floats */
     row.y_step = y.step;
     row.v_step = v.step;
     row.out_step = result->step;

@@ -168,26 +168,24 @@ ROW_INLINE void backward_rows(struct backward_kind kind, const struct softattn_r
     }
 }
 
-ALWAYS_INLINE void backward_of(int32_t format, const struct softattn_row_backward *rows) {
-    if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
-        backward_rows((struct backward_kind){OF_PROBABILITIES, format}, rows);
-    } else if (rows->transposed) {
-        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, format}, rows);
-    } else {
-        backward_rows((struct backward_kind){OF_LOG, format}, rows);
-    }
-}
-
 /* A function of its own leaves the registers of the loops over reals to them. */
 NEVER_INLINE void backward_of_halves(const struct softattn_row_backward *rows) {
-    backward_of(rows->format, rows);
+    if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
+        backward_rows((struct backward_kind){OF_PROBABILITIES, rows->format}, rows);
+    } else {
+        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, rows->format}, rows);
+    }
 }
 
 static void softmax_backward(const struct softattn_row_backward *rows) {
     if (is_half(rows->format)) {
         backward_of_halves(rows);
+    } else if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
+        backward_rows((struct backward_kind){OF_PROBABILITIES, SOFTATTN_FORMAT_REAL}, rows);
+    } else if (rows->transposed) {
+        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, SOFTATTN_FORMAT_REAL}, rows);
     } else {
-        backward_of(SOFTATTN_FORMAT_REAL, rows);
+        backward_rows((struct backward_kind){OF_LOG, SOFTATTN_FORMAT_REAL}, rows);
     }
     if (rows->stream) {
         V_FENCE();
