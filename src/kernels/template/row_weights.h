@@ -224,7 +224,7 @@ ROW_INLINE void row_weights(const void *s, int64_t cols, real max_value, real fa
     const vec max = v_set(max_value), factor = v_set(factor_value);
     const struct row_kind kind = company.kind;
     const int32_t format = kind.format;
-    vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
+    vec largest = v_set(-REAL_INFINITY); /* one is enough: registers are scarcer than time between them */
     orders most = orders_start(format);
     stripes_start(sums);
     int64_t j = 0;
@@ -251,10 +251,10 @@ ROW_INLINE void row_weights(const void *s, int64_t cols, real max_value, real fa
                 most = orders_add(company.next, at, 4 * LANES, most);
             } else if (company.next) {
                 const real *next = (const real *)company.next + at;
-                max_0 = v_max(v_load(next), max_0);
-                max_1 = v_max(v_load(next + LANES), max_1);
-                max_2 = v_max(v_load(next + 2 * LANES), max_2);
-                max_3 = v_max(v_load(next + 3 * LANES), max_3);
+                largest = v_max(v_load(next), largest);
+                largest = v_max(v_load(next + LANES), largest);
+                largest = v_max(v_load(next + 2 * LANES), largest);
+                largest = v_max(v_load(next + 3 * LANES), largest);
             }
             if (row_shares_weights(kind)) {
                 row_done_four(kind, &company.done, at);
@@ -281,8 +281,7 @@ ROW_INLINE void row_weights(const void *s, int64_t cols, real max_value, real fa
         row_weights_rest(format, s, j, cols, max, factor, to, sums);
     }
     if (company.next) {
-        const vec maxima = v_max(v_max(max_0, max_1), v_max(max_2, max_3));
-        const real turns = is_half(format) ? orders_value(format, most) : v_reduce_max(maxima);
+        const real turns = is_half(format) ? orders_value(format, most) : v_reduce_max(largest);
         const real rest = j < cols ? row_max_rest(format, company.next, j, cols) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
     }
