@@ -341,7 +341,7 @@ def wrong_command_lines_are_told_what_there_is():
 def the_grid_leaves_out_what_an_engine_has_not():
     results = run_json("grid", "--quick", "--family", "softmax", "--engine", "auto,textbook")["results"]
     solved = {(result["family"], result["engine"]) for result in results}
-    families = ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward")
+    families = ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward", "softmax-backward-16-bit")
     assert solved == {*((family, "library") for family in families), ("softmax", "textbook"),
                       ("softmax-f64", "textbook")}, solved
     for result in results:
