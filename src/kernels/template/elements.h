@@ -110,7 +110,7 @@ ALWAYS_INLINE void put_copy(int32_t format, void *row, int64_t j, int64_t count,
     }
 }
 
-/* The same of count columns, at most STRIPES, at once; copy has room for STRIPES. */
+/* The same of any count, at once; copy has room for whole HALVES. */
 NEVER_INLINE void put_few_halves(int32_t format, uint16_t *row, int64_t j, int64_t count, const real *copy) {
     int64_t i = 0;
     for (; i + HALVES <= count; i += HALVES) {

@@ -19,11 +19,13 @@ ALWAYS_INLINE real masked_value(enum jacobian_product product) {
     return product == OF_PROBABILITIES ? 0 : -REAL_INFINITY;
 }
 
-/* e^y of log-probabilities; rounding may have left some above 0, where exp2 is not defined. */
-ALWAYS_INLINE vec probability(vec log_y) {
+/* The base 2 logarithm of e^y; rounding may have left some y above 0, where exp2 is not defined. */
+ALWAYS_INLINE vec probability_exponent(vec log_y) {
     const vec clamped = v_select(v_less(v_zero(), log_y), v_zero(), log_y);
-    return v_exp2(v_mul(clamped, v_set(LOG2_E)));
+    return v_mul(clamped, v_set(LOG2_E));
 }
+
+ALWAYS_INLINE vec probability(vec log_y) { return v_exp2(probability_exponent(log_y)); }
 
 /* sum and what the columns of y and v (0 where masked) add to it. */
 ALWAYS_INLINE vec product_sum(enum jacobian_product product, vec y, vec v, vec sum) {
@@ -34,10 +36,15 @@ ALWAYS_INLINE vec product_sum(enum jacobian_product product, vec y, vec v, vec s
     }
 }
 
+/* With the probabilities of log-probabilities. */
+ALWAYS_INLINE vec log_transposed_value(vec p, vec v, vec scale, vec sum) {
+    return v_mul(scale, v_fma(v_sub(v_zero(), p), sum, v));
+}
+
 ALWAYS_INLINE vec product_value(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
     switch (product) {
     case OF_PROBABILITIES: return v_mul(v_mul(scale, y), v_sub(v, sum));
-    case OF_LOG_TRANSPOSED: return v_mul(scale, v_fma(v_sub(v_zero(), probability(y)), sum, v));
+    case OF_LOG_TRANSPOSED: return log_transposed_value(probability(y), v, scale, sum);
     default: return v_mul(scale, v_sub(v, sum));
     }
 }
@@ -101,10 +108,10 @@ ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, v
     return visible_values(product, y, product_value(product, y, v, scale, sum));
 }
 
-/* Columns j … j + count - 1, at most STRIPES, in vectors of which the last may be cut short. */
+/* Columns j … j + count - 1, fewer than the loops take at a time, in vectors of which the last may be cut short. */
 NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_row *row, int64_t j,
                                int64_t count, real sum) {
-    real y_copy[STRIPES], v_copy[STRIPES], out_copy[STRIPES];
+    real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out_copy[MOST_COPIED];
     real *out = is_half(kind.format) ? out_copy : (real *)row->out + j;
     const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
     const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
@@ -119,6 +126,51 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
     }
 }
 
+#define LOG_EXPONENT(i) vec p_##i = probability_exponent(v_load(ys + i * LANES));
+#define LOG_VALUE(i)                                                                                         \
+    const vec v_##i = log_transposed_value(p_##i, v_load(vs + i * LANES), scale, sum);                       \
+    const vec visible_##i = visible_values(OF_LOG_TRANSPOSED, v_load(ys + i * LANES), v_##i);                \
+    v_put(format, row->out, j, i *LANES, out, visible_##i, row->stream);
+
+/* Of OF_LOG_TRANSPOSED, four vectors at a time from column j on, for v_exp2_four; returns the first column left. */
+ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_row *row, int64_t j, vec scale,
+                                         vec sum) {
+    for (; j + 4 * LANES <= row->cols; j += 4 * LANES) {
+        real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out[MOST_COPIED];
+        if (row->next_y) {
+            prefetch_elements(format, row->next_y, j, 4 * LANES, 1);
+            prefetch_elements(format, row->next_v, j, 4 * LANES, 1);
+        }
+        const real *ys = as_reals(format, row->y, j, 4 * LANES, y_copy);
+        const real *vs = as_reals(format, row->v, j, 4 * LANES, v_copy);
+        EXP2_EACH(LOG_EXPONENT)
+        v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
+        EXP2_EACH(LOG_VALUE)
+        put_copy(format, row->out, j, 4 * LANES, out, 1, row->stream);
+    }
+    return j;
+}
+
+/* Of the other products, STRIPES columns at a time. */
+ALWAYS_INLINE int64_t backward_stripes(struct backward_kind kind, const struct backward_row *row, int64_t j,
+                                       vec scale, vec sum) {
+    for (; j + STRIPES <= row->cols; j += STRIPES) {
+        real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
+        if (row->next_y) {
+            prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
+            prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
+        }
+        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
+        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
+        for (int i = 0; i < STRIPES; i += LANES) {
+            const vec value = backward_values(kind.product, v_load(ys + i), v_load(vs + i), scale, sum);
+            v_put(kind.format, row->out, j, i, out, value, row->stream);
+        }
+        put_copy(kind.format, row->out, j, STRIPES, out, 1, row->stream);
+    }
+    return j;
+}
+
 ALWAYS_INLINE void backward_row(struct backward_kind kind, const struct backward_row *row) {
     if (row->stream) {
         prefetch_row_end(kind.format, row->out, row->cols);
@@ -129,19 +181,10 @@ ALWAYS_INLINE void backward_row(struct backward_kind kind, const struct backward
     if (j > 0) {
         backward_few(kind, row, 0, j, sum);
     }
-    for (; j + STRIPES <= row->cols; j += STRIPES) {
-        real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
-        if (row->next_y) {
-            prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
-            prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
-        }
-        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
-        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
-        for (int i = 0; i < STRIPES; i += LANES) {
-            const vec value = backward_values(kind.product, v_load(ys + i), v_load(vs + i), scale, sums);
-            v_put(kind.format, row->out, j, i, out, value, row->stream);
-        }
-        put_copy(kind.format, row->out, j, STRIPES, out, 1, row->stream);
+    if (kind.product == OF_LOG_TRANSPOSED) {
+        j = backward_log_fours(kind.format, row, j, scale, sums);
+    } else {
+        j = backward_stripes(kind, row, j, scale, sums);
     }
     if (j < row->cols) {
         backward_few(kind, row, j, row->cols - j, sum);
