@@ -50,7 +50,7 @@ def draw_lines(name, title, axes_labels, lines, ceiling=None):
     axes.set(title=title, xlabel=axes_labels[0], ylabel=axes_labels[1])
     axes.set_ylim(0, ceiling)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     save(figure, name)
 
 
@@ -100,7 +100,7 @@ def draw_decode(results):
         name = f'batch {r["batch"]}, {heads} heads, {r["seq_kv"]} keys, d = {r["dim"]}'
         cases.setdefault(name, {})[f'{r["isa"]}, {r["threads"]} thread{"s" if r["threads"] > 1 else ""}'] = 100 * r["share"]
     figure, axes = pyplot.subplots(figsize=(6.4, 3))
-    labels = sorted({label for shares in cases.values() for label in shares})
+    labels = list(dict.fromkeys(label for shares in cases.values() for label in shares))  # the colors of the other charts
     for index, label in enumerate(labels):
         height = 0.8 / len(labels)
         axes.barh([row + (index - (len(labels) - 1) / 2) * height for row in range(len(cases))],

@@ -268,6 +268,54 @@ static void other_mixes_are_refused(void) {
     array_destroy(&f16);
 }
 
+/* What may stand in the place of softmax, forward and backward, on the same scores as floats and as halves. */
+static void normalizer_is_rounded(int32_t normalizer, int64_t cols, const struct half_type *half,
+                                  random_source *random) {
+    const int64_t shape[2] = {5, cols};
+    test_array real[3], halves[3]; /* x or dy, y, dx */
+    softattn_softmax *softmax = NULL;
+    for (int i = 0; i < 3; i++) {
+        array_create(&real[i], ARRAY_F32, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+        array_fill_normal(&real[i], random, 3);
+        create_half(&halves[i], half->type, &real[i], ARRAY_COMPACT, GUARD_AFTER);
+    }
+    EXPECT(softattn_softmax_create(NULL, &softmax) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_set_normalizer(softmax, normalizer) == SOFTATTN_OK, "%s", last_error());
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < 2; i++) {
+            const test_array *const arrays = i == 0 ? real : halves;
+            const softattn_softmax_args forward = {
+                .struct_size = sizeof forward, .x = &arrays[0].tensor, .y = &arrays[1].tensor};
+            const softattn_softmax_backward_args backward = {sizeof backward, &arrays[1].tensor,
+                                                             &arrays[0].tensor, &arrays[2].tensor};
+            EXPECT((pass == 0 ? softattn_softmax_run(softmax, &forward)
+                              : softattn_softmax_backward(softmax, &backward)) == SOFTATTN_OK,
+                   "%s", last_error());
+        }
+        EXPECT(count_unlike_rounded(&halves[1 + pass], half->kind, &real[1 + pass]) == 0,
+               "%s, normalizer %d, %d columns, %s", half->name, (int)normalizer, (int)cols,
+               pass == 0 ? "forward" : "backward");
+        for (int64_t i = 0; i < array_count(&real[1]); i++) { /* what the backward pass is given */
+            array_set(&real[1], i, array_get(&halves[1], i));
+        }
+    }
+    softattn_softmax_destroy(softmax);
+    for (int i = 0; i < 3; i++) {
+        array_destroy(&halves[i]);
+        array_destroy(&real[i]);
+    }
+}
+
+static void every_normalizer_is_rounded(random_source *random) {
+    for (int32_t normalizer = SOFTATTN_NORMALIZER_SOFTMAX; normalizer <= SOFTATTN_NORMALIZER_ENTMAX;
+         normalizer++) {
+        for (size_t h = 0; h < sizeof half_types / sizeof *half_types; h++) {
+            normalizer_is_rounded(normalizer, 37, &half_types[h], random);
+            normalizer_is_rounded(normalizer, 512, &half_types[h], random);
+        }
+    }
+}
+
 /* Diagnoses of 16-bit scores are f32, and those of the scores as f32. */
 static void diagnoses_are_those_of_the_floats(random_source *random) {
     for (size_t h = 0; h < sizeof half_types / sizeof *half_types; h++) {
@@ -318,6 +366,7 @@ int main(void) {
     large_runs_give_the_bits_of_small_ones(1003);
     large_runs_give_the_bits_of_small_ones(
         1091); /* rows that become floats on their way through the kernel */
+    every_normalizer_is_rounded(&random);
     diagnoses_are_those_of_the_floats(&random);
     jacobians_are_refused();
     other_mixes_are_refused();

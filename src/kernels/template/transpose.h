@@ -21,7 +21,9 @@ ALWAYS_INLINE void transpose_lanes(int64_t cols, real factor, const real *from, 
     for (; c + TRANSPOSE_COLUMNS <= cols; c += TRANSPOSE_COLUMNS) {
         v_transpose_columns(from + c, from_stride, to + c * to_stride, to_stride, factor);
     }
-    transpose_elements(LANES, cols - c, factor, from + c, from_stride, to + c * to_stride, to_stride);
+    if (c < cols) {
+        transpose_elements(LANES, cols - c, factor, from + c, from_stride, to + c * to_stride, to_stride);
+    }
 }
 
 static void transpose(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride,
