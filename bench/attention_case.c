@@ -5,7 +5,6 @@
 #include "memory.h"
 #include "runner.h"
 #include "textbook.h"
-#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,28 +18,17 @@ struct state {
     softattn_attention_args args;
 };
 
-static double library_calls(void *argument, int64_t calls) {
-    struct bench_runner *runner = argument;
-    const struct state *state = runner->state;
-    const double start = bench_now();
-    for (int64_t call = 0; call < calls; call++) {
-        runner->status = softattn_attention_run(state->attention, &state->args);
-        if (runner->status != SOFTATTN_OK)
-            return -1;
-    }
-    return bench_now() - start;
+static int32_t library_attention(void *argument) {
+    const struct state *state = argument;
+    return softattn_attention_run(state->attention, &state->args);
 }
 
-static double textbook_calls(void *argument, int64_t calls) {
-    const struct bench_runner *runner = argument;
-    const struct state *state = runner->state;
+static int32_t textbook_attention(void *argument) {
+    const struct state *state = argument;
     const struct bench_attention_arrays *arrays = &state->arrays;
-    const double start = bench_now();
-    for (int64_t call = 0; call < calls; call++)
-        bench_textbook_attention(state->team, state->problem->type, &state->problem->attention,
-                                 arrays->q.array, arrays->k.array, arrays->v.array, arrays->out.array,
-                                 state->scores);
-    return bench_now() - start;
+    bench_textbook_attention(state->team, state->problem->type, &state->problem->attention, arrays->q.array,
+                             arrays->k.array, arrays->v.array, arrays->out.array, state->scores);
+    return SOFTATTN_OK;
 }
 
 static void destroy(void *argument) {
@@ -57,7 +45,7 @@ static int prepare_textbook(struct state *state, struct bench_runner *runner, st
                                        bench_textbook_score_elements(state->team, &problem->attention));
     if (state->scores == NULL)
         return bench_fail_from_memory(failure);
-    runner->calls = textbook_calls;
+    runner->solve = textbook_attention;
     snprintf(runner->engine, sizeof runner->engine, "textbook");
     snprintf(runner->kernel, sizeof runner->kernel, "%s", bench_textbook_gemm_name());
     return 0;
@@ -96,7 +84,7 @@ static int prepare_library(struct state *state, enum bench_engine engine, const 
         status = softattn_attention_run(state->attention, &state->args);
     if (status != SOFTATTN_OK)
         return bench_fail_from_library(failure, status);
-    runner->calls = library_calls;
+    runner->solve = library_attention;
     snprintf(runner->engine, sizeof runner->engine, "%s",
              plan.engine == SOFTATTN_ENGINE_FUSED ? "fused" : "blas");
     snprintf(runner->kernel, sizeof runner->kernel, "%s", plan.kernel);

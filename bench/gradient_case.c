@@ -5,7 +5,6 @@
 #include "matrix.h"
 #include "memory.h"
 #include "runner.h"
-#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,20 +71,9 @@ static int32_t run_cross_entropy(const struct state *state) {
     }
 }
 
-static int32_t run(const struct state *state) {
+static int32_t solve(void *argument) {
+    const struct state *state = argument;
     return state->problem.operation == BENCH_CROSS_ENTROPY ? run_cross_entropy(state) : run_backward(state);
-}
-
-static double calls(void *argument, int64_t count) {
-    struct bench_runner *runner = argument;
-    const struct state *state = runner->state;
-    const double start = bench_now();
-    for (int64_t call = 0; call < count; call++) {
-        runner->status = run(state);
-        if (runner->status != SOFTATTN_OK)
-            return -1;
-    }
-    return bench_now() - start;
 }
 
 static void destroy(void *argument) {
@@ -138,12 +126,12 @@ int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engin
     }
     int32_t status = bench_normalizer_handle(problem->normalizer, context, &state->softmax);
     if (status == SOFTATTN_OK)
-        status = run(state);
+        status = solve(state);
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);
     }
-    runner->calls = calls;
+    runner->solve = solve;
     runner->destroy = destroy;
     runner->state = state;
     snprintf(runner->engine, sizeof runner->engine, "library");

@@ -3,7 +3,6 @@
  */
 #include "memory.h"
 #include "runner.h"
-#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,8 @@ struct state {
     void *q, *k, *v, *out;
 };
 
-static int32_t run(const struct state *state) {
+static int32_t solve(void *argument) {
+    const struct state *state = argument;
     const struct bench_attention_shape *s = &state->shape;
     if (state->type == BENCH_F64)
         return softattn_linear_attention_f64(state->context, s->batch, s->heads_q, s->heads_kv, s->seq_q,
@@ -24,17 +24,6 @@ static int32_t run(const struct state *state) {
     return softattn_linear_attention_f32(state->context, s->batch, s->heads_q, s->heads_kv, s->seq_q,
                                          s->seq_kv, s->dim_qk, s->dim_v, state->q, state->k, state->v,
                                          state->out, s->causal);
-}
-
-static double calls(void *argument, int64_t count) {
-    struct bench_runner *runner = argument;
-    const double start = bench_now();
-    for (int64_t call = 0; call < count; call++) {
-        runner->status = run(runner->state);
-        if (runner->status != SOFTATTN_OK)
-            return -1;
-    }
-    return bench_now() - start;
 }
 
 static void destroy(void *argument) {
@@ -75,12 +64,12 @@ int bench_linear_attention_prepare(const struct bench_problem *problem, enum ben
         destroy(state);
         return bench_fail_from_memory(failure);
     }
-    const int32_t status = run(state);
+    const int32_t status = solve(state);
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);
     }
-    runner->calls = calls;
+    runner->solve = solve;
     runner->destroy = destroy;
     runner->state = state;
     snprintf(runner->engine, sizeof runner->engine, "library");

@@ -85,7 +85,7 @@ static int measure_once(struct bench *bench, struct bench_result *result) {
         *round = *result;
         if (measure_ceilings(bench, seconds / 3, round) != 0)
             return bench_fail_from_memory(&result->failure);
-        if (bench_measure(bench->runner.calls, &bench->runner, seconds, &round->timing) != 0)
+        if (bench_measure(bench_runner_calls, &bench->runner, seconds, &round->timing) != 0)
             return bench_fail_from_library(&result->failure, bench->runner.status);
     } while (count < (rounds[0].timing.median > seconds ? SLOW_ROUNDS : MAX_ROUNDS) &&
              bench->min_seconds > 0);
@@ -161,7 +161,7 @@ int bench_call_problem(const struct bench_problem *problem, const struct bench_w
     memset(result, 0, sizeof *result);
     int failed = prepare(&bench, way, result);
     if (failed == 0) {
-        if (bench.runner.calls(&bench.runner, calls) < 0)
+        if (bench_runner_calls(&bench.runner, calls) < 0)
             failed = bench_fail_from_library(&result->failure, bench.runner.status);
         bench.runner.destroy(bench.runner.state);
     }

@@ -4,7 +4,6 @@
  */
 #include "memory.h"
 #include "runner.h"
-#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,8 @@ struct state {
     softattn_tensor scores, numbers, results;
 };
 
-static int32_t run(const struct state *state) {
+static int32_t solve(void *argument) {
+    const struct state *state = argument;
     if (state->problem.operation == BENCH_SAMPLING) {
         const softattn_sampler_args args = {.struct_size = sizeof args,
                                             .logits = &state->scores,
@@ -33,17 +33,6 @@ static int32_t run(const struct state *state) {
     const softattn_diagnosis outputs = {
         .struct_size = sizeof outputs, .entropy = &state->numbers, .jacobian_norm = &state->results};
     return softattn_softmax_diagnose(state->softmax, &args, &outputs);
-}
-
-static double calls(void *argument, int64_t count) {
-    struct bench_runner *runner = argument;
-    const double start = bench_now();
-    for (int64_t call = 0; call < count; call++) {
-        runner->status = run(runner->state);
-        if (runner->status != SOFTATTN_OK)
-            return -1;
-    }
-    return bench_now() - start;
 }
 
 static void destroy(void *argument) {
@@ -132,12 +121,12 @@ int bench_output_prepare(const struct bench_problem *problem, enum bench_engine 
     }
     int32_t status = create_handles(state, context);
     if (status == SOFTATTN_OK)
-        status = run(state);
+        status = solve(state);
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);
     }
-    runner->calls = calls;
+    runner->solve = solve;
     runner->destroy = destroy;
     runner->state = state;
     snprintf(runner->engine, sizeof runner->engine, "library");

@@ -3,7 +3,20 @@
  */
 #include "runner.h"
 
+#include "timer.h"
+
 #include <stdio.h>
+
+double bench_runner_calls(void *argument, int64_t calls) {
+    struct bench_runner *runner = argument;
+    const double start = bench_now();
+    for (int64_t call = 0; call < calls; call++) {
+        runner->status = runner->solve(runner->state);
+        if (runner->status != SOFTATTN_OK)
+            return -1;
+    }
+    return bench_now() - start;
+}
 
 int bench_fail_from_library(struct bench_failure *failure, int32_t status) {
     char detail[256] = "";

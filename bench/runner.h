@@ -14,14 +14,16 @@
 #include <stdint.h>
 
 struct bench_runner {
-    /* Solves the problem that many times; returns the seconds, or a negative number and sets status. */
-    double (*calls)(void *runner, int64_t calls);
+    int32_t (*solve)(void *state); /* the problem, once; returns the library's status */
     void (*destroy)(void *state);
     void *state;
-    int32_t status;
+    int32_t status;  /* of the last call */
     char engine[16]; /* which engine runs: the textbook, "library", or the engine that attention chose */
     char kernel[48]; /* its kernel, where it tells */
 };
+
+/* Solves a runner's problem that many times, a bench_timed_function; sets status. */
+double bench_runner_calls(void *runner, int64_t calls);
 
 /* What went wrong, and whether it is only that the library does not offer this. */
 struct bench_failure {

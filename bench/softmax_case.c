@@ -6,7 +6,6 @@
 #include "memory.h"
 #include "runner.h"
 #include "textbook.h"
-#include "timer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,8 @@ static int32_t handle_softmax(const struct state *state) {
     return softattn_softmax_run(state->softmax, &args);
 }
 
-static int32_t library_softmax(const struct state *state) {
+static int32_t library_softmax(void *argument) {
+    const struct state *state = argument;
     const softattn_context *context = state->context;
     const int64_t rows = state->rows, cols = state->cols;
     if (state->softmax != NULL)
@@ -42,25 +42,10 @@ static int32_t library_softmax(const struct state *state) {
     }
 }
 
-static double library_calls(void *argument, int64_t calls) {
-    struct bench_runner *runner = argument;
-    const struct state *state = runner->state;
-    const double start = bench_now();
-    for (int64_t call = 0; call < calls; call++) {
-        runner->status = library_softmax(state);
-        if (runner->status != SOFTATTN_OK)
-            return -1;
-    }
-    return bench_now() - start;
-}
-
-static double textbook_calls(void *argument, int64_t calls) {
-    const struct bench_runner *runner = argument;
-    const struct state *state = runner->state;
-    const double start = bench_now();
-    for (int64_t call = 0; call < calls; call++)
-        bench_textbook_softmax(state->team, state->type, state->rows, state->cols, state->x, state->y);
-    return bench_now() - start;
+static int32_t textbook_softmax(void *argument) {
+    const struct state *state = argument;
+    bench_textbook_softmax(state->team, state->type, state->rows, state->cols, state->x, state->y);
+    return SOFTATTN_OK;
 }
 
 static void destroy(void *argument) {
@@ -100,7 +85,7 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
         destroy(state);
         return bench_fail_from_library(failure, status);
     }
-    runner->calls = textbook ? textbook_calls : library_calls;
+    runner->solve = textbook ? textbook_softmax : library_softmax;
     runner->destroy = destroy;
     runner->state = state;
     snprintf(runner->engine, sizeof runner->engine, "%s", textbook ? "textbook" : "library");
