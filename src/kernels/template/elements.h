@@ -110,7 +110,7 @@ ALWAYS_INLINE void put_copy(int32_t format, void *row, int64_t j, int64_t count,
     }
 }
 
-/* The same of any count, at once; copy has room for whole HALVES. */
+/* 16-bit floats of any count, at once; copy has room for whole HALVES. */
 NEVER_INLINE void put_few_halves(int32_t format, uint16_t *row, int64_t j, int64_t count, const real *copy) {
     int64_t i = 0;
     for (; i + HALVES <= count; i += HALVES) {
@@ -120,14 +120,6 @@ NEVER_INLINE void put_few_halves(int32_t format, uint16_t *row, int64_t j, int64
         narrow_few(format, count - i, copy + i, row + j + i);
     }
 }
-ALWAYS_INLINE void put_few(int32_t format, void *row, int64_t j, int64_t count, const real *copy) {
-    if (is_half(format)) {
-        put_few_halves(format, row, j, count, copy);
-    } else {
-        __builtin_memcpy((real *)row + j, copy, (uint64_t)count * sizeof(real));
-    }
-}
-
 /* All columns of a row, of one value. */
 NEVER_INLINE void fill_elements(int32_t format, void *row, int64_t cols, real value) {
     uint16_t half[1];

@@ -66,9 +66,14 @@ ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
 
 /* Where results are not streamed, the special column is put over its product when all are there. */
 ALWAYS_INLINE void row_run_put_special(struct row_kind kind, struct row_run *run) {
-    if (kind.has_special && !kind.stream && run->done.cols > 0) {
-        real value[STRIPES] = {run->done.special_value};
-        put_few(kind.format, run->done.y, run->done.special_column, 1, value);
+    if (!kind.has_special || kind.stream || run->done.cols == 0) {
+        return;
+    }
+    if (is_half(kind.format)) {
+        const real value[HALVES] = {run->done.special_value};
+        put_few_halves(kind.format, run->done.y, run->done.special_column, 1, value);
+    } else {
+        ((real *)run->done.y)[run->done.special_column] = run->done.special_value;
     }
 }
 

@@ -138,7 +138,7 @@ NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *do
         if (n == STRIPES) {
             put_copy(kind.format, done->y, j, STRIPES, products, 1, kind.stream);
         } else {
-            put_few(kind.format, done->y, j, n, products);
+            put_few_halves(kind.format, done->y, j, n, products);
         }
     }
 }

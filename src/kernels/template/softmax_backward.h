@@ -122,7 +122,7 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
         v_store_part(out + i, backward_values(kind.product, y, v, v_set(row->scale), v_set(sum)), n);
     }
     if (is_half(kind.format)) {
-        put_few(kind.format, row->out, j, count, out);
+        put_few_halves(kind.format, row->out, j, count, out);
     }
 }
 
