@@ -299,7 +299,7 @@ static void entropy_set(struct entropy_row *row, const struct softattn_row_cross
     const int64_t next = rows->prefetch && r + 1 < rows->rows ? r + 1 : -1;
     row->x = entropy_at(rows->format, rows->x, r * rows->x_step);
     row->q = real_at(rows->probabilities, r * rows->probabilities_step);
-    row->next_x = next < 0 ? 0 : real_at(rows->x, next * rows->x_step);
+    row->next_x = next < 0 ? 0 : entropy_at(rows->format, rows->x, next * rows->x_step);
     row->next_q = next < 0 ? 0 : real_at(rows->probabilities, next * rows->probabilities_step);
     row->target = row->q ? -1 : rows->targets[r];
     row->to = (void *)entropy_at(rows->format, rows->gradient, r * rows->gradient_step);
