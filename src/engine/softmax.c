@@ -81,7 +81,6 @@ static bool worth_streaming(const struct run *run) {
     const double elements = (double)softattn_rows_count(&run->rows) * (double)problem->cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
-           problem->output == SOFTATTN_ROW_PROBABILITIES &&
            softattn_row_is_contiguous(&run->rows, &problem->y) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));

@@ -1,7 +1,7 @@
 /*
  * softmax_row of every instruction set gives the generic one's bits: every width up to four vectors and a tail, scale,
- * bias, keep, visible range, either output, streamed stores, in place, log-sum-exp and maximum, special values. It
- * touches nothing outside its operands.
+ * bias, keep, visible range, either output, streamed stores, in place, log-sum-exp and maximum, special values. Many rows
+ * at once, at any distance of one from the next, give the bits of each row alone. It touches nothing outside its operands.
  */
 #include "expect.h"
 #include "reals.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDEST_VECTOR = 64, ALL_COLS = 4 * WIDEST_VECTOR + 3, MANY_COLS = 5000 };
+enum { WIDEST_VECTOR = 64, ALL_COLS = 4 * WIDEST_VECTOR + 3, MANY_COLS = 5000, MOST_ROWS = 5 };
 
 /* What a row is read from; the row's pointers are set by run_row. */
 struct row_case {
@@ -162,6 +162,76 @@ static void check_row(const struct softattn_kernels *tested, const struct softat
     destroy_case(&c);
 }
 
+/* ---- Many rows at once ---- */
+
+static char *row_address(const struct reals *reals, int64_t index) {
+    return (char *)reals->block.data + index * reals->bytes;
+}
+
+/* The rows of `row` one at a time; what asks for statistics is computed by itself, too. */
+static void run_alone(const struct softattn_kernels *tested, struct softattn_row row, const struct reals *x,
+                      const struct reals *y) {
+    const int64_t count = row.rows;
+    struct reals statistic = reals_create(x->bytes, 1, GUARD_AFTER);
+    row.rows = 1;
+    row.lse = statistic.block.data;
+    row.stream = 0;
+    for (int64_t r = 0; r < count; r++) {
+        row.x = row_address(x, r * row.x_step);
+        row.y = row_address(y, r * row.y_step);
+        tested->softmax_row(&row);
+    }
+    reals_destroy(&statistic);
+}
+
+static void check_rows(const struct softattn_kernels *tested, int64_t cols, random_source *random) {
+    const bool in_place = chance(random, 3);
+    struct softattn_row row = {.rows = random_between(random, 1, MOST_ROWS),
+                               .cols = cols,
+                               .last = cols,
+                               .scale = 1,
+                               .output = (int32_t)random_below(random, 2),
+                               .empty_is_zero = chance(random, 2),
+                               .stream = !in_place && chance(random, 2)};
+    row.x_step = cols + random_below(random, 20);
+    row.y_step = in_place ? row.x_step : cols + random_below(random, 20);
+    const int64_t last_x = (row.rows - 1) * row.x_step, last_y = (row.rows - 1) * row.y_step;
+    struct reals x = make_scores(tested->real_bytes, last_x + cols, random, table_is_exact(tested));
+    for (int64_t j = 0; chance(random, 4) && j < cols; j++) {
+        reals_set(&x, last_x + j, -(double)INFINITY);
+    }
+    struct reals scratch = reals_create(tested->real_bytes, cols, GUARD_AFTER);
+    struct reals together =
+        in_place ? reals_copy(&x, GUARD_AFTER) : reals_create(tested->real_bytes, last_y + cols, GUARD_AFTER);
+    if (!in_place) {
+        reals_fill(&together, 7); /* between rows it stays */
+    }
+    struct reals alone = reals_copy(&together, GUARD_AFTER);
+    row.scratch = scratch.block.data;
+    run_alone(tested, row, in_place ? &alone : &x, &alone);
+    row.x = in_place ? together.block.data : x.block.data;
+    row.y = together.block.data;
+    tested->softmax_row(&row);
+    char context[200];
+    snprintf(context, sizeof context,
+             "%s f%d, %" PRId64 " rows of %" PRId64 " columns, log %d, stream %d, in place %d", tested->isa,
+             8 * tested->real_bytes, row.rows, cols, row.output, row.stream, in_place);
+    expect_equal(context, "y", &together, &alone, tolerance_none);
+    reals_destroy(&alone);
+    reals_destroy(&together);
+    reals_destroy(&scratch);
+    reals_destroy(&x);
+}
+
+static void softmax_rows_keep_their_bits(const struct softattn_kernels *tested, random_source *random) {
+    for (int64_t cols = 1; cols <= ALL_COLS; cols++) {
+        check_rows(tested, cols, random);
+    }
+    for (int64_t i = 0; i < 1 + test_rounds() / 8; i++) {
+        check_rows(tested, 1 + random_below(random, MANY_COLS), random);
+    }
+}
+
 static void softmax_row_equals_generic(const struct softattn_kernels *tested,
                                        const struct softattn_kernels *generic, random_source *random) {
     const int64_t rounds = test_rounds();
@@ -173,6 +243,7 @@ static void softmax_row_equals_generic(const struct softattn_kernels *tested,
     for (int64_t i = 0; i < 1 + rounds / 8; i++) {
         check_row(tested, generic, random_below(random, MANY_COLS), random);
     }
+    softmax_rows_keep_their_bits(tested, random);
 }
 
 int main(void) { return check_tables("test_softmax_row", softmax_row_equals_generic); }

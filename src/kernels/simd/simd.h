@@ -75,5 +75,13 @@ typedef double real;
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
+/* In place for speed, once where the code is to be small. */
+#ifdef __OPTIMIZE_SIZE__
+enum { IS_SMALL = 1 };
+#define SPEED_INLINE NEVER_INLINE
+#else
+enum { IS_SMALL = 0 };
+#define SPEED_INLINE ALWAYS_INLINE
+#endif
 
 #endif

@@ -198,7 +198,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
             vec p_1 = v_sub(v_load(at + block), base);
             vec p_2 = v_sub(v_load(at + 2 * block), base);
             vec p_3 = v_sub(v_load(at + 3 * block), base);
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, clamp);
+            v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, clamp);
             v_store(at, p_0);
             v_store(at + block, p_1);
             v_store(at + 2 * block, p_2);

@@ -104,29 +104,43 @@ ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t
     }
 }
 
-/* With target weights on any column, and with any scale. */
-static struct entropy_sums entropy_sums(const struct entropy_row *row, real extreme) {
+ALWAYS_INLINE struct entropy_sums entropy_sums_of(struct entropy_row row, real extreme) {
     real weights[STRIPES], targets[STRIPES], distance[STRIPES];
     stripes_start(weights);
     stripes_start(targets);
     stripes_start(distance);
     int64_t j = 0;
-    for (; j + STRIPES <= row->cols; j += STRIPES) {
-        if (row->next_x) {
-            prefetch_elements(SOFTATTN_FORMAT_REAL, row->next_x, j, STRIPES, 0);
+    for (; j + STRIPES <= row.cols; j += STRIPES) {
+        if (row.next_x) {
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_x, j, STRIPES, 0);
         }
-        if (row->next_q) {
-            prefetch_elements(SOFTATTN_FORMAT_REAL, row->next_q, j, STRIPES, 0);
+        if (row.next_q) {
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_q, j, STRIPES, 0);
         }
         for (int i = 0; i < STRIPES; i += LANES) {
-            entropy_add(row, j + i, LANES, extreme, weights + i, targets + i, distance + i);
+            entropy_add(&row, j + i, LANES, extreme, weights + i, targets + i, distance + i);
         }
     }
-    for (int i = 0; i < STRIPES && j < row->cols; i += LANES, j += LANES) {
-        const int64_t rest = row->cols - j < LANES ? row->cols - j : LANES;
-        entropy_add(row, j, rest, extreme, weights + i, targets + i, distance + i);
+    for (int i = 0; i < STRIPES && j < row.cols; i += LANES, j += LANES) {
+        const int64_t rest = row.cols - j < LANES ? row.cols - j : LANES;
+        entropy_add(&row, j, rest, extreme, weights + i, targets + i, distance + i);
     }
     return (struct entropy_sums){stripe_sum(weights), stripe_sum(targets), -stripe_sum(distance)};
+}
+
+/* A row of which loops know that all columns' target weights are the same. Copied, like any other that loops use: what they
+ * store could lie in the original for all that the compiler knows. */
+ALWAYS_INLINE struct entropy_row entropy_even(const struct entropy_row *row) {
+    struct entropy_row even = *row;
+    even.q = even.w = even.next_q = 0;
+    return even;
+}
+ALWAYS_INLINE int entropy_is_even(const struct entropy_row *row) { return !IS_SMALL && !row->q && !row->w; }
+
+/* With target weights on any column, and with any scale. */
+static struct entropy_sums entropy_sums(const struct entropy_row *row, real extreme) {
+    return entropy_is_even(row) ? entropy_sums_of(entropy_even(row), extreme)
+                                : entropy_sums_of(*row, extreme);
 }
 
 /* ---- The gradient ---- */
@@ -166,17 +180,22 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
     }
 }
 
+/* Whole vectors of columns j … end - 1; returns the first column left. */
+ALWAYS_INLINE int64_t entropy_store_of(struct entropy_row row, struct entropy_gradient g, int64_t j,
+                                       int64_t end) {
+    const vec ratio = v_set(g.ratio), minus_factor = v_set(g.minus_factor);
+    for (; j + LANES <= end; j += LANES) {
+        store_whole(g.to + j, entropy_mix(&row, j, LANES, v_load(g.weights + j), ratio, minus_factor),
+                    g.stream);
+    }
+    return j;
+}
+
 /* Columns j … end - 1, j at the start of a vector. */
 NEVER_INLINE void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
                                 int64_t end) {
-    const vec ratio = v_set(g->ratio), minus_factor = v_set(g->minus_factor);
-    /* copied, since what the loop stores could lie in *g for all that the compiler knows */
-    const real *weights = g->weights;
-    real *to = g->to;
-    const int stream = g->stream;
-    for (; j + LANES <= end; j += LANES) {
-        store_whole(to + j, entropy_mix(row, j, LANES, v_load(weights + j), ratio, minus_factor), stream);
-    }
+    j = entropy_is_even(row) ? entropy_store_of(entropy_even(row), *g, j, end)
+                             : entropy_store_of(*row, *g, j, end);
     if (j < end) {
         entropy_store_few(row, g, j, end - j);
     }
@@ -379,8 +398,8 @@ NEVER_INLINE void entropy_put_batch(const struct softattn_row_cross_entropy *row
 }
 
 /* None of them ignored. */
-ROW_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn_row_cross_entropy *rows,
-                                   int64_t first, int64_t end) {
+SPEED_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn_row_cross_entropy *rows,
+                                     int64_t first, int64_t end) {
     struct entropy_state states[ENTROPY_BATCH];
     struct entropy_row row = entropy_common(rows);
     entropy_set(&row, rows, first);
@@ -422,11 +441,15 @@ ROW_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn_r
 
 static void entropy_class_rows_of(const struct softattn_row_cross_entropy *rows, int64_t first, int64_t end) {
     if (is_half(rows->format)) {
-        entropy_class_rows((struct row_kind){rows->format, 1, rows->stream}, rows, first, end);
+        entropy_class_rows(
+            (struct row_kind){.format = rows->format, .has_special = 1, .stream = rows->stream}, rows, first,
+            end);
     } else if (rows->stream) {
-        entropy_class_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 1, 1}, rows, first, end);
+        entropy_class_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL, .has_special = 1, .stream = 1},
+                           rows, first, end);
     } else {
-        entropy_class_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 1, 0}, rows, first, end);
+        entropy_class_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL, .has_special = 1}, rows, first,
+                           end);
     }
 }
 

@@ -84,13 +84,14 @@ ALWAYS_INLINE struct row_kind row_run_done_kind(struct row_kind kind) {
 }
 
 ALWAYS_INLINE real *row_run_kept_weights(struct row_kind kind, const struct row_run *run) {
-    return row_shares_weights(kind) ? run->scratch : run->y;
+    return kind.is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
 }
 
 /* row_weights of 16-bit floats: one function for whatever is made of them. */
 NEVER_INLINE void row_weights_of_halves(const struct row_run *run, real base, real *sums,
                                         const struct row_company *given) {
     struct row_company company = *given;
+    company.kind.is_log = 0;
     const int is_f16 = company.kind.format == SOFTATTN_FORMAT_F16;
     company.kind.format = SOFTATTN_FORMAT_F16;
     if (is_f16) {
@@ -142,10 +143,11 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
                          : kind.stream                      ? element_head(kind.format, run->y, run->cols)
                                                             : 0;
     run->done.factor = factor;
-    run->done.weights = row_run_kept_weights(kind, run);
+    run->done.weights = kind.is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
     if (head > 0) {
-        const struct row_kind unaligned = {kind.format, kind.has_special, 0};
+        struct row_kind unaligned = kind;
+        unaligned.stream = 0;
         row_done_few(unaligned, &run->done, 0, head);
     }
     run->done.weights += head;

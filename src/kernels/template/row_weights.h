@@ -11,13 +11,6 @@
 #include "kernels/template/exp2.h"
 #include "kernels/template/stream.h"
 
-/* Loops that each kind of row gets of its own, unless the code is to be small. */
-#ifdef __OPTIMIZE_SIZE__
-#define ROW_INLINE NEVER_INLINE
-#else
-#define ROW_INLINE ALWAYS_INLINE
-#endif
-
 /* In place where rows may be short, so that calls would show; elsewhere row_max, which is one function for all. */
 ALWAYS_INLINE real short_row_max(const real *s, int64_t cols) {
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
@@ -70,6 +63,18 @@ NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y
     short_row_multiply(p, cols, factor, y, stream);
 }
 
+/* y = (s - base) - log_sum */
+NEVER_INLINE void row_subtract(const real *s, int64_t cols, real base, real log_sum, real *y, int stream) {
+    int64_t j = 0;
+    for (; j + LANES <= cols; j += LANES) {
+        store_whole(y + j, v_sub(v_sub(v_load(s + j), v_set(base)), v_set(log_sum)), stream);
+    }
+    if (j < cols) {
+        v_store_part(y + j, v_sub(v_sub(v_load_part(s + j, cols - j, 0), v_set(base)), v_set(log_sum)),
+                     cols - j);
+    }
+}
+
 /* Where `column` is one of them, its product is replaced by value before it is stored: another store to the same line after
  * that was streamed would wait for memory. With stream, y is aligned. */
 NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor, real *y, int stream,
@@ -97,13 +102,15 @@ struct row_kind {
     int32_t format;  /* of the rows in memory */
     int has_special; /* of done */
     int stream;      /* done's results go around the caches, and are aligned */
+    int is_log;      /* results are logarithms, made of the scores; reals only, without a special column */
 };
 
 /* A row whose weights are known, and what they become. */
 struct row_done {
-    const real *weights;
-    int64_t cols; /* how many of them are left; 0: none */
-    real factor;  /* y is the weights times this: of 16-bit floats numbers all of them, */
+    const real *weights; /* with is_log scores */
+    int64_t cols;        /* how many of them are left; 0: none */
+    real factor;         /* y is the weights times this: of 16-bit floats numbers all of them, */
+    real base;           /* or the scores less this, less factor */
     void *y;
     int64_t
         special_column; /* but for one column, where has_special says so; negative: it is not among those left */
@@ -122,6 +129,10 @@ struct row_company {
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) { return kind.stream || is_half(kind.format); }
+
+ALWAYS_INLINE vec row_result(struct row_kind kind, vec weights, vec factor, vec base) {
+    return kind.is_log ? v_sub(v_sub(weights, base), factor) : v_mul(weights, factor);
+}
 
 /* Columns j … j + cols - 1, of any number. */
 NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *done, int64_t j, int64_t cols) {
@@ -151,6 +162,8 @@ ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *don
     } else if (kind.has_special) {
         row_multiply_but_one(done->weights + j, cols, done->factor, y, kind.stream, done->special_column - j,
                              done->special_value);
+    } else if (kind.is_log) {
+        row_subtract(done->weights + j, cols, done->base, done->factor, y, kind.stream);
     } else {
         row_multiply(done->weights + j, cols, done->factor, y, kind.stream);
     }
@@ -158,7 +171,7 @@ ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *don
 
 /* Four vectors at column j; what is left, if that is less. */
 ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, int64_t j) {
-    const vec factor = v_set(done->factor);
+    const vec factor = v_set(done->factor), base = v_set(done->base);
     real products[MOST_COPIED];
     if (j + 4 * LANES > done->cols) {
         if (row_shares_weights(kind) && j < done->cols) { /* elsewhere all rows are as long as this one */
@@ -169,8 +182,8 @@ ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, in
         row_done_few(kind, done, j, 4 * LANES);
     } else {
         for (int i = 0; i < 4 * LANES; i += LANES) {
-            const vec product = v_mul(v_load(done->weights + j + i), factor);
-            v_put(kind.format, done->y, j, i, products, product, kind.stream);
+            const vec result = row_result(kind, v_load(done->weights + j + i), factor, base);
+            v_put(kind.format, done->y, j, i, products, result, kind.stream);
         }
         put_copy(kind.format, done->y, j, 4 * LANES, products, 0, kind.stream);
     }
@@ -178,7 +191,7 @@ ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, in
 
 /* All that is left from column j on. */
 ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *done, int64_t j) {
-    if (kind.has_special || is_half(kind.format)) {
+    if (kind.has_special || kind.is_log || is_half(kind.format)) {
         row_done_few(kind, done, j, done->cols - j);
     } else {
         short_row_multiply(done->weights + j, done->cols - j, done->factor, (real *)done->y + j, kind.stream);
@@ -219,8 +232,8 @@ ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int6
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
-ROW_INLINE void row_weights(const void *s, int64_t cols, real max_value, real factor_value, real *to,
-                            real *sums, struct row_company company) {
+SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real factor_value, real *to,
+                              real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
     const struct row_kind kind = company.kind;
     const int32_t format = kind.format;

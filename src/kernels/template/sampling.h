@@ -361,7 +361,7 @@ static void token_pass(struct softattn_token_pass *pass) {
             pass->total += small_mass(x + first, cols, pass->max, pass->factor, next);
         } else {
             weigh_block(x + first, cols, pass->max, pass->factor, weights);
-            if (pass->least_weight > 0) {
+            if (IS_SMALL || pass->least_weight > 0) {
                 pass_block(pass, x + first, cols, weights, 1, next, above);
             } else {
                 pass_block(pass, x + first, cols, weights, 0, next, above);

@@ -191,7 +191,7 @@ ALWAYS_INLINE void backward_row(struct backward_kind kind, const struct backward
     }
 }
 
-ROW_INLINE void backward_rows(struct backward_kind kind, const struct softattn_row_backward *rows) {
+SPEED_INLINE void backward_rows(struct backward_kind kind, const struct softattn_row_backward *rows) {
     struct backward_row row = {.y = rows->y,
                                .v = rows->v,
                                .out = rows->out,
@@ -213,10 +213,15 @@ ROW_INLINE void backward_rows(struct backward_kind kind, const struct softattn_r
 
 /* A function of its own leaves the registers of the loops over reals to them. */
 NEVER_INLINE void backward_of_halves(const struct softattn_row_backward *rows) {
-    if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
-        backward_rows((struct backward_kind){OF_PROBABILITIES, rows->format}, rows);
+    const int is_f16 = rows->format == SOFTATTN_FORMAT_F16;
+    if (rows->output == SOFTATTN_ROW_PROBABILITIES && is_f16) {
+        backward_rows((struct backward_kind){OF_PROBABILITIES, SOFTATTN_FORMAT_F16}, rows);
+    } else if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
+        backward_rows((struct backward_kind){OF_PROBABILITIES, SOFTATTN_FORMAT_BF16}, rows);
+    } else if (is_f16) {
+        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, SOFTATTN_FORMAT_F16}, rows);
     } else {
-        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, rows->format}, rows);
+        backward_rows((struct backward_kind){OF_LOG_TRANSPOSED, SOFTATTN_FORMAT_BF16}, rows);
     }
 }
 

@@ -53,17 +53,6 @@ NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
     return scores;
 }
 
-static void row_subtract(const real *s, int64_t cols, real max, real log_sum, real *y) {
-    int64_t j = 0;
-    for (; j + LANES <= cols; j += LANES) {
-        v_store(y + j, v_sub(v_sub(v_load(s + j), v_set(max)), v_set(log_sum)));
-    }
-    if (j < cols) {
-        v_store_part(y + j, v_sub(v_sub(v_load_part(s + j, cols - j, 0), v_set(max)), v_set(log_sum)),
-                     cols - j);
-    }
-}
-
 /* base: what the largest score, max, is subtracted as */
 static void row_statistics(const struct softattn_row *row, real max, real base, real sum) {
     if (row->lse) {
@@ -88,8 +77,8 @@ static void row_fill_empty(const struct softattn_row *row, void *y) {
     fill_elements(row->format, y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
 }
 
-/* Plain rows to probabilities, many at a time. */
-ROW_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row) {
+/* Plain rows, many at a time. */
+SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row) {
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
                           .x = row->x,
@@ -101,12 +90,13 @@ ROW_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row)
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     while (run.left > 0) {
-        const real sum = row_run_weights(kind, &run, row_base(run.max));
+        const real base = row_base(run.max), sum = row_run_weights(kind, &run, base);
         if (sum == 0) {
             row_fill_empty(row, run.y);
             row_run_skip(kind, &run);
         } else {
-            row_run_hand_over(kind, &run, 1 / sum);
+            run.done.base = base;
+            row_run_hand_over(kind, &run, kind.is_log ? real_log(sum) : 1 / sum);
         }
     }
     row_run_finish(kind, &run);
@@ -114,11 +104,17 @@ ROW_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row)
 
 static void plain_rows_of(const struct softattn_row *row) {
     if (is_half(row->format)) {
-        plain_rows((struct row_kind){row->format, 0, row->stream}, row);
+        plain_rows((struct row_kind){.format = row->format, .stream = row->stream}, row);
+    } else if (row->output == SOFTATTN_ROW_LOG_PROBABILITIES) {
+        if (row->stream) {
+            plain_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL, .stream = 1, .is_log = 1}, row);
+        } else {
+            plain_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL, .is_log = 1}, row);
+        }
     } else if (row->stream) {
-        plain_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 0, 1}, row);
+        plain_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL, .stream = 1}, row);
     } else {
-        plain_rows((struct row_kind){SOFTATTN_FORMAT_REAL, 0, 0}, row);
+        plain_rows((struct row_kind){.format = SOFTATTN_FORMAT_REAL}, row);
     }
 }
 
@@ -141,7 +137,7 @@ static void full_row(const struct softattn_row *row) {
     if (sum == 0) {
         row_fill_empty(row, y);
     } else if (log_output) {
-        row_subtract(s, row->cols, base, real_log(sum), y);
+        row_subtract(s, row->cols, base, real_log(sum), y, 0);
     } else {
         row_multiply(weights, row->cols, 1 / sum, y, row->stream);
     }
@@ -153,7 +149,7 @@ static void full_row(const struct softattn_row *row) {
 static void softmax_row(const struct softattn_row *first) {
     struct softattn_row row = *first;
     if (row_is_plain(first) && !first->plus_one && first->cols > 0 && first->y && !first->lse &&
-        !first->max && first->output == SOFTATTN_ROW_PROBABILITIES) {
+        !first->max) {
         plain_rows_of(first);
         return;
     }
