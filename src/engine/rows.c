@@ -51,13 +51,9 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
 
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }
 
-/* Size of the last row dimension, along which neighbouring rows lie, and an operand's stride there. */
+/* Size of the last row dimension, along which neighbouring rows lie. */
 static int64_t inner_size(const struct softattn_rows *rows) {
     return rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
-}
-
-static int64_t inner_stride(const struct softattn_rows *rows, const struct softattn_row_operand *operand) {
-    return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
 }
 
 /* ---- Copying ---- */
@@ -67,7 +63,7 @@ static void gather_rows(const struct softattn_row_walk *walk, const struct softa
                         int64_t count, char *strided, char *packed, bool gather) {
     const struct softattn_kernels *kernels = walk->kernels;
     const int64_t bytes = kernels->real_bytes, cols = walk->rows.cols, axis = operand->axis_stride;
-    const int64_t step = inner_stride(&walk->rows, operand);
+    const int64_t step = softattn_row_inner_stride(&walk->rows, operand);
     if (step == 1 && gather) {
         kernels->transpose(cols, count, 1, strided, axis, packed, cols);
         return;
@@ -99,7 +95,7 @@ static void convert(const struct softattn_row_walk *walk, int32_t format, int64_
 static void convert_strips(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
                            int64_t count, char *strided, char *packed, bool widen) {
     const int64_t cols = walk->rows.cols, axis = operand->axis_stride;
-    const int64_t step = inner_stride(&walk->rows, operand);
+    const int64_t step = softattn_row_inner_stride(&walk->rows, operand);
     uint16_t *halves = (uint16_t *)(void *)strided, strip[STRIP];
     for (int64_t j = 0; j < cols; j += STRIP) {
         const int64_t width = cols - j < STRIP ? cols - j : STRIP;
@@ -120,7 +116,7 @@ static void convert_strips(const struct softattn_row_walk *walk, const struct so
 /* As gather_rows, with 16-bit floats to become floats (or back). */
 static void convert_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
                          int64_t count, char *strided, char *packed, bool widen) {
-    const int64_t cols = walk->rows.cols, step = inner_stride(&walk->rows, operand);
+    const int64_t cols = walk->rows.cols, step = softattn_row_inner_stride(&walk->rows, operand);
     if (!softattn_row_is_contiguous(&walk->rows, operand)) {
         convert_strips(walk, operand, count, strided, packed, widen);
         return;
@@ -183,8 +179,8 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
         const struct softattn_row_operand *operand = &walk->matrix[i].operand;
         const int64_t element_bytes = softattn_row_element_bytes(operand, bytes);
         char *memory = softattn_row_at(&walk->rows, operand, place, element_bytes);
-        matrices[i] =
-            (struct group_matrix){memory, memory, inner_stride(&walk->rows, operand) * element_bytes};
+        matrices[i] = (struct group_matrix){memory, memory,
+                                            softattn_row_inner_stride(&walk->rows, operand) * element_bytes};
         if (!run->copied[i]) {
             continue;
         }
@@ -220,7 +216,7 @@ static void point_to(struct softattn_row_visit *visit, const struct run *run,
         const struct group_matrix *matrix = &matrices[i];
         const struct softattn_row_operand *operand = &run->walk->matrix[i].operand;
         const int64_t element_bytes = softattn_row_element_bytes(operand, bytes);
-        const int64_t memory_step = inner_stride(&run->walk->rows, operand) * element_bytes;
+        const int64_t memory_step = softattn_row_inner_stride(&run->walk->rows, operand) * element_bytes;
         /* of these, what is converted next is worth asking for; neighbours in a group of copies are here already */
         const bool is_contiguous_half =
             operand->format != SOFTATTN_FORMAT_REAL && softattn_row_is_contiguous(&run->walk->rows, operand);

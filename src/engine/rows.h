@@ -68,6 +68,12 @@ static inline char *softattn_row_at(const struct softattn_rows *rows,
     return operand->data + offset * element_bytes;
 }
 
+/* An operand's stride along the last row dimension, in which neighbouring rows lie. */
+static inline int64_t softattn_row_inner_stride(const struct softattn_rows *rows,
+                                                const struct softattn_row_operand *operand) {
+    return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
+}
+
 /* Bytes of a matrix's element in memory, where reals have real_bytes. */
 static inline int64_t softattn_row_element_bytes(const struct softattn_row_operand *operand,
                                                  int64_t real_bytes) {

@@ -31,47 +31,90 @@ static int64_t length_at(const struct run *run, const struct softattn_row_place 
     return wide;
 }
 
-/* Columns 0 … the result - 1 of the row are visible to lengths and the causal mask. */
-static int64_t visible_columns(const struct run *run, const struct softattn_row_place *place) {
+/* Neighbouring rows of which the columns before `last` are visible, in each row `step` more than in the one before. */
+struct stretch {
+    int64_t rows, last, step;
+};
+
+/* The longest stretch from a row on, of at most `most` rows, by lengths and the causal mask. */
+static struct stretch stretch_at(const struct run *run, const struct softattn_row_place *place,
+                                 int64_t most) {
     const struct softattn_softmax_problem *problem = run->problem;
-    const int64_t last = clamp_i64(length_at(run, place), 0, problem->cols);
+    const int64_t length = clamp_i64(length_at(run, place), 0, problem->cols);
+    const bool lengths_vary =
+        problem->lengths.data != NULL && problem->rank > 0 && problem->lengths.stride[problem->rank - 1] != 0;
+    const struct stretch whole = {lengths_vary ? 1 : most, length, 0};
     /* an offset past all columns hides nothing, and keeps the sum below in range */
     if (!problem->causal || problem->causal_offset >= problem->cols) {
-        return last;
+        return whole;
     }
-    return clamp_i64(place->index[problem->rank - 1] + problem->causal_offset + 1, 0, last);
+    const int64_t last = place->index[problem->rank - 1] + problem->causal_offset + 1;
+    if (last >= length) {
+        return whole;
+    }
+    if (last < 0) {
+        return (struct stretch){min_i64(whole.rows, -last), 0, 0};
+    }
+    return (struct stretch){min_i64(whole.rows, length - last), last, 1};
+}
+
+/* One row of the visit, or a stretch from there on: row number r. */
+static struct softattn_row row_at(const struct run *run, const struct softattn_row_visit *visit,
+                                  const struct softattn_row_place *place, int64_t r,
+                                  const struct stretch *stretch) {
+    const struct softattn_softmax_problem *problem = run->problem;
+    const int64_t real_bytes = problem->kernels->real_bytes;
+    const int64_t x_bytes = visit->step[X] * (run->halves ? (int64_t)sizeof(uint16_t) : real_bytes);
+    const int64_t y_bytes = visit->step[Y] * (run->halves ? (int64_t)sizeof(uint16_t) : real_bytes);
+    const bool is_end = r + stretch->rows == visit->count;
+    return (struct softattn_row){
+        .rows = stretch->rows,
+        .x_step = visit->step[X],
+        .y_step = visit->step[Y],
+        .cols = problem->cols,
+        .format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL,
+        .x = visit->data[X] + r * x_bytes,
+        .y = visit->data[Y] == NULL ? NULL : visit->data[Y] + r * y_bytes,
+        .bias = softattn_row_at(&run->rows, &problem->bias, place, real_bytes),
+        .bias_stride = problem->bias.axis_stride,
+        .bias_step = softattn_row_inner_stride(&run->rows, &problem->bias),
+        .keep = (const uint8_t *)softattn_row_at(&run->rows, &problem->keep, place, 1),
+        .keep_stride = problem->keep.axis_stride,
+        .keep_step = softattn_row_inner_stride(&run->rows, &problem->keep),
+        .last = stretch->last,
+        .last_step = stretch->step,
+        .scale = problem->scale,
+        .output = problem->output,
+        .plus_one = problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE,
+        .empty_is_zero = problem->empty_is_zero,
+        /* else the walk sees to it */
+        .stream = run->stream && (run->halves || problem->y.format == SOFTATTN_FORMAT_REAL),
+        .prefetch = is_end ? visit->next[X] : visit->data[X] + (r + stretch->rows) * x_bytes,
+        .scratch = visit->scratch,
+        .lse = softattn_row_at(&run->rows, &problem->lse, place, real_bytes),
+        .lse_step = softattn_row_inner_stride(&run->rows, &problem->lse),
+        .max = softattn_row_at(&run->rows, &problem->row_max, place, real_bytes),
+        .max_step = softattn_row_inner_stride(&run->rows, &problem->row_max)};
 }
 
 static void visit(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_softmax_problem *problem = run->problem;
-    const int64_t bytes = problem->kernels->real_bytes;
-    struct softattn_row row = {.rows = visit->count, .cols = problem->cols, .scale = problem->scale};
-    row.x = visit->data[X];
-    row.y = visit->data[Y];
-    row.x_step = visit->step[X];
-    row.y_step = visit->step[Y];
-    row.bias = softattn_row_at(&run->rows, &problem->bias, &visit->place, bytes);
-    row.bias_stride = problem->bias.axis_stride;
-    row.keep = (const uint8_t *)softattn_row_at(&run->rows, &problem->keep, &visit->place, 1);
-    row.keep_stride = problem->keep.axis_stride;
-    row.last = visible_columns(run, &visit->place);
-    row.output = problem->output;
-    row.plus_one = problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
-    row.empty_is_zero = problem->empty_is_zero;
-    row.format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL;
-    row.stream = run->stream && row.format == problem->y.format; /* else the walk sees to it */
-    row.prefetch = visit->next[X];
-    row.scratch = visit->scratch;
-    row.lse = softattn_row_at(&run->rows, &problem->lse, &visit->place, bytes);
-    row.max = softattn_row_at(&run->rows, &problem->row_max, &visit->place, bytes);
-    if (problem->diagnoses != NULL) {
-        problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
-                                       &problem->diagnoses[visit->row]);
-    } else if (softattn_normalize_is_softmax(problem->normalizer)) {
-        problem->kernels->softmax_row(&row);
-    } else {
-        problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
+    const int32_t last_dimension = problem->rank > 0 ? problem->rank - 1 : 0;
+    struct softattn_row_place place = visit->place;
+    for (int64_t r = 0; r < visit->count;) {
+        const struct stretch stretch = stretch_at(run, &place, visit->count - r);
+        const struct softattn_row row = row_at(run, visit, &place, r, &stretch);
+        if (problem->diagnoses != NULL) {
+            problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
+                                           &problem->diagnoses[visit->row]);
+        } else if (softattn_normalize_is_softmax(problem->normalizer)) {
+            problem->kernels->softmax_row(&row);
+        } else {
+            problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
+        }
+        r += stretch.rows;
+        place.index[last_dimension] += stretch.rows;
     }
 }
 
@@ -125,6 +168,6 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     if (!softattn_normalize_is_softmax(problem->normalizer)) {
         walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     }
-    walk.in_runs = rows_are_alike(problem);
+    walk.in_runs = problem->diagnoses == NULL && softattn_normalize_is_softmax(problem->normalizer);
     return softattn_rows_walk(&walk, runtime);
 }

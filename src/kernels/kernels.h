@@ -34,30 +34,32 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * scratch holds cols reals; plain rows (no bias, no keep, scale 1, first 0, last cols) of reals that
- * are not streamed need none. 16-bit floats are for plain rows to probabilities alone, without lse and max.
+ * The members that end in _step are elements from one row to the next; softmax_row alone takes more than one row. 16-bit
+ * floats are for plain rows (no bias, no keep, scale 1, first 0, last cols) to probabilities alone, without lse and max.
  */
 struct softattn_row {
-    int64_t rows;           /* 1, or more where only x and y differ between them: */
-    int64_t x_step, y_step; /* elements from one of these rows to the next */
+    int64_t rows;
+    int64_t x_step, y_step;
     int64_t cols;
     int32_t format; /* SOFTATTN_FORMAT_*, of x and y */
     const void *x;
     void *y;          /* NULL: only the statistics; may be x */
     const void *bias; /* NULL: none */
-    int64_t bias_stride;
+    int64_t bias_stride, bias_step;
     const uint8_t *keep; /* NULL: all */
-    int64_t keep_stride;
+    int64_t keep_stride, keep_step;
     int64_t first, last; /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
+    int64_t last_step;   /* how much larger each row's last is than that of the row before; not negative */
     double scale;
     int32_t output;        /* SOFTATTN_ROW_* */
     int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
     int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
-        *prefetch; /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
-    void *scratch;
+        *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
+    void *scratch;   /* cols reals */
     void *lse, *max; /* one real each; NULL: not wanted */
+    int64_t lse_step, max_step;
 };
 
 /* ---- Other normalizers ---- */

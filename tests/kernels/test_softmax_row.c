@@ -1,7 +1,8 @@
 /*
  * softmax_row of every instruction set gives the generic one's bits: every width up to four vectors and a tail, scale,
  * bias, keep, visible range, either output, streamed stores, in place, log-sum-exp and maximum, special values. Many rows
- * at once, at any distance of one from the next, give the bits of each row alone. It touches nothing outside its operands.
+ * at once, with anything that may differ between them, give the bits of each row alone, of which the scores are computed
+ * first. It touches nothing outside its operands.
  */
 #include "expect.h"
 #include "reals.h"
@@ -164,71 +165,150 @@ static void check_row(const struct softattn_kernels *tested, const struct softat
 
 /* ---- Many rows at once ---- */
 
-static char *row_address(const struct reals *reals, int64_t index) {
+/* Rows, what masks them, and their results, of which there are two: from one call, and from one call for each row. */
+struct rows_case {
+    struct softattn_row row;
+    struct reals x, bias, scratch;
+    struct reals y[2], lse[2], max[2];
+    guard_block keep;
+    bool in_place, has_bias, has_keep, wants_y, wants_lse, wants_max;
+};
+
+static int64_t extent(const struct softattn_row *row, int64_t step, int64_t each) {
+    return (row->rows - 1) * step + each;
+}
+
+static void choose_rows(struct softattn_row *row, int64_t cols, random_source *random) {
+    const double scales[] = {0.125, 1.7, 3.0e3, -0.75};
+    *row = (struct softattn_row){.rows = random_between(random, 1, MOST_ROWS), .cols = cols, .last = cols};
+    row->scale = chance(random, 2) ? 1 : scales[random_below(random, 4)];
+    row->output = (int32_t)random_below(random, 2);
+    row->plus_one = chance(random, 6);
+    row->empty_is_zero = chance(random, 2);
+    if (chance(random, 2)) {
+        row->last_step = random_below(random, 3);
+        const int64_t most = cols - (row->rows - 1) * row->last_step;
+        row->last_step = most < 0 ? 0 : row->last_step;
+        row->last = random_between(random, 0, most < 0 ? cols : most);
+    }
+    row->bias_stride = random_below(random, 2);
+    row->keep_stride = random_below(random, 2);
+    row->bias_step = random_below(random, 3) * row->bias_stride * cols;
+    row->keep_step = random_below(random, 2) * cols;
+    row->lse_step = 1 + random_below(random, 3);
+    row->max_step = 1 + random_below(random, 3);
+}
+
+static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t cols,
+                                  random_source *random) {
+    const int32_t bytes = tested->real_bytes;
+    struct rows_case c = {.in_place = chance(random, 3), .has_bias = chance(random, 6)};
+    struct softattn_row *row = &c.row;
+    choose_rows(row, cols, random);
+    c.has_keep = chance(random, 6);
+    c.wants_y = !chance(random, 8);
+    c.wants_lse = chance(random, 3);
+    c.wants_max = chance(random, 3);
+    row->stream = !c.in_place && chance(random, 2);
+    row->x_step = cols + random_below(random, 20);
+    row->y_step = c.in_place ? row->x_step : cols + random_below(random, 20);
+    c.x = make_scores(bytes, extent(row, row->x_step, cols), random, table_is_exact(tested));
+    for (int64_t j = 0; chance(random, 4) && j < cols; j++) {
+        reals_set(&c.x, (row->rows - 1) * row->x_step + j, -(double)INFINITY);
+    }
+    c.bias = reals_create(bytes, extent(row, row->bias_step, row->bias_stride ? cols : 1), GUARD_AFTER);
+    reals_fill_normal(&c.bias, random, 2);
+    guard_create(&c.keep, (size_t)extent(row, row->keep_step, row->keep_stride ? cols : 1), 1, GUARD_AFTER);
+    for (size_t i = 0; i < c.keep.bytes; i++) {
+        c.keep.data[i] = (unsigned char)random_below(random, 3);
+    }
+    c.scratch = reals_create(bytes, cols, GUARD_AFTER);
+    for (int i = 0; i < 2; i++) {
+        c.y[i] = c.in_place ? reals_copy(&c.x, GUARD_AFTER)
+                            : reals_create(bytes, extent(row, row->y_step, cols), GUARD_AFTER);
+        c.lse[i] = reals_create(bytes, extent(row, row->lse_step, 1), GUARD_AFTER);
+        c.max[i] = reals_create(bytes, extent(row, row->max_step, 1), GUARD_AFTER);
+        if (!c.in_place) {
+            reals_fill(&c.y[i], 7); /* between rows it stays */
+        }
+        reals_fill(&c.lse[i], 7);
+        reals_fill(&c.max[i], 7);
+    }
+    return c;
+}
+
+static void destroy_rows(struct rows_case *c) {
+    for (int i = 0; i < 2; i++) {
+        reals_destroy(&c->max[i]);
+        reals_destroy(&c->lse[i]);
+        reals_destroy(&c->y[i]);
+    }
+    reals_destroy(&c->scratch);
+    guard_destroy(&c->keep);
+    reals_destroy(&c->bias);
+    reals_destroy(&c->x);
+}
+
+static char *real_at(const struct reals *reals, int64_t index) {
     return (char *)reals->block.data + index * reals->bytes;
 }
 
-/* The rows of `row` one at a time; what asks for statistics is computed by itself, too. */
-static void run_alone(const struct softattn_kernels *tested, struct softattn_row row, const struct reals *x,
-                      const struct reals *y) {
-    const int64_t count = row.rows;
-    struct reals statistic = reals_create(x->bytes, 1, GUARD_AFTER);
-    row.rows = 1;
-    row.lse = statistic.block.data;
-    row.stream = 0;
-    for (int64_t r = 0; r < count; r++) {
-        row.x = row_address(x, r * row.x_step);
-        row.y = row_address(y, r * row.y_step);
+/* Row number r of the case, and those after it, with results number i. */
+static struct softattn_row rows_from(const struct rows_case *c, int64_t r, int i) {
+    struct softattn_row row = c->row;
+    row.rows -= r;
+    row.last += r * row.last_step;
+    row.x = real_at(c->in_place ? &c->y[i] : &c->x, r * row.x_step);
+    row.y = c->wants_y ? real_at(&c->y[i], r * row.y_step) : NULL;
+    row.bias = c->has_bias ? real_at(&c->bias, r * row.bias_step) : NULL;
+    row.keep = c->has_keep ? c->keep.data + r * row.keep_step : NULL;
+    row.lse = c->wants_lse ? real_at(&c->lse[i], r * row.lse_step) : NULL;
+    row.max = c->wants_max ? real_at(&c->max[i], r * row.max_step) : NULL;
+    row.scratch = c->scratch.block.data;
+    return row;
+}
+
+/* A mask that hides nothing makes softmax_row compute the scores first, whatever it does without. */
+static void run_alone(const struct softattn_kernels *tested, const struct rows_case *c) {
+    const uint8_t shown = 1;
+    for (int64_t r = 0; r < c->row.rows; r++) {
+        struct softattn_row row = rows_from(c, r, 1);
+        row.rows = 1;
+        row.stream = 0;
+        if (!c->has_keep) {
+            row.keep = &shown;
+            row.keep_stride = 0;
+        }
         tested->softmax_row(&row);
     }
-    reals_destroy(&statistic);
 }
 
 static void check_rows(const struct softattn_kernels *tested, int64_t cols, random_source *random) {
-    const bool in_place = chance(random, 3);
-    struct softattn_row row = {.rows = random_between(random, 1, MOST_ROWS),
-                               .cols = cols,
-                               .last = cols,
-                               .scale = 1,
-                               .output = (int32_t)random_below(random, 2),
-                               .empty_is_zero = chance(random, 2),
-                               .stream = !in_place && chance(random, 2)};
-    row.x_step = cols + random_below(random, 20);
-    row.y_step = in_place ? row.x_step : cols + random_below(random, 20);
-    const int64_t last_x = (row.rows - 1) * row.x_step, last_y = (row.rows - 1) * row.y_step;
-    struct reals x = make_scores(tested->real_bytes, last_x + cols, random, table_is_exact(tested));
-    for (int64_t j = 0; chance(random, 4) && j < cols; j++) {
-        reals_set(&x, last_x + j, -(double)INFINITY);
-    }
-    struct reals scratch = reals_create(tested->real_bytes, cols, GUARD_AFTER);
-    struct reals together =
-        in_place ? reals_copy(&x, GUARD_AFTER) : reals_create(tested->real_bytes, last_y + cols, GUARD_AFTER);
-    if (!in_place) {
-        reals_fill(&together, 7); /* between rows it stays */
-    }
-    struct reals alone = reals_copy(&together, GUARD_AFTER);
-    row.scratch = scratch.block.data;
-    run_alone(tested, row, in_place ? &alone : &x, &alone);
-    row.x = in_place ? together.block.data : x.block.data;
-    row.y = together.block.data;
-    tested->softmax_row(&row);
-    char context[200];
+    struct rows_case c = make_rows(tested, cols, random);
+    const struct softattn_row together = rows_from(&c, 0, 0);
+    tested->softmax_row(&together);
+    run_alone(tested, &c);
+    char context[240];
     snprintf(context, sizeof context,
-             "%s f%d, %" PRId64 " rows of %" PRId64 " columns, log %d, stream %d, in place %d", tested->isa,
-             8 * tested->real_bytes, row.rows, cols, row.output, row.stream, in_place);
-    expect_equal(context, "y", &together, &alone, tolerance_none);
-    reals_destroy(&alone);
-    reals_destroy(&together);
-    reals_destroy(&scratch);
-    reals_destroy(&x);
+             "%s f%d, %" PRId64 " rows of %" PRId64 " columns, scale %g, last %" PRId64 " + %" PRId64
+             ", plus one %d, bias %d, keep %d, log %d, stream %d, in place %d",
+             tested->isa, 8 * tested->real_bytes, together.rows, cols, together.scale, together.last,
+             together.last_step, together.plus_one, c.has_bias, c.has_keep, together.output, together.stream,
+             c.in_place);
+    expect_equal(context, "y", &c.y[0], &c.y[1], tolerance_none);
+    expect_equal(context, "lse", &c.lse[0], &c.lse[1], tolerance_none);
+    expect_equal(context, "max", &c.max[0], &c.max[1], tolerance_none);
+    destroy_rows(&c);
 }
 
 static void softmax_rows_keep_their_bits(const struct softattn_kernels *tested, random_source *random) {
-    for (int64_t cols = 1; cols <= ALL_COLS; cols++) {
-        check_rows(tested, cols, random);
+    for (int64_t cols = 0; cols <= ALL_COLS; cols++) {
+        for (int64_t i = 0; i < 1 + test_rounds() / 100; i++) {
+            check_rows(tested, cols, random);
+        }
     }
     for (int64_t i = 0; i < 1 + test_rounds() / 8; i++) {
-        check_rows(tested, 1 + random_below(random, MANY_COLS), random);
+        check_rows(tested, random_below(random, MANY_COLS), random);
     }
 }
 

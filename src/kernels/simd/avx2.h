@@ -54,6 +54,10 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_ps(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm256_or_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_ps(m) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    const __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()));
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
@@ -151,6 +155,12 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm256_and_pd(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm256_or_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm256_movemask_pd(m) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    int32_t bytes;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    const __m256i wide = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(bytes));
+    return _mm256_castsi256_pd(_mm256_cmpgt_epi64(wide, _mm256_setzero_si256()));
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));

@@ -68,6 +68,12 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f32(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u32(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return vorrq_u32(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(m) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    uint32_t bytes;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    const uint32x4_t wide = vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes))));
+    return vtstq_u32(wide, wide);
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f32(m, a, b); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
@@ -128,6 +134,10 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return vceqq_f64(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return vandq_u64(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return vorrq_u64(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return vmaxvq_u32(vreinterpretq_u32_u64(m)) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    const uint64x2_t wide = vcombine_u64(vcreate_u64(p[0]), vcreate_u64(p[1]));
+    return vtstq_u64(wide, wide);
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return vbslq_f64(m, a, b); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(a), vreinterpretq_u64_f64(b)));

@@ -42,6 +42,9 @@ ALWAYS_INLINE vec v_load_column(const real *p, int64_t stride) {
     return __riscv_vlse32_v_f32m1(p, stride * REAL_BYTES, V_LENGTH);
 }
 ALWAYS_INLINE real v_first(vec v) { return __riscv_vfmv_f_s_f32m1_f32(v); }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    return __riscv_vmsne(__riscv_vle8_v_u8mf4(p, V_LENGTH), 0, V_LENGTH);
+}
 /* 2^n: n + 1.5 * 2^23 + bias has n + bias in its low bits, which are shifted into the place of the exponent. */
 ALWAYS_INLINE vec v_power(vec n) {
     const vuint32m1_t biased =
@@ -70,6 +73,9 @@ ALWAYS_INLINE vec v_load_column(const real *p, int64_t stride) {
     return __riscv_vlse64_v_f64m1(p, stride * REAL_BYTES, V_LENGTH);
 }
 ALWAYS_INLINE real v_first(vec v) { return __riscv_vfmv_f_s_f64m1_f64(v); }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    return __riscv_vmsne(__riscv_vle8_v_u8mf8(p, V_LENGTH), 0, V_LENGTH);
+}
 ALWAYS_INLINE vec v_power(vec n) {
     const vuint64m1_t biased =
         __riscv_vreinterpret_v_f64m1_u64m1(__riscv_vfadd(n, 0x1.8p52 + 1023, V_LENGTH));

@@ -36,6 +36,7 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return a == b; }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return m & n; }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return m | n; }
 ALWAYS_INLINE int v_any(mask m) { return m; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) { return *p != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     *p = v;

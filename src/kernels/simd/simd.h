@@ -22,6 +22,7 @@
  *   v_not_less(a, b)        the opposite of v_less, true where a NaN takes part
  *   v_and(m, n) v_or(m, n)  of two masks
  *   v_any(m)                whether any lane is true
+ *   v_nonzero(p)            of LANES bytes, which are not 0
  *   v_select(m, a, b)       a where m, else b
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
  *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what

@@ -70,6 +70,13 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_ps(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_ps(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm_or_ps(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_ps(m) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    const __m128i zero = _mm_setzero_si128();
+    int32_t bytes;
+    __builtin_memcpy(&bytes, p, sizeof bytes);
+    const __m128i wider = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero);
+    return _mm_castsi128_ps(_mm_cmpgt_epi32(_mm_unpacklo_epi16(wider, zero), zero));
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
@@ -142,6 +149,9 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return _mm_cmpeq_pd(a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return _mm_and_pd(m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return _mm_or_pd(m, n); }
 ALWAYS_INLINE int v_any(mask m) { return _mm_movemask_pd(m) != 0; }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+    return _mm_castsi128_pd(_mm_set_epi64x(p[1] != 0 ? -1 : 0, p[0] != 0 ? -1 : 0));
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(a), _mm_castpd_si128(b)));

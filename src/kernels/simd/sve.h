@@ -89,6 +89,13 @@ ALWAYS_INLINE mask v_equal(vec a, vec b) { return svcmpeq(v_true(), a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return svand_z(v_true(), m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return svorr_z(v_true(), m, n); }
 ALWAYS_INLINE int v_any(mask m) { return svptest_any(v_all(), m); }
+ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
+#if SOFTATTN_REAL_BITS == 32
+    return svcmpne(v_all(), svld1ub_u32(v_all(), p), 0);
+#else
+    return svcmpne(v_all(), svld1ub_u64(v_all(), p), 0);
+#endif
+}
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return svsel(m, a, b); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     v_store(p, svcompact(v_and(m, v_all()), v));

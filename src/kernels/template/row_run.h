@@ -25,6 +25,11 @@ struct row_run {
     const void *x;          /* the row at work */
     void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
     int64_t x_step, y_step; /* from one row to the next */
+    int64_t last,
+        last_step; /* of rows that are general: columns of the row at work, at most cols, and how many more the
+                                next has, not less than 0 */
+    real scale;    /* of rows that are general, above 0 */
+    int is_log;    /* of rows that are general */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
@@ -44,23 +49,35 @@ ALWAYS_INLINE int64_t row_run_lookahead(const struct row_run *run) {
     return run->cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
 }
 
-ALWAYS_INLINE real row_run_first_max(struct row_kind kind, const struct row_run *run, const void *x) {
-    return row_signless_max(few_as_reals(kind.format, x, 0, run->cols, run->scratch), run->cols);
-}
-
 ALWAYS_INLINE const void *row_run_x(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
     return element_at(kind.format, run->x, rows_on * run->x_step);
+}
+
+ALWAYS_INLINE int64_t row_run_cols(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
+    return kind.is_general ? run->last + rows_on * run->last_step : run->cols;
+}
+
+/* The largest score, from the largest x. */
+ALWAYS_INLINE real row_run_scaled(struct row_kind kind, const struct row_run *run, real max) {
+    return kind.is_general ? run->scale * max + 0 : max;
+}
+
+ALWAYS_INLINE real row_run_first_max(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
+    const int64_t cols = row_run_cols(kind, run, rows_on);
+    const real *x = few_as_reals(kind.format, row_run_x(kind, run, rows_on), 0, cols, run->scratch);
+    return row_run_scaled(kind, run, row_signless_max(x, cols));
 }
 
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     const int64_t lead = LEAD_BYTES / element_bytes(kind.format);
     /* that much on from the row whose maximum is found, gaps between rows not counted */
-    run->later = (row_run_lookahead(run) + lead / run->cols) * run->x_step + lead % run->cols;
-    run->max = row_run_first_max(kind, run, run->x);
+    const int64_t cols = run->cols > 0 ? run->cols : 1;
+    run->later = (row_run_lookahead(run) + lead / cols) * run->x_step + lead % cols;
+    run->max = row_run_first_max(kind, run, 0);
     run->max_after = 0;
     if (row_run_lookahead(run) == 2 && run->left > 1) {
-        run->max_after = row_run_first_max(kind, run, row_run_x(kind, run, 1));
+        run->max_after = row_run_first_max(kind, run, 1);
     }
 }
 
@@ -84,14 +101,14 @@ ALWAYS_INLINE struct row_kind row_run_done_kind(struct row_kind kind) {
 }
 
 ALWAYS_INLINE real *row_run_kept_weights(struct row_kind kind, const struct row_run *run) {
-    return kind.is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
+    return kind.is_general && run->is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
 }
 
 /* row_weights of 16-bit floats: one function for whatever is made of them. */
 NEVER_INLINE void row_weights_of_halves(const struct row_run *run, real base, real *sums,
                                         const struct row_company *given) {
     struct row_company company = *given;
-    company.kind.is_log = 0;
+    company.kind.is_general = 0;
     const int is_f16 = company.kind.format == SOFTATTN_FORMAT_F16;
     company.kind.format = SOFTATTN_FORMAT_F16;
     if (is_f16) {
@@ -107,10 +124,13 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     const int64_t lookahead = row_run_lookahead(run);
     const int is_looking = run->left > lookahead;
     real sums[STRIPES], next_max = 0;
+    const int64_t cols = row_run_cols(kind, run, 0);
     if (kind.stream) {
-        prefetch_row_end(kind.format, run->y, run->cols);
+        prefetch_row_end(kind.format, run->y, cols);
     }
     const struct row_company company = {.kind = row_run_done_kind(kind),
+                                        .scale = run->scale,
+                                        .next_cols = row_run_cols(kind, run, lookahead),
                                         .next = is_looking ? row_run_x(kind, run, lookahead) : 0,
                                         .next_max = &next_max,
                                         .done = run->done,
@@ -120,10 +140,10 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     if (is_half(kind.format)) {
         row_weights_of_halves(run, base, sums, &company);
     } else {
-        row_weights(run->x, run->cols, base, run->exponent_factor, row_run_kept_weights(kind, run), sums,
-                    company);
+        row_weights(run->x, cols, base, run->exponent_factor, row_run_kept_weights(kind, run), sums, company);
     }
     row_run_put_special(kind, run);
+    next_max = row_run_scaled(kind, run, next_max);
     run->max = lookahead == 2 ? run->max_after : next_max;
     run->max_after = next_max;
     run->done.cols = 0;
@@ -134,32 +154,36 @@ ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
     run->left--;
     run->x = row_run_x(kind, run, 1);
     run->y = element_to(kind.format, run->y, run->y_step);
+    run->last = row_run_cols(kind, run, 1);
 }
 
 /* The weights get their factor along with the next row; 16-bit floats that may hold a NaN, at once. */
 ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, real factor) {
     const int is_finite = factor - factor == 0;
-    const int64_t head = is_half(kind.format) && !is_finite ? run->cols
-                         : kind.stream                      ? element_head(kind.format, run->y, run->cols)
+    const int64_t cols = row_run_cols(kind, run, 0);
+    const int64_t head = is_half(kind.format) && !is_finite ? cols
+                         : kind.stream                      ? element_head(kind.format, run->y, cols)
                                                             : 0;
     run->done.factor = factor;
-    run->done.weights = kind.is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
+    run->done.is_log = run->is_log;
+    run->done.weights =
+        kind.is_general && run->is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
     if (head > 0) {
         struct row_kind unaligned = kind;
         unaligned.stream = 0;
-        row_done_few(unaligned, &run->done, 0, head);
+        row_done_few(unaligned, &run->done, run->scale, 0, head);
     }
     run->done.weights += head;
     run->done.y = element_to(kind.format, run->y, head);
-    run->done.cols = run->cols - head;
+    run->done.cols = cols - head;
     run->done.special_column -= head;
     row_run_skip(kind, run);
 }
 
 ALWAYS_INLINE void row_run_finish(struct row_kind kind, struct row_run *run) {
     if (run->done.cols > 0) {
-        row_done_few(row_run_done_kind(kind), &run->done, 0, run->done.cols);
+        row_done_few(row_run_done_kind(kind), &run->done, run->scale, 0, run->done.cols);
         row_run_put_special(kind, run);
     }
     if (kind.stream) {

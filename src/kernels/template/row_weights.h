@@ -11,8 +11,7 @@
 #include "kernels/template/exp2.h"
 #include "kernels/template/stream.h"
 
-/* In place where rows may be short, so that calls would show; elsewhere row_max, which is one function for all. */
-ALWAYS_INLINE real short_row_max(const real *s, int64_t cols) {
+NEVER_INLINE real row_max(const real *s, int64_t cols) {
     vec max_0 = v_set(-REAL_INFINITY), max_1 = max_0, max_2 = max_0, max_3 = max_0;
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
@@ -30,8 +29,6 @@ ALWAYS_INLINE real short_row_max(const real *s, int64_t cols) {
     return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
-NEVER_INLINE real row_max(const real *s, int64_t cols) { return short_row_max(s, cols); }
-
 /* factor: log2(e), or that times a positive scale of the scores */
 ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(s, max), factor); }
 
@@ -45,7 +42,7 @@ enum { EXPONENTS_AHEAD = REAL_BYTES == 4 };
 
 enum { MOST_COPIED = 4 * SOFTATTN_MAX_LANES }; /* at least a turn's elements, whatever LANES */
 
-/* As short_row_max and row_max. */
+/* In place where rows may be short, so that calls would show; elsewhere row_multiply, which is one function for all. */
 ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
     int64_t j = stream ? stream_head(y, cols) : 0;
     if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
@@ -63,15 +60,18 @@ NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y
     short_row_multiply(p, cols, factor, y, stream);
 }
 
-/* y = (s - base) - log_sum */
-NEVER_INLINE void row_subtract(const real *s, int64_t cols, real base, real log_sum, real *y, int stream) {
+/* (scale * x - base) - log_sum */
+ALWAYS_INLINE vec log_probability(vec x, real scale, real base, real log_sum) {
+    return v_sub(v_sub(v_mul(x, v_set(scale)), v_set(base)), v_set(log_sum));
+}
+NEVER_INLINE void row_subtract(const real *x, int64_t cols, real scale, real base, real log_sum, real *y,
+                               int stream) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
-        store_whole(y + j, v_sub(v_sub(v_load(s + j), v_set(base)), v_set(log_sum)), stream);
+        store_whole(y + j, log_probability(v_load(x + j), scale, base, log_sum), stream);
     }
     if (j < cols) {
-        v_store_part(y + j, v_sub(v_sub(v_load_part(s + j, cols - j, 0), v_set(base)), v_set(log_sum)),
-                     cols - j);
+        v_store_part(y + j, log_probability(v_load_part(x + j, cols - j, 0), scale, base, log_sum), cols - j);
     }
 }
 
@@ -97,30 +97,34 @@ NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor,
     }
 }
 
-/* What loops are made for: a constant wherever they use it. */
+/* What loops are made for: a constant wherever they use it, but for stream where is_general. */
 struct row_kind {
     int32_t format;  /* of the rows in memory */
     int has_special; /* of done */
     int stream;      /* done's results go around the caches, and are aligned */
-    int is_log;      /* results are logarithms, made of the scores; reals only, without a special column */
+    int is_general; /* scores are x times a scale, rows of different lengths, results perhaps logarithms; reals without a
+                        special column */
 };
 
 /* A row whose weights are known, and what they become. */
 struct row_done {
-    const real *weights; /* with is_log scores */
-    int64_t cols;        /* how many of them are left; 0: none */
-    real factor;         /* y is the weights times this: of 16-bit floats numbers all of them, */
-    real base;           /* or the scores less this, less factor */
+    const real *weights;
+    int64_t cols; /* how many of them are left; 0: none */
+    real factor;  /* y is the weights times this: of 16-bit floats numbers all of them, */
     void *y;
     int64_t
         special_column; /* but for one column, where has_special says so; negative: it is not among those left */
     real special_value;
+    int is_log; /* of rows that are general: y is log_probability of what `weights` points to, factor the log_sum */
+    real base;
 };
 
 /* What is done for other rows while the weights of one are computed. */
 struct row_company {
     struct row_kind kind;
-    const void *next; /* a row whose maximum is found; NULL: none */
+    real scale;       /* of rows that are general */
+    const void *next; /* a row whose maximum is found, before it is scaled; NULL: none */
+    int64_t next_cols;
     real *next_max;
     struct row_done done;
     const void *later; /* what is asked for, from its column j on when column j is at work; NULL: nothing */
@@ -128,10 +132,8 @@ struct row_company {
 };
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
-ALWAYS_INLINE int row_shares_weights(struct row_kind kind) { return kind.stream || is_half(kind.format); }
-
-ALWAYS_INLINE vec row_result(struct row_kind kind, vec weights, vec factor, vec base) {
-    return kind.is_log ? v_sub(v_sub(weights, base), factor) : v_mul(weights, factor);
+ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
+    return kind.is_general || kind.stream || is_half(kind.format);
 }
 
 /* Columns j … j + cols - 1, of any number. */
@@ -154,7 +156,8 @@ NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *do
     }
 }
 
-ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *done, int64_t j, int64_t cols) {
+ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *done, real scale, int64_t j,
+                                int64_t cols) {
     real *y = (real *)done->y + j;
     if (is_half(kind.format)) {
         const struct row_done copy = *done; /* what a call gets the address of, loops keep in memory */
@@ -162,62 +165,105 @@ ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *don
     } else if (kind.has_special) {
         row_multiply_but_one(done->weights + j, cols, done->factor, y, kind.stream, done->special_column - j,
                              done->special_value);
-    } else if (kind.is_log) {
-        row_subtract(done->weights + j, cols, done->base, done->factor, y, kind.stream);
+    } else if (kind.is_general && done->is_log) {
+        row_subtract(done->weights + j, cols, scale, done->base, done->factor, y, kind.stream);
     } else {
         row_multiply(done->weights + j, cols, done->factor, y, kind.stream);
     }
 }
 
+/* Four vectors that are aligned where stream says so, which here need not be a constant. */
+ALWAYS_INLINE void store_four(real *y, vec y_0, vec y_1, vec y_2, vec y_3, int stream) {
+    if (stream) {
+        v_stream(y, y_0);
+        v_stream(y + LANES, y_1);
+        v_stream(y + 2 * LANES, y_2);
+        v_stream(y + 3 * LANES, y_3);
+    } else {
+        v_store(y, y_0);
+        v_store(y + LANES, y_1);
+        v_store(y + 2 * LANES, y_2);
+        v_store(y + 3 * LANES, y_3);
+    }
+}
+
+/* row_done_four of rows that are general. */
+ALWAYS_INLINE void row_done_general_four(struct row_kind kind, const struct row_done *done, real scale,
+                                         int64_t j) {
+    const real *from = done->weights + j;
+    const vec factor = v_set(done->factor);
+    vec y_0 = v_load(from), y_1 = v_load(from + LANES), y_2 = v_load(from + 2 * LANES),
+        y_3 = v_load(from + 3 * LANES);
+    if (done->is_log) {
+        y_0 = log_probability(y_0, scale, done->base, done->factor);
+        y_1 = log_probability(y_1, scale, done->base, done->factor);
+        y_2 = log_probability(y_2, scale, done->base, done->factor);
+        y_3 = log_probability(y_3, scale, done->base, done->factor);
+    } else {
+        y_0 = v_mul(y_0, factor);
+        y_1 = v_mul(y_1, factor);
+        y_2 = v_mul(y_2, factor);
+        y_3 = v_mul(y_3, factor);
+    }
+    store_four((real *)done->y + j, y_0, y_1, y_2, y_3, kind.stream);
+}
+
 /* Four vectors at column j; what is left, if that is less. */
-ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, int64_t j) {
-    const vec factor = v_set(done->factor), base = v_set(done->base);
+ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, real scale, int64_t j) {
+    const vec factor = v_set(done->factor);
     real products[MOST_COPIED];
     if (j + 4 * LANES > done->cols) {
         if (row_shares_weights(kind) && j < done->cols) { /* elsewhere all rows are as long as this one */
-            row_done_few(kind, done, j, done->cols - j);
+            row_done_few(kind, done, scale, j, done->cols - j);
             done->cols = j;
         }
+    } else if (kind.is_general) {
+        row_done_general_four(kind, done, scale, j);
     } else if (kind.has_special && (uint64_t)(done->special_column - j) < (uint64_t)(4 * LANES)) {
-        row_done_few(kind, done, j, 4 * LANES);
+        row_done_few(kind, done, scale, j, 4 * LANES);
     } else {
         for (int i = 0; i < 4 * LANES; i += LANES) {
-            const vec result = row_result(kind, v_load(done->weights + j + i), factor, base);
-            v_put(kind.format, done->y, j, i, products, result, kind.stream);
+            const vec product = v_mul(v_load(done->weights + j + i), factor);
+            v_put(kind.format, done->y, j, i, products, product, kind.stream);
         }
         put_copy(kind.format, done->y, j, 4 * LANES, products, 0, kind.stream);
     }
 }
 
 /* All that is left from column j on. */
-ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *done, int64_t j) {
-    if (kind.has_special || kind.is_log || is_half(kind.format)) {
-        row_done_few(kind, done, j, done->cols - j);
+ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *done, real scale, int64_t j) {
+    if (kind.has_special || kind.is_general || is_half(kind.format)) {
+        row_done_few(kind, done, scale, j, done->cols - j);
     } else {
         short_row_multiply(done->weights + j, done->cols - j, done->factor, (real *)done->y + j, kind.stream);
     }
 }
 
+ALWAYS_INLINE vec row_score(struct row_kind kind, vec x, real scale) {
+    return kind.is_general ? v_mul(x, v_set(scale)) : x;
+}
+
 /* Four vectors at column j, as exponents that v_exp2_four need not clamp. */
-ALWAYS_INLINE void row_exponents(int32_t format, const void *s, int64_t j, vec max, vec factor, vec *e_0,
-                                 vec *e_1, vec *e_2, vec *e_3) {
+ALWAYS_INLINE void row_exponents(struct row_kind kind, const void *x, real scale, int64_t j, vec max,
+                                 vec factor, vec *e_0, vec *e_1, vec *e_2, vec *e_3) {
     const vec least = v_set(LOWEST_EXPONENT - 1);
     real copy[MOST_COPIED];
-    const real *from = as_reals(format, s, j, 4 * LANES, copy);
-    *e_0 = v_max(least, row_exponent(v_load(from), max, factor));
-    *e_1 = v_max(least, row_exponent(v_load(from + LANES), max, factor));
-    *e_2 = v_max(least, row_exponent(v_load(from + 2 * LANES), max, factor));
-    *e_3 = v_max(least, row_exponent(v_load(from + 3 * LANES), max, factor));
+    const real *from = as_reals(kind.format, x, j, 4 * LANES, copy);
+    *e_0 = v_max(least, row_exponent(row_score(kind, v_load(from), scale), max, factor));
+    *e_1 = v_max(least, row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
+    *e_2 = v_max(least, row_exponent(row_score(kind, v_load(from + 2 * LANES), scale), max, factor));
+    *e_3 = v_max(least, row_exponent(row_score(kind, v_load(from + 3 * LANES), scale), max, factor));
 }
 
 /* What row_weights does, in the columns from j on, less than a turn. */
-ALWAYS_INLINE void row_weights_rest(int32_t format, const void *s, int64_t j, int64_t cols, vec max,
-                                    vec factor, real *to, real *sums) {
+ALWAYS_INLINE void row_weights_rest(struct row_kind kind, const void *x, real scale, int64_t j, int64_t cols,
+                                    vec max, vec factor, real *to, real *sums) {
     real copy[MOST_COPIED];
-    const real *rest = few_as_reals(format, s, j, cols - j, copy);
+    const real *rest = few_as_reals(kind.format, x, j, cols - j, copy);
     for (int64_t i = 0; i < cols - j; i += LANES) {
         const int64_t n = cols - j - i < LANES ? cols - j - i : LANES;
-        const vec p = v_exp2(row_exponent(v_load_part(rest + i, n, -REAL_INFINITY), max, factor));
+        const vec score = row_score(kind, v_load_part(rest + i, n, -REAL_INFINITY), scale);
+        const vec p = v_exp2(row_exponent(score, max, factor));
         if (to) {
             v_store_part(to + j + i, p, n);
         }
@@ -225,14 +271,20 @@ ALWAYS_INLINE void row_weights_rest(int32_t format, const void *s, int64_t j, in
     }
 }
 
+/* Of the columns from j on. */
 ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int64_t cols) {
     real copy[MOST_COPIED];
-    return short_row_max(few_as_reals(format, row, j, cols - j, copy), cols - j);
+    const real *rest = few_as_reals(format, row, j, cols - j, copy);
+    vec max = v_set(-REAL_INFINITY);
+    for (int64_t i = 0; i < cols - j; i += LANES) {
+        max = v_max(load_columns(rest + i, cols - j - i, -REAL_INFINITY), max);
+    }
+    return v_reduce_max(max);
 }
 
-/* p into `to` (NULL: not wanted) and the stripes' sums into sums; s may be `to`. The sums stay in memory because scalable
+/* p into `to` (NULL: not wanted) and the stripes' sums into sums; x may be `to`. The sums stay in memory because scalable
  * vectors cannot be array elements; it costs nothing measurable. */
-SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real factor_value, real *to,
+SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real factor_value, real *to,
                               real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);
     const struct row_kind kind = company.kind;
@@ -244,7 +296,7 @@ SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real 
     const int64_t whole = cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);
     vec e_0 = v_zero(), e_1 = e_0, e_2 = e_0, e_3 = e_0;
     if (EXPONENTS_AHEAD && whole > 0) {
-        row_exponents(format, s, 0, max, factor, &e_0, &e_1, &e_2, &e_3);
+        row_exponents(kind, x, company.scale, 0, max, factor, &e_0, &e_1, &e_2, &e_3);
     }
     for (; j < whole; j += TURN_VECTORS * LANES) {
         if (company.later) {
@@ -253,11 +305,11 @@ SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real 
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const int64_t at = j + v * LANES;
             if (!EXPONENTS_AHEAD) {
-                row_exponents(format, s, at, max, factor, &e_0, &e_1, &e_2, &e_3);
+                row_exponents(kind, x, company.scale, at, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
             vec p_0 = e_0, p_1 = e_1, p_2 = e_2, p_3 = e_3;
             if (EXPONENTS_AHEAD && at + 4 * LANES < whole) {
-                row_exponents(format, s, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
+                row_exponents(kind, x, company.scale, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
             v_exp2_four(&p_0, &p_1, &p_2, &p_3, 0);
             if (company.next && is_half(format)) {
@@ -270,7 +322,7 @@ SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real 
                 largest = v_max(v_load(next + 3 * LANES), largest);
             }
             if (row_shares_weights(kind)) {
-                row_done_four(kind, &company.done, at);
+                row_done_four(kind, &company.done, company.scale, at);
             }
             if (to) {
                 v_store(to + at, p_0);
@@ -283,19 +335,20 @@ SPEED_INLINE void row_weights(const void *s, int64_t cols, real max_value, real 
             stripe_add(sums, (v + 2) * LANES, p_2);
             stripe_add(sums, (v + 3) * LANES, p_3);
             if (!row_shares_weights(kind)) {
-                row_done_four(kind, &company.done, at);
+                row_done_four(kind, &company.done, company.scale, at);
             }
         }
     }
     if (j < company.done.cols) {
-        row_done_rest(kind, &company.done, j);
+        row_done_rest(kind, &company.done, company.scale, j);
     }
     if (j < cols) {
-        row_weights_rest(format, s, j, cols, max, factor, to, sums);
+        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, sums);
     }
     if (company.next) {
         const real turns = is_half(format) ? orders_value(format, most) : v_reduce_max(largest);
-        const real rest = j < cols ? row_max_rest(format, company.next, j, cols) : turns;
+        const int64_t next_cols = kind.is_general ? company.next_cols : cols;
+        const real rest = j < next_cols ? row_max_rest(format, company.next, j, next_cols) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
     }
 }

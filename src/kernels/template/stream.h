@@ -3,6 +3,8 @@
 #ifndef SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 #define SOFTATTN_KERNELS_TEMPLATE_STREAM_H
 
+enum { LINE_BYTES = 64, LINE = LINE_BYTES / REAL_BYTES };
+
 /* Columns of y before the first that is aligned to the vector, which v_stream wants; at most cols. */
 ALWAYS_INLINE int64_t stream_head(const real *y, int64_t cols) {
     const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LANES);
@@ -17,7 +19,19 @@ ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
     }
 }
 
-enum { LINE_BYTES = 64, LINE = LINE_BYTES / REAL_BYTES };
+/* Fills columns, around the caches whole lines only: the one that they begin in, others may store to. */
+NEVER_INLINE void row_fill_far(real *y, int64_t cols, real value, int stream) {
+    int64_t head = stream ? (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LINE) : 0;
+    head = head < cols ? head : cols;
+    row_fill(y, head, value);
+    int64_t j = head;
+    for (; j + LANES <= cols; j += LANES) {
+        store_whole(y + j, v_set(value), stream);
+    }
+    if (j < cols) {
+        v_store_part(y + j, v_set(value), cols - j);
+    }
+}
 
 /* The lines of `bytes` bytes at p, into the first-level cache or the second. */
 ALWAYS_INLINE void prefetch_bytes(const void *p, int64_t bytes, int is_near) {
