@@ -43,6 +43,12 @@ static int has(const char *who, const char *what, const struct bench_names *name
 static const char *beyond_the_textbook(const struct bench_problem *problem) {
     if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
         return "normalizer";
+    if (problem->scale != 1)
+        return "scale";
+    if (problem->is_log)
+        return "log";
+    if (problem->operation == BENCH_SOFTMAX && problem->attention.causal != SOFTATTN_CAUSAL_NONE)
+        return "causal";
     if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE)
         return "keep-mask";
     if (problem->extras.bias != BENCH_BIAS_NONE)

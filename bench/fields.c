@@ -29,11 +29,15 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     const int shaped = bench_operation_is_attention(problem->operation);
     const int attention = problem->operation == BENCH_ATTENTION;
     const int sampling = problem->operation == BENCH_SAMPLING;
+    const int softmax = bench_operation_is_softmax(problem->operation);
+    const int has_causal = shaped || problem->operation == BENCH_SOFTMAX;
     const struct bench_attention_shape *shape = &problem->attention;
     const struct bench_attention_extras *extras = &problem->extras;
     add_integer(fields, !shaped, "rows", problem->rows);
     add_integer(fields, !shaped, "cols", problem->cols);
     add_integer(fields, !bench_operation_only_reads(problem->operation), "in_place", problem->in_place);
+    add_real(fields, softmax, "scale", problem->scale);
+    add_integer(fields, softmax, "log", problem->is_log);
     add_real(fields, sampling, "temperature", problem->sampling.temperature);
     add_integer(fields, sampling, "top_k", problem->sampling.top_k);
     add_real(fields, sampling, "top_p", problem->sampling.top_p);
@@ -45,7 +49,7 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_integer(fields, shaped, "seq_kv", shape->seq_kv);
     add_integer(fields, shaped, "dim", shape->dim_qk);
     add_integer(fields, shaped, "dim_v", shape->dim_v);
-    add_text(fields, "causal", shaped ? bench_causal_name(shape->causal) : NULL);
+    add_text(fields, "causal", has_causal ? bench_causal_name(shape->causal) : NULL);
     add_integer(fields, attention, "window_left", shape->window_left);
     add_integer(fields, attention, "window_right", shape->window_right);
     add_text(fields, "keep_mask", attention ? bench_keep_mask_names.items[shape->keep_mask] : NULL);

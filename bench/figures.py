@@ -24,11 +24,20 @@ def sampling_options(result):
     return ", ".join(options) or "all tokens"
 
 
+def softmax_options(result):
+    options = [f'scale {result["scale"]:g}'] if result["scale"] != 1 else []
+    options += ["causal"] if result["causal"] != "none" else []
+    options += ["log-softmax"] if result["log"] else []
+    return "".join(f", {option}" for option in options)
+
+
 def shape(result):
     if "rows" in result and result["rows"] is not None:
         text = f'{result["operation"].replace("softmax-backward", "softmax backward")} {result["rows"]} × {result["cols"]}'
         if result["operation"] == "sampling":
             text += ", " + sampling_options(result)
+        if result["operation"] == "softmax":
+            text += softmax_options(result)
         return text + (", in place" if result["in_place"] else "")
     heads = f'{result["heads"]}' if result["heads"] == result["kv_heads"] else f'{result["heads"]}/{result["kv_heads"]}'
     text = f'batch {result["batch"]}, {heads} heads, {result["seq_q"]} × {result["seq_kv"]}, d = {result["dim"]}'
@@ -107,7 +116,7 @@ def main():
     attention = of(*PREFILL)
     decode = of("decode")
     fill(page, "machine", machine(document))
-    fill(page, "softmax", table(of("softmax", "softmax-f64", "softmax-16-bit"), softmax_cell, "n × n"))
+    fill(page, "softmax", table(of("softmax", "softmax-options", "softmax-f64", "softmax-16-bit"), softmax_cell, "n × n"))
     gradients = of("softmax-backward", "softmax-backward-16-bit", "cross-entropy", "cross-entropy-16-bit")
     fill(page, "gradients", table(gradients, softmax_cell, "rows × columns"))
     fill(page, "rows", table(of("sampling", "diagnose"), row_cell, "rows × columns"))

@@ -1,6 +1,6 @@
 /*
  * Softmax backward and cross-entropy with its gradient, of contiguous matrices, by the library's flat functions, the backward
- * pass of another normalizer by a handle.
+ * pass with options by a handle.
  */
 #include "matrix.h"
 #include "memory.h"
@@ -17,7 +17,7 @@ struct state {
     void *out;        /* the gradient; dy or the logits when in place */
     int64_t *targets; /* of cross-entropy, as losses */
     void *losses;
-    softattn_softmax *softmax; /* of a normalizer that the flat functions have not; else NULL */
+    softattn_softmax *softmax; /* with options that the flat functions have not; else NULL */
 };
 
 static int32_t handle_backward(const struct state *state) {
@@ -124,7 +124,7 @@ int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engin
         destroy(state);
         return bench_fail_from_memory(failure);
     }
-    int32_t status = bench_normalizer_handle(problem->normalizer, context, &state->softmax);
+    int32_t status = bench_softmax_handle(problem, context, &state->softmax);
     if (status == SOFTATTN_OK)
         status = solve(state);
     if (status != SOFTATTN_OK) {

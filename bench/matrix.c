@@ -1,5 +1,5 @@
 /*
- * Matrices as tensors, and handles with a normalizer.
+ * Matrices as tensors, and handles with options.
  */
 #include "matrix.h"
 
@@ -18,11 +18,24 @@ const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data, 
     return &matrix->tensor;
 }
 
-int32_t bench_normalizer_handle(int32_t normalizer, const softattn_context *context,
-                                softattn_softmax **softmax) {
+static int32_t set_options(softattn_softmax *softmax, const struct bench_problem *problem) {
+    int32_t status = softattn_softmax_set_normalizer(softmax, problem->normalizer);
+    if (status == SOFTATTN_OK)
+        status = softattn_softmax_set_scale(softmax, problem->scale);
+    if (status == SOFTATTN_OK)
+        status = softattn_softmax_set_causal(softmax, problem->attention.causal, 0);
+    if (status == SOFTATTN_OK && problem->is_log)
+        status = softattn_softmax_set_output(softmax, SOFTATTN_OUTPUT_LOG_PROBABILITIES);
+    return status;
+}
+
+int32_t bench_softmax_handle(const struct bench_problem *problem, const softattn_context *context,
+                             softattn_softmax **softmax) {
+    const int is_plain = problem->normalizer == SOFTATTN_NORMALIZER_SOFTMAX && problem->scale == 1 &&
+                         problem->attention.causal == SOFTATTN_CAUSAL_NONE && !problem->is_log;
     *softmax = NULL;
-    if (normalizer == SOFTATTN_NORMALIZER_SOFTMAX)
+    if (is_plain)
         return SOFTATTN_OK;
     const int32_t status = softattn_softmax_create(context, softmax);
-    return status == SOFTATTN_OK ? softattn_softmax_set_normalizer(*softmax, normalizer) : status;
+    return status == SOFTATTN_OK ? set_options(*softmax, problem) : status;
 }

@@ -4,7 +4,7 @@
 #ifndef SOFTATTN_BENCH_MATRIX_H
 #define SOFTATTN_BENCH_MATRIX_H
 
-#include "work.h"
+#include "problem.h"
 
 #include <softattn/softattn.h>
 
@@ -20,8 +20,8 @@ struct bench_matrix {
 const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data, enum bench_type type,
                                        int64_t rows, int64_t cols);
 
-/* A handle with this normalizer, to be destroyed; NULL for softmax, which the flat functions have. */
-int32_t bench_normalizer_handle(int32_t normalizer, const softattn_context *context,
-                                softattn_softmax **softmax);
+/* A handle with the problem's options, to be destroyed; NULL where there are none, for which the flat functions are. */
+int32_t bench_softmax_handle(const struct bench_problem *problem, const softattn_context *context,
+                             softattn_softmax **softmax);
 
 #endif

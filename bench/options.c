@@ -23,6 +23,7 @@ static void set_defaults(struct bench_options *options) {
     memset(options, 0, sizeof *options);
     options->problem.rows = 1024;
     options->problem.cols = 1024;
+    options->problem.scale = 1;
     options->problem.sampling = (struct bench_sampling){.temperature = 1, .top_p = 1};
     struct bench_attention_shape *shape = &options->problem.attention;
     shape->batch = 1;

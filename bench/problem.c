@@ -44,6 +44,10 @@ int bench_operation_has_normalizer(enum bench_operation operation) {
     return operation == BENCH_SOFTMAX || operation == BENCH_SOFTMAX_BACKWARD || operation == BENCH_ATTENTION;
 }
 
+int bench_operation_is_softmax(enum bench_operation operation) {
+    return operation == BENCH_SOFTMAX || operation == BENCH_SOFTMAX_BACKWARD;
+}
+
 int bench_operation_is_attention(enum bench_operation operation) {
     return operation == BENCH_ATTENTION || operation == BENCH_LINEAR_ATTENTION;
 }
@@ -126,6 +130,16 @@ static void append_sampling(const struct bench_sampling *sampling, char *name, s
         append(name, capacity, " min-p %g", sampling->min_p);
 }
 
+/* Those of softmax and its backward pass. */
+static void append_options(const struct bench_problem *problem, char *name, size_t capacity) {
+    if (problem->scale != 1)
+        append(name, capacity, " scale %g", problem->scale);
+    if (problem->attention.causal != SOFTATTN_CAUSAL_NONE)
+        append(name, capacity, " %s", bench_causal_name(problem->attention.causal));
+    if (problem->is_log)
+        append(name, capacity, " log");
+}
+
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {
     snprintf(name, capacity, "%s", bench_operation_name(problem->operation));
     if (bench_operation_is_attention(problem->operation)) {
@@ -136,6 +150,8 @@ void bench_problem_name(const struct bench_problem *problem, char *name, size_t 
     }
     if (problem->operation == BENCH_SAMPLING)
         append_sampling(&problem->sampling, name, capacity);
+    if (bench_operation_is_softmax(problem->operation))
+        append_options(problem, name, capacity);
     if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
         append(name, capacity, " %s", bench_normalizer_name(problem->normalizer));
     append(name, capacity, "%s %s", problem->in_place ? " in-place" : "", bench_type_name(problem->type));

@@ -48,9 +48,11 @@ struct bench_problem {
     int64_t rows, cols;             /* of matrices */
     int in_place;                   /* of softmax and gradients */
     int32_t normalizer;             /* of softmax, its backward and attention: SOFTATTN_NORMALIZER_* */
+    double scale;                   /* of softmax and its backward */
+    int is_log;                     /* of softmax and its backward: logarithms of the probabilities */
     struct bench_sampling sampling; /* of sampling */
     struct bench_attention_shape
-        attention; /* of both attentions; linear ones have no window and no keep mask */
+        attention; /* of both attentions; linear ones have no window and no keep mask. Softmax has its causal mask */
     struct bench_attention_extras extras; /* of attention */
 };
 
@@ -79,6 +81,9 @@ struct bench_way {
 extern const struct bench_names bench_bias_names, bench_keep_mask_names, bench_layout_names;
 
 const char *bench_operation_name(enum bench_operation operation);
+
+/* Softmax or its backward pass. */
+int bench_operation_is_softmax(enum bench_operation operation);
 
 /* Whether it is of queries, keys and values, and not of a matrix. */
 int bench_operation_is_attention(enum bench_operation operation);

@@ -1,6 +1,5 @@
 /*
- * Row-wise softmax of a contiguous matrix, by the library's flat functions, with another normalizer by a handle, or by the
- * textbook.
+ * Row-wise softmax of a contiguous matrix, by the library's flat functions, with options by a handle, or by the textbook.
  */
 #include "matrix.h"
 #include "memory.h"
@@ -16,7 +15,7 @@ struct state {
     const softattn_context *context;
     struct bench_team *team;
     void *x, *y;               /* the same array when in place */
-    softattn_softmax *softmax; /* of a normalizer that the flat functions have not; else NULL */
+    softattn_softmax *softmax; /* with options that the flat functions have not; else NULL */
 };
 
 static int32_t handle_softmax(const struct state *state) {
@@ -78,7 +77,7 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
     bench_fill_random(state->x, problem->type, elements, 1);
 
     const int textbook = engine == BENCH_ENGINE_TEXTBOOK;
-    int32_t status = bench_normalizer_handle(problem->normalizer, context, &state->softmax);
+    int32_t status = bench_softmax_handle(problem, context, &state->softmax);
     if (status == SOFTATTN_OK && !textbook)
         status = library_softmax(state);
     if (status != SOFTATTN_OK) {

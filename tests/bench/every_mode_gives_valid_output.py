@@ -224,6 +224,23 @@ def normalizers_are_named_and_run():
     assert "9x33 d16 relu f32" in run(*SMALL_ATTENTION, "--normalizer", "relu").stdout
 
 
+def softmax_options_are_named_and_run():
+    backward = ("softmax-backward", *SMALL_SOFTMAX[1:])
+    for option in ("--scale 0.125", "--scale 0", "--log"):
+        for line in (SMALL_SOFTMAX, backward):
+            check_result(run_json(*line, *option.split())["results"][0])
+    for causal in ("none", "top-left", "bottom-right"):
+        result = run_json(*SMALL_SOFTMAX, "--causal", causal)["results"][0]
+        check_result(result)
+        assert (result["causal"], result["scale"], result["log"]) == (causal, 1, 0), result
+    everything = "--scale 0.125 --causal top-left --log --normalizer softmax-plus-one"
+    assert ("softmax 7x130 scale 0.125 top-left log softmax-plus-one f32"
+            in run(*SMALL_SOFTMAX, *everything.split()).stdout)
+    for option in ("--scale 2", "--causal top-left", "--log"):
+        done = run(*SMALL_SOFTMAX, *option.split(), "--engine", "textbook", status=2)
+        assert done.stderr.endswith(f"it has no {option.split()[0]}\n"), done.stderr
+
+
 def visible_pairs(seq_q, seq_kv, causal, left, right):
     """Pairs of a query and a key it sees, by the definition of the masks."""
     offset = seq_kv - seq_q if causal == "bottom-right" else 0
@@ -310,7 +327,8 @@ def wrong_command_lines_end_with_status_2():
                  "grid --window 4,2", "attention --bias", "attention --bias rows", "softmax --bias keys",
                  "attention --bias keys --engine textbook", "softmax --calls 0", "grid --calls 3",
                  "softmax --normalizer", "softmax --normalizer softmin", "cross-entropy --normalizer relu",
-                 "softmax --normalizer relu --engine textbook",
+                 "softmax --normalizer relu --engine textbook", "softmax-backward --causal top-left",
+                 "cross-entropy --log", "softmax --scale -1", "softmax --scale",
                  "attention --seq-q 10000000 --seq-kv 10000000 --dim 1 --bias heads",
                  "attention --heads 3 --kv-heads 2",
                  "grid --threads 1,,2", "grid --threads 5000", "grid --what"):
@@ -341,7 +359,8 @@ def wrong_command_lines_are_told_what_there_is():
 def the_grid_leaves_out_what_an_engine_has_not():
     results = run_json("grid", "--quick", "--family", "softmax", "--engine", "auto,textbook")["results"]
     solved = {(result["family"], result["engine"]) for result in results}
-    families = ("softmax", "softmax-f64", "softmax-16-bit", "softmax-backward", "softmax-backward-16-bit")
+    families = ("softmax", "softmax-options", "softmax-f64", "softmax-16-bit", "softmax-backward",
+                "softmax-backward-16-bit")
     assert solved == {*((family, "library") for family in families), ("softmax", "textbook"),
                       ("softmax-f64", "textbook")}, solved
     for result in results:
@@ -372,7 +391,7 @@ for test in (ceilings_name_every_level_and_instruction_set, softmax_results_are_
              linear_attention_results_are_complete,
              windows_count_only_what_they_show,
              attention_options_are_named_and_run, the_textbook_is_for_plain_problems,
-             biases_are_named_and_run, normalizers_are_named_and_run,
+             biases_are_named_and_run, normalizers_are_named_and_run, softmax_options_are_named_and_run,
              calls_are_made_without_a_clock,
              lists_measure_every_combination, the_grid_has_every_family, tables_are_for_people,
              help_explains_the_table,
