@@ -164,10 +164,9 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
-    walk.scratch_reals = problem->cols; /* scores of a row that is not plain, or weights of a streamed one */
-    if (!softattn_normalize_is_softmax(problem->normalizer)) {
-        walk.scratch_reals = SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
-    }
+    walk.scratch_reals = softattn_normalize_is_softmax(problem->normalizer)
+                             ? SOFTATTN_ROWS_SCRATCH(problem->cols)
+                             : SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
     walk.in_runs = problem->diagnoses == NULL && softattn_normalize_is_softmax(problem->normalizer);
     return softattn_rows_walk(&walk, runtime);
 }

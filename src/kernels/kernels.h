@@ -37,6 +37,7 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * The members that end in _step are elements from one row to the next; softmax_row alone takes more than one row. 16-bit
  * floats are for plain rows (no bias, no keep, scale 1, first 0, last cols) to probabilities alone, without lse and max.
  */
+#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
 struct softattn_row {
     int64_t rows;
     int64_t x_step, y_step;
@@ -57,7 +58,7 @@ struct softattn_row {
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
         *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
-    void *scratch;   /* cols reals */
+    void *scratch;   /* cols reals, of several rows SOFTATTN_ROWS_SCRATCH */
     void *lse, *max; /* one real each; NULL: not wanted */
     int64_t lse_step, max_step;
 };

@@ -222,7 +222,7 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     for (size_t i = 0; i < c.keep.bytes; i++) {
         c.keep.data[i] = (unsigned char)random_below(random, 3);
     }
-    c.scratch = reals_create(bytes, cols, GUARD_AFTER);
+    c.scratch = reals_create(bytes, SOFTATTN_ROWS_SCRATCH(cols), GUARD_AFTER);
     for (int i = 0; i < 2; i++) {
         c.y[i] = c.in_place ? reals_copy(&c.x, GUARD_AFTER)
                             : reals_create(bytes, extent(row, row->y_step, cols), GUARD_AFTER);

@@ -144,7 +144,7 @@ static void diagnose_result(const struct diagnose_others *others, struct softatt
 }
 
 static void diagnose_row(const struct softattn_row *row, double sink, struct softattn_diagnosis_of_row *out) {
-    const real *s = row_is_plain(row) ? row->x : row_scores(row);
+    const real *s = row_is_plain(row) ? row->x : row_scores(row, 0, row->scratch);
     const real sink_score = (real)sink, largest = row_max(s, row->cols);
     const real max = (sink_score > largest ? sink_score : largest) + 0;
     const real base = max == -REAL_INFINITY ? 0 : max;

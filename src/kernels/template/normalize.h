@@ -58,7 +58,7 @@ NEVER_INLINE void weigh_each(int32_t normalizer, const real *s, int64_t cols, re
 }
 
 static int32_t elementwise_row(int32_t normalizer, double sigmoid_bias, const struct softattn_row *row) {
-    const real *s = row_is_plain(row) ? row->x : row_scores(row);
+    const real *s = row_is_plain(row) ? row->x : row_scores(row, 0, row->scratch);
     const int32_t is_visible = has_visible_score(s, row->cols);
     real parameter = (real)sigmoid_bias;
     if (normalizer == SOFTATTN_NORMALIZE_RELU) {
@@ -123,7 +123,7 @@ NEVER_INLINE void weigh_above(int squared, const real *s, int64_t cols, real max
 }
 
 static int32_t threshold_row(int squared, const struct softattn_row *row) {
-    const real *s = row_is_plain(row) ? row->x : row_scores(row);
+    const real *s = row_is_plain(row) ? row->x : row_scores(row, 0, row->scratch);
     const real max = row_base(row_signless_max(s, row->cols)), factor = squared ? (real)0.5 : 1;
     real *candidates = (real *)row->scratch + row->cols;
     const int64_t count = threshold_candidates(s, row->cols, max, factor, candidates);

@@ -30,9 +30,12 @@ struct row_run {
                                 next has, not less than 0 */
     real scale;    /* of rows that are general, above 0 */
     int is_log;    /* of rows that are general */
+    int looks_far; /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
+    const void *
+        source; /* of rows that are general: what is asked for instead of rows to come, as they are made of it; NULL: those */
     int64_t later;        /* from the row at work to what is asked for */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
@@ -44,10 +47,10 @@ ALWAYS_INLINE real row_base(real max) { return max == -REAL_INFINITY ? 0 : max; 
 /* A maximum of -0 and +0 is +0, whatever their order. */
 ALWAYS_INLINE real row_signless_max(const real *s, int64_t cols) { return row_max(s, cols) + 0; }
 
+ALWAYS_INLINE int row_is_quick(int64_t cols) { return cols * REAL_BYTES <= QUICK_ROW_BYTES; }
+
 /* How many rows on from the one at work a maximum is found. */
-ALWAYS_INLINE int64_t row_run_lookahead(const struct row_run *run) {
-    return run->cols * REAL_BYTES <= QUICK_ROW_BYTES ? 2 : 1;
-}
+ALWAYS_INLINE int64_t row_run_lookahead(const struct row_run *run) { return run->looks_far ? 2 : 1; }
 
 ALWAYS_INLINE const void *row_run_x(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
     return element_at(kind.format, run->x, rows_on * run->x_step);
@@ -134,8 +137,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
                                         .next = is_looking ? row_run_x(kind, run, lookahead) : 0,
                                         .next_max = &next_max,
                                         .done = run->done,
-                                        .later = is_looking ? element_at(kind.format, run->x, run->later)
-                                                            : run->prefetch,
+                                        .later = kind.is_general && run->source ? run->source
+                                                 : is_looking ? element_at(kind.format, run->x, run->later)
+                                                              : run->prefetch,
                                         .later_is_near = 1};
     if (is_half(kind.format)) {
         row_weights_of_halves(run, base, sums, &company);

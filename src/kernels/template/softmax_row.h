@@ -12,12 +12,12 @@
 #include "kernels/template/log.h"
 #include "kernels/template/row_run.h"
 
-/* -infinity where keep says so. */
-NEVER_INLINE void hide_scores(const struct softattn_row *row, real *scores) {
+/* -infinity where the keep mask of row number r says so. */
+NEVER_INLINE void hide_scores(const struct softattn_row *row, int64_t r, int64_t last, real *scores) {
     uint8_t few[STRIPES] = {0};
-    for (int64_t j = row->first; j < row->last; j += LANES) {
-        const int64_t n = row->last - j < LANES ? row->last - j : LANES;
-        const uint8_t *keep = row->keep + j * row->keep_stride;
+    for (int64_t j = row->first; j < last; j += LANES) {
+        const int64_t n = last - j < LANES ? last - j : LANES;
+        const uint8_t *keep = row->keep + r * row->keep_step + j * row->keep_stride;
         if (n < LANES || row->keep_stride != 1) {
             for (int64_t i = 0; i < n; i++) {
                 few[i] = keep[i * row->keep_stride];
@@ -29,40 +29,34 @@ NEVER_INLINE void hide_scores(const struct softattn_row *row, real *scores) {
     }
 }
 
-/* Scores of a row that is not plain, into scratch; -infinity where masked. */
-NEVER_INLINE const real *row_scores(const struct softattn_row *row) {
-    const real *x = row->x;
-    const real *bias = row->bias;
-    real *scores = row->scratch;
+/* Scores of row number r, of a row that is not plain; -infinity where masked. */
+NEVER_INLINE const real *row_scores(const struct softattn_row *row, int64_t r, real *scores) {
+    const real *x = (const real *)row->x + r * row->x_step;
+    const real *bias = row->bias ? (const real *)row->bias + r * row->bias_step : 0;
     const real scale = (real)row->scale;
-    int64_t j = 0;
-    if (row->first > 0) {
-        row_fill(scores, row->first, -REAL_INFINITY);
-        j = row->first;
-    }
+    const int64_t last = row->last + r * row->last_step;
+    int64_t j = row->first;
+    row_fill(scores, j, -REAL_INFINITY);
     if (!bias) {
-        for (; j + LANES <= row->last; j += LANES) {
-            v_store(scores + j, v_mul(v_set(scale), v_load(x + j)));
-        }
-        if (j < row->last) {
-            const int64_t rest = row->last - j;
-            v_store_part(scores + j, v_mul(v_set(scale), v_load_part(x + j, rest, 0)), rest);
-            j = row->last;
+        for (; j < last; j += LANES) {
+            const int64_t left = last - j;
+            store_columns(scores + j, v_mul(v_set(scale), load_columns(x + j, left, 0)), left);
         }
     } else {
-        for (; row->bias_stride == 1 && j + LANES <= row->last; j += LANES) {
+        for (; row->bias_stride == 1 && j + LANES <= last; j += LANES) {
             const vec b = v_load(bias + j);
             const vec s = v_fma(v_set(scale), v_load(x + j), b);
             v_store(scores + j, v_select(v_equal(b, v_set(-REAL_INFINITY)), b, s));
         }
-        for (; j < row->last; j++) {
+        for (; j < last; j++) {
             const real b = bias[j * row->bias_stride];
             scores[j] = b == -REAL_INFINITY ? b : real_fma(scale, x[j], b);
         }
     }
+    j = last > row->first ? last : row->first;
     row_fill(scores + j, row->cols - j, -REAL_INFINITY);
     if (row->keep) {
-        hide_scores(row, scores);
+        hide_scores(row, r, last, scores);
     }
     return scores;
 }
@@ -100,6 +94,7 @@ SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *ro
                           .x_step = row->x_step,
                           .y = row->y,
                           .y_step = row->y_step,
+                          .looks_far = row_is_quick(row->cols),
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
                           .prefetch = row->prefetch};
@@ -134,25 +129,45 @@ static void row_fill_masked(const struct row_run *run, real base, real factor, i
     }
 }
 
-/* Rows of scores scale * x with a scale above 0, of which the first columns are visible, and anything that may be asked of
- * them. */
-static void general_rows(const struct softattn_row *row) {
+/* Scores that are made first lie in scratch behind the weights, those of three rows, as log-probabilities need the row before;
+ * those of a single row where its weights will be. */
+static real *row_score_place(const struct softattn_row *row, int64_t r) {
+    return (real *)row->scratch + (row->rows > 1 ? (1 + r % 3) * row->cols : 0);
+}
+
+/* Makes the scores of row number r, which is at work or comes next. */
+static void row_run_make_scores(const struct softattn_row *row, int64_t r, struct row_run *run) {
+    real *scores = row_score_place(row, r);
+    if (r < row->rows) {
+        row_scores(row, r, scores);
+    }
+    run->x_step = scores - (const real *)run->x;
+    run->source = r + 1 < row->rows ? (const real *)row->x + (r + 1) * row->x_step : row->prefetch;
+}
+
+/* Rows of which anything may be asked. Scores are x times a scale above 0 in the first columns; with has_masks any others, all
+ * of which are made before. */
+static void general_rows(const struct softattn_row *row, int has_masks) {
     const struct row_kind kind = {.format = SOFTATTN_FORMAT_REAL, .stream = row->stream, .is_general = 1};
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
-                          .x = row->x,
+                          .x = has_masks ? row_scores(row, 0, row_score_place(row, 0)) : row->x,
                           .x_step = row->x_step,
                           .y = row->y,
                           .y_step = row->y ? row->y_step : 0,
-                          .last = row->last,
-                          .last_step = row->last_step,
-                          .scale = (real)row->scale,
+                          .last = has_masks ? row->cols : row->last,
+                          .last_step = has_masks ? 0 : row->last_step,
+                          .scale = has_masks ? 1 : (real)row->scale,
                           .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES,
+                          .looks_far = !has_masks && row_is_quick(row->cols),
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     for (int64_t r = 0; r < row->rows; r++) {
+        if (has_masks) {
+            row_run_make_scores(row, r + 1, &run);
+        }
         const real max = run.max, base = row->plus_one && max < 0 ? 0 : row_base(max);
         const real sum = row_run_weights(kind, &run, base) + (row->plus_one ? row_weight_of(0, base) : 0);
         row_statistics(row, r, max, base, sum);
@@ -171,40 +186,15 @@ static void general_rows(const struct softattn_row *row) {
     row_run_finish(kind, &run);
 }
 
-/* Rows of any scores, one after another: the scores are made first. */
-static void masked_rows(const struct softattn_row *rows) {
-    struct softattn_row row = *rows, scores = *rows;
-    scores.rows = 1;
-    scores.bias = 0;
-    scores.keep = 0;
-    scores.scale = 1;
-    scores.first = 0;
-    scores.last = rows->cols;
-    for (int64_t r = 0; r < rows->rows; r++) {
-        const void *next = (const real *)row.x + row.x_step;
-        scores.prefetch = r + 1 < rows->rows ? next : rows->prefetch;
-        scores.x = row_scores(&row);
-        general_rows(&scores);
-        row.x = next;
-        row.bias = row.bias ? (const real *)row.bias + row.bias_step : 0;
-        row.keep = row.keep ? row.keep + row.keep_step : 0;
-        row.last += row.last_step;
-        scores.y = scores.y ? (real *)scores.y + scores.y_step : 0;
-        scores.lse = scores.lse ? (real *)scores.lse + scores.lse_step : 0;
-        scores.max = scores.max ? (real *)scores.max + scores.max_step : 0;
-    }
-}
-
 static void softmax_row(const struct softattn_row *row) {
     const real scale = (real)row->scale;
+    const int has_masks = row->bias || row->keep || row->first > 0 || !(scale > 0 && scale <= REAL_LARGEST);
     const int asks_for_more = row->lse || row->max || row->plus_one || !row->y ||
                               row->output != SOFTATTN_ROW_PROBABILITIES || row->last_step != 0;
-    if (row->cols == 0 || row->bias || row->keep || row->first > 0 || !(scale > 0 && scale <= REAL_LARGEST)) {
-        masked_rows(row);
-    } else if (row_is_plain(row) && !asks_for_more) {
-        plain_rows_of(row);
+    if (has_masks || asks_for_more || !row_is_plain(row) || row->cols == 0) {
+        general_rows(row, has_masks);
     } else {
-        general_rows(row);
+        plain_rows_of(row);
     }
 }
 
