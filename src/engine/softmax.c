@@ -1,6 +1,7 @@
 /* The row-wise softmax engine: walks the rows (rows.h) and hands each, with what masks it, to the row kernel. */
 #include "engine/softmax.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -129,7 +130,7 @@ static bool worth_streaming(const struct run *run) {
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
 
-/* Whether rows differ in nothing but x and y, so that the kernel can take many at a time. */
+/* Whether rows differ in nothing but x and y, of which all is visible. */
 static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
     return problem->bias.data == NULL && problem->keep.data == NULL && problem->lengths.data == NULL &&
            problem->lse.data == NULL && problem->row_max.data == NULL && problem->diagnoses == NULL &&
@@ -149,6 +150,16 @@ static bool takes_halves(const struct run *run) {
            softattn_row_is_contiguous(&run->rows, &problem->y);
 }
 
+/* Reals of scratch that a visit needs: the kernel makes the scores of masked rows first, and of those whose scale is not above 0
+ * and finite in the rows' type. */
+static int64_t scratch_reals(const struct softattn_softmax_problem *problem) {
+    const bool has_masks = problem->bias.data != NULL || problem->keep.data != NULL ||
+                           !(problem->scale >= (double)FLT_MIN && problem->scale <= (double)FLT_MAX);
+    return !softattn_normalize_is_softmax(problem->normalizer) ? SOFTATTN_NORMALIZE_SCRATCH(problem->cols)
+           : has_masks                                         ? SOFTATTN_ROWS_SCRATCH(problem->cols)
+                                                               : problem->cols;
+}
+
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
                               const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem};
@@ -164,9 +175,7 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
-    walk.scratch_reals = softattn_normalize_is_softmax(problem->normalizer)
-                             ? SOFTATTN_ROWS_SCRATCH(problem->cols)
-                             : SOFTATTN_NORMALIZE_SCRATCH(problem->cols);
+    walk.scratch_reals = scratch_reals(problem);
     walk.in_runs = problem->diagnoses == NULL && softattn_normalize_is_softmax(problem->normalizer);
     return softattn_rows_walk(&walk, runtime);
 }

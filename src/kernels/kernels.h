@@ -30,6 +30,10 @@ enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 =
 
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
+/* Reals of scratch that several rows take of which the scores are made first: with a bias, a keep mask, first above 0, or a
+ * scale that is not above 0 and finite. */
+#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
+
 /*
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
@@ -37,7 +41,6 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * The members that end in _step are elements from one row to the next; softmax_row alone takes more than one row. 16-bit
  * floats are for plain rows (no bias, no keep, scale 1, first 0, last cols) to probabilities alone, without lse and max.
  */
-#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
 struct softattn_row {
     int64_t rows;
     int64_t x_step, y_step;
@@ -49,8 +52,9 @@ struct softattn_row {
     int64_t bias_stride, bias_step;
     const uint8_t *keep; /* NULL: all */
     int64_t keep_stride, keep_step;
-    int64_t first, last; /* visible range of columns, 0 <= first, last <= cols; empty when last <= first */
-    int64_t last_step;   /* how much larger each row's last is than that of the row before; not negative */
+    int64_t first,
+        last; /* visible range of columns of the first row, 0 <= first, last <= cols; empty when last <= first */
+    int64_t last_step; /* how much larger each row's last is than that of the row before; not negative */
     double scale;
     int32_t output;        /* SOFTATTN_ROW_* */
     int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
@@ -58,7 +62,7 @@ struct softattn_row {
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
         *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
-    void *scratch;   /* cols reals, of several rows SOFTATTN_ROWS_SCRATCH */
+    void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH */
     void *lse, *max; /* one real each; NULL: not wanted */
     int64_t lse_step, max_step;
 };
