@@ -64,7 +64,7 @@ def draw_share_of_peak(results):
 
 
 def draw_softmax(results):
-    square = [r for r in results if r["operation"] == "softmax" and r["type"] == "f32" and r["rows"] == r["cols"]]
+    square = [r for r in results if r["family"] == "softmax"]
     lines = lines_of(square, "cols", lambda r: r["nanoseconds_per_element"],
                      lambda r: f'{r["isa"]}, {r["threads"]} thread{"s" if r["threads"] > 1 else ""}')
     draw_lines("softmax", "Softmax of n × n scores, f32", ("n", "ns per element"), lines)
