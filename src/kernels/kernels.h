@@ -52,8 +52,8 @@ struct softattn_row {
     int64_t bias_stride, bias_step;
     const uint8_t *keep; /* NULL: all */
     int64_t keep_stride, keep_step;
-    int64_t first,
-        last; /* visible range of columns of the first row, 0 <= first, last <= cols; empty when last <= first */
+    int64_t first;     /* visible columns of the first row: first … last - 1, 0 <= first, last <= cols; */
+    int64_t last;      /* none when last <= first */
     int64_t last_step; /* how much larger each row's last is than that of the row before; not negative */
     double scale;
     int32_t output;        /* SOFTATTN_ROW_* */

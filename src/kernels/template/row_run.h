@@ -25,17 +25,15 @@ struct row_run {
     const void *x;          /* the row at work */
     void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
     int64_t x_step, y_step; /* from one row to the next */
-    int64_t last,
-        last_step; /* of rows that are general: columns of the row at work, at most cols, and how many more the
-                                next has, not less than 0 */
-    real scale;    /* of rows that are general, above 0 */
-    int is_log;    /* of rows that are general */
-    int looks_far; /* a maximum is found two rows on, not one: row_is_quick */
+    int64_t last;           /* of rows that are general: columns of the row at work, at most cols, */
+    int64_t last_step;      /* and how many more the next has, not less than 0 */
+    real scale;             /* of rows that are general, above 0 */
+    int is_log;             /* of rows that are general */
+    int looks_far;          /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
-    const void *
-        source; /* of rows that are general: what is asked for instead of rows to come, as they are made of it; NULL: those */
+    const void *source;   /* asked for instead of rows to come that are made of it; NULL: none */
     int64_t later;        /* from the row at work to what is asked for */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */

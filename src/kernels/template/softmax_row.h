@@ -135,7 +135,7 @@ static real *row_score_place(const struct softattn_row *row, int64_t r) {
     return (real *)row->scratch + (row->rows > 1 ? (1 + r % 3) * row->cols : 0);
 }
 
-/* Makes the scores of row number r, which is at work or comes next. */
+/* Makes the scores of row number r, which comes next, if there is one. */
 static void row_run_make_scores(const struct softattn_row *row, int64_t r, struct row_run *run) {
     real *scores = row_score_place(row, r);
     if (r < row->rows) {
