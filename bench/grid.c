@@ -14,92 +14,66 @@ struct matrix_row {
     enum bench_type type;
     int64_t rows, cols;
     int in_place;
-    struct bench_sampling sampling;
-    double scale; /* 0: none */
+};
+
+static const struct matrix_row matrix_rows[] = {
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0},
+    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0},
+    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_BF16, 4096, 4096, 0},
+    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_F16, 4096, 4096, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1},
+    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0},
+    {"softmax-backward-16-bit", BENCH_SOFTMAX_BACKWARD, BENCH_BF16, 4096, 4096, 0},
+    {"softmax-backward-16-bit", BENCH_SOFTMAX_BACKWARD, BENCH_F16, 4096, 4096, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0},
+    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0},
+    {"cross-entropy-16-bit", BENCH_CROSS_ENTROPY, BENCH_BF16, 1024, 32000, 0},
+    {"cross-entropy-16-bit", BENCH_CROSS_ENTROPY, BENCH_F16, 1024, 32000, 0},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 1024, 1024, 0},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 4096, 4096, 0},
+    {"diagnose", BENCH_DIAGNOSE, BENCH_F64, 1024, 1024, 0},
+};
+
+/* Softmax of f32 with options. */
+struct option_row {
+    int64_t size;
+    double scale;
     int32_t causal;
     int is_log;
 };
 
-static const struct matrix_row matrix_rows[] = {
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 128, 128, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 256, 256, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 512, 512, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 2048, 2048, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax", BENCH_SOFTMAX, BENCH_F32, 8192, 8192, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-options",
-     BENCH_SOFTMAX,
-     BENCH_F32,
-     1024,
-     1024,
-     0,
-     {0, 0, 0, 0},
-     0.125,
-     SOFTATTN_CAUSAL_NONE,
-     0},
-    {"softmax-options",
-     BENCH_SOFTMAX,
-     BENCH_F32,
-     1024,
-     1024,
-     0,
-     {0, 0, 0, 0},
-     0.125,
-     SOFTATTN_CAUSAL_TOP_LEFT,
-     0},
-    {"softmax-options", BENCH_SOFTMAX, BENCH_F32, 1024, 1024, 0, {0, 0, 0, 0}, 0, SOFTATTN_CAUSAL_NONE, 1},
-    {"softmax-options",
-     BENCH_SOFTMAX,
-     BENCH_F32,
-     4096,
-     4096,
-     0,
-     {0, 0, 0, 0},
-     0.125,
-     SOFTATTN_CAUSAL_NONE,
-     0},
-    {"softmax-options",
-     BENCH_SOFTMAX,
-     BENCH_F32,
-     4096,
-     4096,
-     0,
-     {0, 0, 0, 0},
-     0.125,
-     SOFTATTN_CAUSAL_TOP_LEFT,
-     0},
-    {"softmax-options", BENCH_SOFTMAX, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}, 0, SOFTATTN_CAUSAL_NONE, 1},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 512, 512, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 2048, 2048, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-f64", BENCH_SOFTMAX, BENCH_F64, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_BF16, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-16-bit", BENCH_SOFTMAX, BENCH_F16, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 128, 128, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 512, 512, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F32, 4096, 4096, 1, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward", BENCH_SOFTMAX_BACKWARD, BENCH_F64, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward-16-bit", BENCH_SOFTMAX_BACKWARD, BENCH_BF16, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"softmax-backward-16-bit", BENCH_SOFTMAX_BACKWARD, BENCH_F16, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 64, 1000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 16384, 1000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 1024, 32000, 1, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F32, 256, 128256, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy", BENCH_CROSS_ENTROPY, BENCH_F64, 512, 32000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy-16-bit", BENCH_CROSS_ENTROPY, BENCH_BF16, 1024, 32000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"cross-entropy-16-bit", BENCH_CROSS_ENTROPY, BENCH_F16, 1024, 32000, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0, 0, 1, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 1, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 64, 1, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {1, 0, 0.9, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 32, 131072, 0, {0.7, 50, 0.9, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F32, 1, 32000, 0, {1, 0, 0.9, 0}, 0, 0, 0},
-    {"sampling", BENCH_SAMPLING, BENCH_F64, 32, 131072, 0, {1, 0, 0.9, 0}, 0, 0, 0},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 1024, 1024, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F32, 4096, 4096, 0, {0, 0, 0, 0}, 0, 0, 0},
-    {"diagnose", BENCH_DIAGNOSE, BENCH_F64, 1024, 1024, 0, {0, 0, 0, 0}, 0, 0, 0},
+static const struct option_row option_rows[] = {
+    {1024, 0.125, SOFTATTN_CAUSAL_NONE, 0},     {1024, 0.125, SOFTATTN_CAUSAL_TOP_LEFT, 0},
+    {1024, 1, SOFTATTN_CAUSAL_NONE, 1},         {4096, 0.125, SOFTATTN_CAUSAL_NONE, 0},
+    {4096, 0.125, SOFTATTN_CAUSAL_TOP_LEFT, 0}, {4096, 1, SOFTATTN_CAUSAL_NONE, 1},
+};
+
+struct sampling_row {
+    enum bench_type type;
+    int64_t rows, cols;
+    struct bench_sampling sampling;
+};
+
+static const struct sampling_row sampling_rows[] = {
+    {BENCH_F32, 32, 131072, {0, 0, 1, 0}},      {BENCH_F32, 32, 131072, {1, 0, 1, 0}},
+    {BENCH_F32, 32, 131072, {1, 64, 1, 0}},     {BENCH_F32, 32, 131072, {1, 0, 0.9, 0}},
+    {BENCH_F32, 32, 131072, {0.7, 50, 0.9, 0}}, {BENCH_F32, 1, 32000, {1, 0, 0.9, 0}},
+    {BENCH_F64, 32, 131072, {1, 0, 0.9, 0}},
 };
 
 struct attention_row {
@@ -143,25 +117,48 @@ static const struct attention_row attention_rows[] = {
 
 enum {
     MATRIX_ROWS = sizeof matrix_rows / sizeof matrix_rows[0],
+    OPTION_ROWS = sizeof option_rows / sizeof option_rows[0],
+    SAMPLING_ROWS = sizeof sampling_rows / sizeof sampling_rows[0],
     ATTENTION_ROWS = sizeof attention_rows / sizeof attention_rows[0]
 };
 
-int bench_grid_count(void) { return MATRIX_ROWS + ATTENTION_ROWS; }
+int bench_grid_count(void) { return MATRIX_ROWS + OPTION_ROWS + SAMPLING_ROWS + ATTENTION_ROWS; }
 
 static struct bench_grid_case matrix_case(const struct matrix_row *row) {
-    struct bench_grid_case item = {
+    return (struct bench_grid_case){
         .family = row->family,
         .problem = {.operation = row->operation,
                     .type = row->type,
                     .rows = row->rows,
                     .cols = row->cols,
-                    .in_place = row->in_place,
-                    .scale = row->scale != 0 ? row->scale : 1,
+                    .scale = 1,
+                    .in_place = row->in_place},
+    };
+}
+
+static struct bench_grid_case option_case(const struct option_row *row) {
+    return (struct bench_grid_case){
+        .family = "softmax-options",
+        .problem = {.operation = BENCH_SOFTMAX,
+                    .type = BENCH_F32,
+                    .rows = row->size,
+                    .cols = row->size,
+                    .scale = row->scale,
                     .is_log = row->is_log,
-                    .sampling = row->sampling,
                     .attention = {.causal = row->causal}},
     };
-    return item;
+}
+
+static struct bench_grid_case sampling_case(const struct sampling_row *row) {
+    return (struct bench_grid_case){
+        .family = "sampling",
+        .problem = {.operation = BENCH_SAMPLING,
+                    .type = row->type,
+                    .rows = row->rows,
+                    .cols = row->cols,
+                    .scale = 1,
+                    .sampling = row->sampling},
+    };
 }
 
 static struct bench_grid_case attention_case(const struct attention_row *row) {
@@ -187,7 +184,13 @@ static struct bench_grid_case attention_case(const struct attention_row *row) {
 struct bench_grid_case bench_grid_case(int index) {
     if (index < MATRIX_ROWS)
         return matrix_case(&matrix_rows[index]);
-    return attention_case(&attention_rows[index - MATRIX_ROWS]);
+    index -= MATRIX_ROWS;
+    if (index < OPTION_ROWS)
+        return option_case(&option_rows[index]);
+    index -= OPTION_ROWS;
+    if (index < SAMPLING_ROWS)
+        return sampling_case(&sampling_rows[index]);
+    return attention_case(&attention_rows[index - SAMPLING_ROWS]);
 }
 
 static int is_first_of_family(int index) {

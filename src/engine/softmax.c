@@ -65,8 +65,8 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
                                   const struct stretch *stretch) {
     const struct softattn_softmax_problem *problem = run->problem;
     const int64_t real_bytes = problem->kernels->real_bytes;
-    const int64_t x_bytes = visit->step[X] * (run->halves ? (int64_t)sizeof(uint16_t) : real_bytes);
-    const int64_t y_bytes = visit->step[Y] * (run->halves ? (int64_t)sizeof(uint16_t) : real_bytes);
+    const int64_t element_bytes = run->halves ? (int64_t)sizeof(uint16_t) : real_bytes;
+    const int64_t x_bytes = visit->step[X] * element_bytes, y_bytes = visit->step[Y] * element_bytes;
     const bool is_end = r + stretch->rows == visit->count;
     return (struct softattn_row){
         .rows = stretch->rows,

@@ -28,7 +28,6 @@ struct row_run {
     int64_t last;           /* of rows that are general: columns of the row at work, at most cols, */
     int64_t last_step;      /* and how many more the next has, not less than 0 */
     real scale;             /* of rows that are general, above 0 */
-    int is_log;             /* of rows that are general */
     int looks_far;          /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
@@ -102,7 +101,7 @@ ALWAYS_INLINE struct row_kind row_run_done_kind(struct row_kind kind) {
 }
 
 ALWAYS_INLINE real *row_run_kept_weights(struct row_kind kind, const struct row_run *run) {
-    return kind.is_general && run->is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
+    return kind.is_general && kind.is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
 }
 
 /* row_weights of 16-bit floats: one function for whatever is made of them. */
@@ -167,9 +166,8 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
                          : kind.stream                      ? element_head(kind.format, run->y, cols)
                                                             : 0;
     run->done.factor = factor;
-    run->done.is_log = run->is_log;
     run->done.weights =
-        kind.is_general && run->is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
+        kind.is_general && kind.is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
     if (head > 0) {
         struct row_kind unaligned = kind;

@@ -97,13 +97,13 @@ NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor,
     }
 }
 
-/* What loops are made for: a constant wherever they use it, but for stream where is_general. */
+/* What loops are made for: a constant wherever they use it, but for stream and is_log where is_general. */
 struct row_kind {
     int32_t format;  /* of the rows in memory */
     int has_special; /* of done */
     int stream;      /* done's results go around the caches, and are aligned */
-    int is_general; /* scores are x times a scale, rows of different lengths, results perhaps logarithms; reals without a
-                        special column */
+    int is_general; /* scores are x times a scale, rows of different lengths; reals without a special column */
+    int is_log;     /* of rows that are general: results are logarithms, made of x and not of weights */
 };
 
 /* A row whose weights are known, and what they become. */
@@ -115,8 +115,7 @@ struct row_done {
     int64_t
         special_column; /* but for one column, where has_special says so; negative: it is not among those left */
     real special_value;
-    int is_log; /* of rows that are general: y is log_probability of what `weights` points to, factor the log_sum */
-    real base;
+    real base; /* where results are logarithms: weights is x, factor the logarithm of the sum */
 };
 
 /* What is done for other rows while the weights of one are computed. */
@@ -165,7 +164,7 @@ ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *don
     } else if (kind.has_special) {
         row_multiply_but_one(done->weights + j, cols, done->factor, y, kind.stream, done->special_column - j,
                              done->special_value);
-    } else if (kind.is_general && done->is_log) {
+    } else if (kind.is_general && kind.is_log) {
         row_subtract(done->weights + j, cols, scale, done->base, done->factor, y, kind.stream);
     } else {
         row_multiply(done->weights + j, cols, done->factor, y, kind.stream);
@@ -194,7 +193,7 @@ ALWAYS_INLINE void row_done_general_four(struct row_kind kind, const struct row_
     const vec factor = v_set(done->factor);
     vec y_0 = v_load(from), y_1 = v_load(from + LANES), y_2 = v_load(from + 2 * LANES),
         y_3 = v_load(from + 3 * LANES);
-    if (done->is_log) {
+    if (kind.is_log) {
         y_0 = log_probability(y_0, scale, done->base, done->factor);
         y_1 = log_probability(y_1, scale, done->base, done->factor);
         y_2 = log_probability(y_2, scale, done->base, done->factor);

@@ -122,10 +122,10 @@ static void plain_rows_of(const struct softattn_row *row) {
 }
 
 /* Results of columns that are not visible, in a row that is not empty. In one with a NaN they are NaN. */
-static void row_fill_masked(const struct row_run *run, real base, real factor, int stream) {
+static void row_fill_masked(struct row_kind kind, const struct row_run *run, real base, real factor) {
     if (run->last < run->cols) {
-        const real masked = run->is_log ? -REAL_INFINITY - base - factor : 0 * factor;
-        row_fill_far((real *)run->y + run->last, run->cols - run->last, masked, stream);
+        const real masked = kind.is_log ? -REAL_INFINITY - base - factor : 0 * factor;
+        row_fill_far((real *)run->y + run->last, run->cols - run->last, masked, kind.stream);
     }
 }
 
@@ -148,7 +148,10 @@ static void row_run_make_scores(const struct softattn_row *row, int64_t r, struc
 /* Rows of which anything may be asked. Scores are x times a scale above 0 in the first columns; with has_masks any others, all
  * of which are made before. */
 static void general_rows(const struct softattn_row *row, int has_masks) {
-    const struct row_kind kind = {.format = SOFTATTN_FORMAT_REAL, .stream = row->stream, .is_general = 1};
+    const struct row_kind kind = {.format = SOFTATTN_FORMAT_REAL,
+                                  .stream = row->stream,
+                                  .is_general = 1,
+                                  .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES};
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
                           .x = has_masks ? row_scores(row, 0, row_score_place(row, 0)) : row->x,
@@ -158,7 +161,6 @@ static void general_rows(const struct softattn_row *row, int has_masks) {
                           .last = has_masks ? row->cols : row->last,
                           .last_step = has_masks ? 0 : row->last_step,
                           .scale = has_masks ? 1 : (real)row->scale,
-                          .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES,
                           .looks_far = !has_masks && row_is_quick(row->cols),
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
@@ -177,9 +179,9 @@ static void general_rows(const struct softattn_row *row, int has_masks) {
         if (sum == 0 || !run.y) {
             row_run_skip(kind, &run);
         } else {
-            const real factor = run.is_log ? real_log(sum) : 1 / sum;
+            const real factor = kind.is_log ? real_log(sum) : 1 / sum;
             run.done.base = base;
-            row_fill_masked(&run, base, factor, kind.stream);
+            row_fill_masked(kind, &run, base, factor);
             row_run_hand_over(kind, &run, factor);
         }
     }

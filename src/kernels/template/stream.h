@@ -21,16 +21,13 @@ ALWAYS_INLINE void store_whole(real *p, vec v, int stream) {
 
 /* Fills columns, around the caches whole lines only: the one that they begin in, others may store to. */
 NEVER_INLINE void row_fill_far(real *y, int64_t cols, real value, int stream) {
-    int64_t head = stream ? (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LINE) : 0;
-    head = head < cols ? head : cols;
-    row_fill(y, head, value);
-    int64_t j = head;
+    const int64_t to_line = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LINE);
+    int64_t j = stream && to_line < cols ? to_line : cols;
+    row_fill(y, j, value);
     for (; j + LANES <= cols; j += LANES) {
-        store_whole(y + j, v_set(value), stream);
+        v_stream(y + j, v_set(value));
     }
-    if (j < cols) {
-        v_store_part(y + j, v_set(value), cols - j);
-    }
+    row_fill(y + j, cols - j, value);
 }
 
 /* The lines of `bytes` bytes at p, into the first-level cache or the second. */
