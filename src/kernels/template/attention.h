@@ -17,9 +17,6 @@
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
 
-/* Multiples of a stride would otherwise be kept through the innermost loop, in vector registers that it needs. */
-#define HIDE(value) __asm__ volatile("" : "+r"(value))
-
 #define HALF_ROWS_8      4
 #define HALF_ROWS_4      2
 #define HALF_ROWS_(rows) HALF_ROWS_##rows
@@ -28,28 +25,26 @@
 /*
  * DEFINE_ROWS(kind, vectors, has_half, A_ROW, A_COL, START, END): kind_vectors multiplies any number of rows, in register
  * tiles of TILE_ROWS, with has_half of half as many, and of one. A_ROW and A_COL are the strides of A, `stride` or the
- * constant 1; rows of B and C are `block` apart. Not inlined: beside other code the compiler runs out of registers and
- * spills in the innermost loop.
+ * constant 1; rows of B and C are `block` apart, a constant in the widest blocks: addresses then take no registers. Not
+ * inlined: beside other code the compiler runs out of registers and spills in the innermost loop.
  */
 #define DEFINE_ROWS(kind, vectors, has_half, A_ROW, A_COL, START, END)                                       \
     DEFINE_PRODUCT(kind##_full_##vectors, TILE_ROWS, vectors, TWICE, START, LOAD_WHOLE, END)                 \
     DEFINE_PRODUCT(kind##_half_##vectors, HALF_ROWS(TILE_ROWS), vectors, ONCE, START, LOAD_WHOLE, END)       \
     DEFINE_PRODUCT(kind##_one_##vectors, 1, vectors, ONCE, START, LOAD_WHOLE, END)                           \
     NEVER_INLINE void kind##_##vectors(int64_t rows, const real *a, int64_t stride, const real *b,           \
-                                       int64_t block, int64_t steps, real *c, real *extra) {                 \
+                                       int64_t any_block, int64_t steps, real *c, real *extra) {             \
+        const int64_t block = (vectors) == TILE_VECTORS ? (vectors)*LANES : any_block;                       \
         int64_t r = 0;                                                                                       \
         for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {                                                      \
-            HIDE(block);                                                                                     \
             kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
         for (; has_half && r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                  \
-            HIDE(block);                                                                                     \
             kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
         for (; r < rows; r++) {                                                                              \
-            HIDE(block);                                                                                     \
             kind##_one_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra,  \
                                  0);                                                                         \
         }                                                                                                    \
