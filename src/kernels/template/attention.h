@@ -230,7 +230,7 @@ NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t bloc
 }
 
 static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
-    if (tile->low || tile->addend) {
+    if (tile->low || tile->addend || IS_SMALL) { /* where code is small, all exponents are clamped */
         weigh_masked_tile(tile, block, tile_max, alpha);
     } else {
         weigh_full_tile(tile, block, tile_max, alpha);
