@@ -48,36 +48,38 @@ static int64_t near_sum(int64_t a, int64_t b) {
     return max_i64(-far, min_i64(a, far)) + max_i64(-far, min_i64(b, far));
 }
 
-static inline struct softattn_interval interval_of(const struct softattn_attention_problem *problem,
-                                                   const struct softattn_sequence *sequence, int64_t query) {
-    struct softattn_interval interval = {sequence->key_start, sequence->keys};
+/* Keys that a query would see in a sequence without ends. The next query's begin and end one later. */
+static struct softattn_interval endless_interval(const struct softattn_attention_problem *problem,
+                                                 const struct softattn_sequence *sequence, int64_t query) {
     const int64_t position = near_sum(query, sequence->offset);
+    struct softattn_interval interval = {near_sum(0, INT64_MIN), near_sum(0, INT64_MAX)};
     if (problem->causal != SOFTATTN_ALIGN_NONE) {
-        interval.high = min_i64(interval.high, near_sum(position, 1));
+        interval.high = near_sum(position, 1);
     }
     if (problem->window_left >= 0) {
-        interval.low = max_i64(interval.low, near_sum(position, -problem->window_left));
+        interval.low = near_sum(position, -problem->window_left);
     }
     if (problem->window_right >= 0) {
         interval.high = min_i64(interval.high, near_sum(near_sum(position, problem->window_right), 1));
     }
-    if (query >= sequence->queries) {
-        interval.high = 0; /* padding after the sequence */
-    }
-    interval.high = max_i64(interval.high, 0);
-    interval.low = min_i64(interval.low, sequence->keys);
     return interval;
-}
-
-struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,
-                                               const struct softattn_sequence *sequence, int64_t query) {
-    return interval_of(problem, sequence, query);
 }
 
 void softattn_visible_intervals(const struct softattn_attention_problem *problem,
                                 const struct softattn_sequence *sequence, int64_t query, int64_t count,
                                 struct softattn_interval *intervals) {
+    const struct softattn_interval endless = endless_interval(problem, sequence, query);
+    const int64_t start = sequence->key_start, keys = sequence->keys;
     for (int64_t i = 0; i < count; i++) {
-        intervals[i] = interval_of(problem, sequence, query + i);
+        const bool is_padding = query + i >= sequence->queries; /* after the sequence */
+        intervals[i].low = min_i64(max_i64(start, endless.low + i), keys);
+        intervals[i].high = is_padding ? 0 : max_i64(min_i64(keys, endless.high + i), 0);
     }
+}
+
+struct softattn_interval softattn_visible_keys(const struct softattn_attention_problem *problem,
+                                               const struct softattn_sequence *sequence, int64_t query) {
+    struct softattn_interval interval;
+    softattn_visible_intervals(problem, sequence, query, 1, &interval);
+    return interval;
 }
