@@ -37,14 +37,18 @@ struct stretch {
     int64_t rows, last, step;
 };
 
+/* Whether lengths differ between neighbours, which the kernel then gets one by one. */
+static bool lengths_vary(const struct softattn_softmax_problem *problem) {
+    return problem->lengths.data != NULL && problem->rank > 0 &&
+           problem->lengths.stride[problem->rank - 1] != 0;
+}
+
 /* The longest stretch from a row on, of at most `most` rows, by lengths and the causal mask. */
 static struct stretch stretch_at(const struct run *run, const struct softattn_row_place *place,
                                  int64_t most) {
     const struct softattn_softmax_problem *problem = run->problem;
     const int64_t length = clamp_i64(length_at(run, place), 0, problem->cols);
-    const bool lengths_vary =
-        problem->lengths.data != NULL && problem->rank > 0 && problem->lengths.stride[problem->rank - 1] != 0;
-    const struct stretch whole = {lengths_vary ? 1 : most, length, 0};
+    const struct stretch whole = {lengths_vary(problem) ? 1 : most, length, 0};
     /* an offset past all columns hides nothing, and keeps the sum below in range */
     if (!problem->causal || problem->causal_offset >= problem->cols) {
         return whole;
@@ -130,33 +134,38 @@ static bool worth_streaming(const struct run *run) {
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
 
-/* Whether rows differ in nothing but x and y, of which all is visible. */
-static bool rows_are_alike(const struct softattn_softmax_problem *problem) {
-    return problem->bias.data == NULL && problem->keep.data == NULL && problem->lengths.data == NULL &&
-           problem->lse.data == NULL && problem->row_max.data == NULL && problem->diagnoses == NULL &&
-           !problem->causal;
+/* Whether the kernel writes the scores down before it makes weights of them: those of masked rows, and of a scale that is not
+ * above 0 and finite in the rows' type. */
+static bool makes_scores_first(const struct softattn_softmax_problem *problem) {
+    return problem->bias.data != NULL || problem->keep.data != NULL ||
+           !(problem->scale >= (double)FLT_MIN && problem->scale <= (double)FLT_MAX);
 }
 
-enum { SHORTEST_OF_HALVES = 256 };
+/* Whether rows differ in nothing but x and y, of which all is visible. */
+static bool rows_are_plain(const struct softattn_softmax_problem *problem) {
+    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX && problem->scale == 1 &&
+           problem->output == SOFTATTN_ROW_PROBABILITIES && problem->lengths.data == NULL &&
+           problem->lse.data == NULL && problem->row_max.data == NULL && !problem->causal;
+}
+
+/* Columns from which on 16-bit floats are faster converted in the kernel than beside it. */
+enum { SHORTEST_OF_HALVES = 256, SHORTEST_OF_OTHER_HALVES = 1024 };
 
 /* Whether the kernel takes rows of 16-bit floats as they are. */
 static bool takes_halves(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
-    return problem->x.format != SOFTATTN_FORMAT_REAL &&
-           softattn_rows_suit_halves(&run->rows, SHORTEST_OF_HALVES) && problem->y.data != NULL &&
-           problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX && problem->scale == 1 &&
-           problem->output == SOFTATTN_ROW_PROBABILITIES && rows_are_alike(problem) &&
-           softattn_row_is_contiguous(&run->rows, &problem->x) &&
+    const int64_t shortest = rows_are_plain(problem) ? SHORTEST_OF_HALVES : SHORTEST_OF_OTHER_HALVES;
+    return problem->x.format != SOFTATTN_FORMAT_REAL && softattn_rows_suit_halves(&run->rows, shortest) &&
+           problem->y.data != NULL && problem->diagnoses == NULL &&
+           softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
+           !lengths_vary(problem) && softattn_row_is_contiguous(&run->rows, &problem->x) &&
            softattn_row_is_contiguous(&run->rows, &problem->y);
 }
 
-/* Reals of scratch that a visit needs: the kernel makes the scores of masked rows first, and of those whose scale is not above 0
- * and finite in the rows' type. */
+/* Reals of scratch that a visit needs. */
 static int64_t scratch_reals(const struct softattn_softmax_problem *problem) {
-    const bool has_masks = problem->bias.data != NULL || problem->keep.data != NULL ||
-                           !(problem->scale >= (double)FLT_MIN && problem->scale <= (double)FLT_MAX);
     return !softattn_normalize_is_softmax(problem->normalizer) ? SOFTATTN_NORMALIZE_SCRATCH(problem->cols)
-           : has_masks                                         ? SOFTATTN_ROWS_SCRATCH(problem->cols)
+           : makes_scores_first(problem)                       ? SOFTATTN_ROWS_SCRATCH(problem->cols)
                                                                : problem->cols;
 }
 

@@ -39,7 +39,8 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
  * The members that end in _step are elements from one row to the next; softmax_row alone takes more than one row. 16-bit
- * floats are for plain rows (no bias, no keep, scale 1, first 0, last cols) to probabilities alone, without lse and max.
+ * floats are for rows without bias and keep, with first 0 and a scale above 0 and finite, and have results; lse and max are
+ * reals.
  */
 struct softattn_row {
     int64_t rows;

@@ -1,6 +1,6 @@
 /*
- * Kernels that take rows of 16-bit floats give what they make of the same numbers as floats, rounded: softmax, the products
- * of its derivatives, and cross-entropy with target classes, some of them ignored. Every width up to several vectors
+ * Kernels that take rows of 16-bit floats give what they make of the same numbers as floats, rounded: softmax with a scale,
+ * ends of rows, logarithms, log-sum-exps and maxima or without, the products of its derivatives, and cross-entropy with target classes, some of them ignored. Every width up to several vectors
  * and a tail, at any address and distance of rows, in place or not, streamed or not, special values; nothing but the rows is
  * touched.
  */
@@ -102,6 +102,47 @@ static void expect_rounded(const char *what, const struct softattn_kernels *test
 
 /* ---- The kernels ---- */
 
+/* Anything that rows of 16-bit floats may have. */
+static void add_options(struct softattn_row *row, random_source *random) {
+    const double scales[] = {1, 0.125, 0.3, 1e-30, 3e38};
+    row->scale = scales[random_below(random, 5)];
+    row->output = chance(random, 2) ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
+    row->plus_one = chance(random, 4);
+    if (chance(random, 2)) {
+        row->last_step = random_below(random, 3);
+        row->last = random_below(random, row->cols + 1) - (row->rows - 1) * row->last_step;
+        row->last = row->last < 0 ? 0 : row->last;
+    }
+    if (row->last + (row->rows - 1) * row->last_step > row->cols) {
+        row->last_step = 0;
+    }
+}
+
+/* Runs on the floats and on the halves; log-sum-exps and maxima are floats of both and must be the same bits. */
+static void run_softmax(const struct softattn_kernels *tested, struct softattn_row row, int32_t format,
+                        bool has_statistics, const struct rows *x, const struct rows *result) {
+    float lses[2][MAX_ROWS] = {{0}}, maxima[2][MAX_ROWS] = {{0}};
+    row.lse_step = row.max_step = 1;
+    row.x_step = x->step;
+    row.y_step = result->step;
+    for (int halves = 0; halves < 2; halves++) {
+        row.x = halves ? x->halves.data : (void *)x->floats;
+        row.y = halves ? result->halves.data : (void *)result->floats;
+        row.format = halves ? format : SOFTATTN_FORMAT_REAL;
+        row.lse = has_statistics ? lses[halves] : NULL;
+        row.max = has_statistics ? maxima[halves] : NULL;
+        tested->softmax_row(&row);
+    }
+    for (int64_t r = 0; r < row.rows; r++) {
+        const bool is_nan = lses[0][r] != lses[0][r] && lses[1][r] != lses[1][r];
+        EXPECT(is_nan || (memcmp(&lses[0][r], &lses[1][r], sizeof(float)) == 0 &&
+                          memcmp(&maxima[0][r], &maxima[1][r], sizeof(float)) == 0),
+               "softmax of %s %s, row %d of %d columns: lse %g and %g, max %g and %g", tested->isa,
+               format_names[format], (int)r, (int)row.cols, (double)lses[0][r], (double)lses[1][r],
+               (double)maxima[0][r], (double)maxima[1][r]);
+    }
+}
+
 static void check_softmax(const struct softattn_kernels *tested, int32_t format, int64_t cols,
                           random_source *random) {
     const int64_t count = random_between(random, 1, MAX_ROWS);
@@ -126,16 +167,12 @@ static void check_softmax(const struct softattn_kernels *tested, int32_t format,
     struct softattn_row row = {
         .rows = count, .cols = cols, .last = cols, .scale = 1, .scratch = scratch.data};
     row.empty_is_zero = chance(random, 2);
-    row.x_step = x.step;
-    row.y_step = result->step;
-    row.x = x.floats;
-    row.y = result->floats;
-    tested->softmax_row(&row);
-    row.format = format;
     row.stream = !in_place && chance(random, 2);
-    row.x = x.halves.data;
-    row.y = result->halves.data;
-    tested->softmax_row(&row);
+    const bool has_options = chance(random, 2);
+    if (has_options) {
+        add_options(&row, random);
+    }
+    run_softmax(tested, row, format, has_options && chance(random, 2), &x, result);
     expect_rounded("softmax", tested, result, !in_place);
     EXPECT(guard_surroundings_untouched(&scratch), "softmax, %d columns", (int)cols);
     guard_destroy(&scratch);

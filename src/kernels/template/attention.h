@@ -181,7 +181,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
         const vec old_max = tile->fresh ? v_set(-REAL_INFINITY) : v_load(max);
         const vec new_max = v_max(v_load(tile_max + c), old_max);
         const vec base = safe_max(new_max);
-        const vec factor = v_exp2(v_sub(old_max, base));
+        const vec factor = v_exp2_apart(v_sub(old_max, base));
         vec sum_0 = v_zero(), sum_1 = v_zero(), sum_2 = v_zero(), sum_3 = v_zero();
         real *at = (real *)tile->scores + keys.first * block + c;
         int64_t j = keys.first;
@@ -204,7 +204,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
             sum_3 = v_add(sum_3, p_3);
         }
         for (; j < keys.last; j++, at += block) {
-            const vec p = v_exp2(v_sub(v_load(at), base));
+            const vec p = v_exp2_apart(v_sub(v_load(at), base));
             v_store(at, p);
             sum_0 = (j & 3) == 0 ? v_add(sum_0, p) : sum_0;
             sum_1 = (j & 3) == 1 ? v_add(sum_1, p) : sum_1;

@@ -299,8 +299,8 @@ ALWAYS_INLINE void entropy_put(const struct entropy_row *row, const struct entro
 /* Whether there is a gradient, other than the same number everywhere, which is then filled in. */
 ALWAYS_INLINE int entropy_has_gradient(const struct entropy_row *row, const struct entropy_state *s) {
     if (row->to && (entropy_is_ignored(row) || s->sums.weights == 0)) {
-        fill_elements(row->format, row->to, row->cols,
-                      entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""));
+        fill_elements(row->format, row->to, row->cols, entropy_is_ignored(row) ? 0 : (real)__builtin_nanf(""),
+                      0);
         return 0;
     }
     return row->to != 0;

@@ -40,6 +40,9 @@ struct diagnose_sums {
     real drop[STRIPES];    /* w * (m - s) */
 };
 
+/* One function for all the sums: what it takes does not show. */
+NEVER_INLINE real diagnose_total(real *sums) { return stripe_sum(sums); }
+
 /* Terms are divided by cols before they are summed, so that the sum overflows only where the mean does. */
 static void diagnose_mean(const real *s, int64_t cols, struct diagnose_sums *sums) {
     const vec part = v_set(1 / (real)cols);
@@ -66,7 +69,7 @@ ALWAYS_INLINE void diagnose_weights(const real *s, int64_t cols, vec max, real *
         v_store(weights + j + 3 * LANES, w_3);
     }
     for (; j < cols; j += LANES) {
-        v_store(weights + j, v_exp2(row_exponent(load_scores(s + j, cols - j), max, factor)));
+        v_store(weights + j, v_exp2_apart(row_exponent(load_scores(s + j, cols - j), max, factor)));
     }
 }
 
@@ -100,7 +103,7 @@ static real log_of_one_plus(real x) {
 }
 
 /* exp(x) for x >= 0. */
-static real real_exp(real x) { return 1 / v_reduce_max(v_exp2(v_set(-x * LOG2_E))); }
+static real real_exp(real x) { return 1 / v_reduce_max(v_exp2_apart(v_set(-x * LOG2_E))); }
 
 /* Sums over the scores but one at the maximum. */
 struct diagnose_others {
@@ -153,20 +156,20 @@ static void diagnose_row(const struct softattn_row *row, double sink, struct sof
     if (row->cols > 0) {
         diagnose_mean(s, row->cols, &sums);
     }
-    const real visible = stripe_sum(sums.visible);
+    const real visible = diagnose_total(sums.visible);
     *out = (struct softattn_diagnosis_of_row){.visible = visible > 0, .sound = 1};
     if (!out->visible) {
         return;
     }
-    const real mean = stripe_sum(sums.mean) * ((real)row->cols / visible);
+    const real mean = diagnose_total(sums.mean) * ((real)row->cols / visible);
     for (int64_t first = 0; first < row->cols; first += DIAGNOSE_BLOCK) {
         const int64_t left = row->cols - first;
         diagnose_block(s + first, left < DIAGNOSE_BLOCK ? left : DIAGNOSE_BLOCK, base, mean, &sums);
     }
     /* the one apart is the sink where that is larger than every other score */
-    const real ties = stripe_sum(sums.ties) - (sink_score > largest ? 0 : 1);
-    struct diagnose_others others = {stripe_sum(sums.w), stripe_sum(sums.w2), stripe_sum(sums.w3),
-                                     stripe_sum(sums.drop)};
+    const real ties = diagnose_total(sums.ties) - (sink_score > largest ? 0 : 1);
+    struct diagnose_others others = {diagnose_total(sums.w), diagnose_total(sums.w2), diagnose_total(sums.w3),
+                                     diagnose_total(sums.drop)};
     diagnose_ties(ties, &others);
     if (!(sink_score > largest)) {
         diagnose_join(sink_score, base, &others);
@@ -174,7 +177,7 @@ static void diagnose_row(const struct softattn_row *row, double sink, struct sof
     /* no sum of finite scores overflows here: each term of drop is below 1 */
     out->sound = __builtin_isfinite(others.w + others.drop + max);
     out->score_mean = (double)mean;
-    out->score_variance = (double)(stripe_sum(sums.squares) / visible);
+    out->score_variance = (double)(diagnose_total(sums.squares) / visible);
     diagnose_result(&others, out);
 }
 

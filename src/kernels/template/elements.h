@@ -120,16 +120,31 @@ NEVER_INLINE void put_few_halves(int32_t format, uint16_t *row, int64_t j, int64
         narrow_few(format, count - i, copy + i, row + j + i);
     }
 }
-/* All columns of a row, of one value. */
-NEVER_INLINE void fill_elements(int32_t format, void *row, int64_t cols, real value) {
-    uint16_t half[1];
-    if (!is_half(format)) {
-        row_fill(row, cols, value);
-        return;
+
+/* 16-bit floats of one value, written as pairs, each in the place of a real, but for one before them that is not at such a place
+ * and one that is left. */
+NEVER_INLINE void fill_halves(int32_t format, uint16_t *to, int64_t count, real value, int stream) {
+    uint16_t halves[REAL_BYTES / sizeof(uint16_t)];
+    real pair;
+    narrow(format, 1, &value, halves, 0);
+    halves[1] = halves[0];
+    __builtin_memcpy(&pair, halves, sizeof pair);
+    if (count > 0 && (uintptr_t)to % sizeof pair != 0) {
+        *to++ = halves[0];
+        count--;
     }
-    narrow(format, 1, &value, half, 0);
-    for (int64_t j = 0; j < cols; j++) {
-        ((uint16_t *)row)[j] = half[0];
+    row_fill_far((real *)(void *)to, count / 2, pair, stream);
+    if (count % 2 != 0) {
+        to[count - 1] = halves[0];
+    }
+}
+
+/* `count` columns of one value. */
+ALWAYS_INLINE void fill_elements(int32_t format, void *row, int64_t count, real value, int stream) {
+    if (is_half(format)) {
+        fill_halves(format, row, count, value, stream);
+    } else {
+        row_fill_far(row, count, value, stream);
     }
 }
 

@@ -56,6 +56,9 @@ ALWAYS_INLINE vec v_exp2(vec argument) {
     return v_scale_where(v_not_less(t, v_set(LOWEST_EXPONENT)), p, n);
 }
 
+/* Where a call does not show. */
+NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
+
 /*
  * The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU
  * holds too few of the long dependent chains otherwise. Without clamp arguments of -infinity are invalid operations, and

@@ -15,8 +15,8 @@ ALWAYS_INLINE void merge_statistics(int64_t n, real *total_max, real *total_sum,
     const vec old_max = v_load_part(total_max, n, 0);
     const vec new_max = v_max(v_load_part(chunk_max, n, 0), old_max);
     const vec base = safe_max(new_max);
-    const vec of_total = v_exp2(v_sub(old_max, base));
-    const vec of_chunk = v_exp2(v_sub(v_load_part(chunk_max, n, 0), base));
+    const vec of_total = v_exp2_apart(v_sub(old_max, base));
+    const vec of_chunk = v_exp2_apart(v_sub(v_load_part(chunk_max, n, 0), base));
     const vec sum =
         v_fma(v_load_part(total_sum, n, 0), of_total, v_mul(v_load_part(chunk_sum, n, 0), of_chunk));
     v_store_part(total_max, new_max, n);
@@ -71,8 +71,8 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
             const vec logit = v_load_part((const real *)sink + i, part, 0);
             all_max = v_max(logit, own_max);
             const vec base = safe_max(all_max);
-            of_own = v_exp2(v_sub(own_max, base));
-            all_sum = v_fma(own_sum, of_own, v_exp2(v_sub(logit, base)));
+            of_own = v_exp2_apart(v_sub(own_max, base));
+            all_sum = v_fma(own_sum, of_own, v_exp2_apart(v_sub(logit, base)));
         }
         const mask empty = v_equal(all_sum, v_zero());
         /* the maximum only matters for the sum 0, whose division would raise a flag even if its result is not used */

@@ -101,22 +101,35 @@ ALWAYS_INLINE struct row_kind row_run_done_kind(struct row_kind kind) {
 }
 
 ALWAYS_INLINE real *row_run_kept_weights(struct row_kind kind, const struct row_run *run) {
-    return kind.is_general && kind.is_log ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
+    return is_row_of_logs(kind) ? 0 : row_shares_weights(kind) ? run->scratch : run->y;
 }
 
-/* row_weights of 16-bit floats: one function for whatever is made of them. */
+/* row_weights of 16-bit floats: a loop for each format. */
+ALWAYS_INLINE void row_weights_by_format(const struct row_run *run, int64_t cols, real base, real *to,
+                                         real *sums, struct row_company company) {
+    const int is_f16 = company.kind.format == SOFTATTN_FORMAT_F16;
+    company.kind.format = SOFTATTN_FORMAT_F16;
+    if (is_f16) {
+        row_weights(run->x, cols, base, run->exponent_factor, to, sums, company);
+        return;
+    }
+    company.kind.format = SOFTATTN_FORMAT_BF16;
+    row_weights(run->x, cols, base, run->exponent_factor, to, sums, company);
+}
+
+/* One function for whatever is made of rows that are not general, and one for those that are. */
 NEVER_INLINE void row_weights_of_halves(const struct row_run *run, real base, real *sums,
                                         const struct row_company *given) {
     struct row_company company = *given;
     company.kind.is_general = 0;
-    const int is_f16 = company.kind.format == SOFTATTN_FORMAT_F16;
-    company.kind.format = SOFTATTN_FORMAT_F16;
-    if (is_f16) {
-        row_weights(run->x, run->cols, base, run->exponent_factor, run->scratch, sums, company);
-        return;
-    }
-    company.kind.format = SOFTATTN_FORMAT_BF16;
-    row_weights(run->x, run->cols, base, run->exponent_factor, run->scratch, sums, company);
+    row_weights_by_format(run, run->cols, base, run->scratch, sums, company);
+}
+NEVER_INLINE void row_weights_of_general_halves(const struct row_run *run, int64_t cols, real base, real *to,
+                                                real *sums, const struct row_company *given) {
+    struct row_company company = *given;
+    company.kind.is_general = 1;
+    company.kind.has_special = 0;
+    row_weights_by_format(run, cols, base, to, sums, company);
 }
 
 /* The sum of the weights of the row at work, which are kept. */
@@ -128,6 +141,7 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     if (kind.stream) {
         prefetch_row_end(kind.format, run->y, cols);
     }
+    real *const to = row_run_kept_weights(kind, run);
     const struct row_company company = {.kind = row_run_done_kind(kind),
                                         .scale = run->scale,
                                         .next_cols = row_run_cols(kind, run, lookahead),
@@ -138,10 +152,12 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
                                                  : is_looking ? element_at(kind.format, run->x, run->later)
                                                               : run->prefetch,
                                         .later_is_near = 1};
-    if (is_half(kind.format)) {
+    if (is_half(kind.format) && kind.is_general) {
+        row_weights_of_general_halves(run, cols, base, to, sums, &company);
+    } else if (is_half(kind.format)) {
         row_weights_of_halves(run, base, sums, &company);
     } else {
-        row_weights(run->x, cols, base, run->exponent_factor, row_run_kept_weights(kind, run), sums, company);
+        row_weights(run->x, cols, base, run->exponent_factor, to, sums, company);
     }
     row_run_put_special(kind, run);
     next_max = row_run_scaled(kind, run, next_max);
@@ -166,15 +182,14 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
                          : kind.stream                      ? element_head(kind.format, run->y, cols)
                                                             : 0;
     run->done.factor = factor;
-    run->done.weights =
-        kind.is_general && kind.is_log ? (const real *)run->x : row_run_kept_weights(kind, run);
+    run->done.from = is_row_of_logs(kind) ? run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
     if (head > 0) {
         struct row_kind unaligned = kind;
         unaligned.stream = 0;
         row_done_few(unaligned, &run->done, run->scale, 0, head);
     }
-    run->done.weights += head;
+    run->done.from = element_at(row_done_format(kind), run->done.from, head);
     run->done.y = element_to(kind.format, run->y, head);
     run->done.cols = cols - head;
     run->done.special_column -= head;

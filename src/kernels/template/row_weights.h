@@ -102,20 +102,20 @@ struct row_kind {
     int32_t format;  /* of the rows in memory */
     int has_special; /* of done */
     int stream;      /* done's results go around the caches, and are aligned */
-    int is_general; /* scores are x times a scale, rows of different lengths; reals without a special column */
-    int is_log;     /* of rows that are general: results are logarithms, made of x and not of weights */
+    int is_general;  /* scores are x times a scale, rows of different lengths; no special column */
+    int is_log;      /* of rows that are general: results are logarithms, made of x and not of weights */
 };
 
 /* A row whose weights are known, and what they become. */
 struct row_done {
-    const real *weights;
-    int64_t cols; /* how many of them are left; 0: none */
-    real factor;  /* y is the weights times this: of 16-bit floats numbers all of them, */
+    const void *from; /* its weights; where results are logarithms, its x */
+    int64_t cols;     /* how many of them are left; 0: none */
+    real factor;      /* y is the weights times this: of 16-bit floats numbers all of them, */
     void *y;
     int64_t
         special_column; /* but for one column, where has_special says so; negative: it is not among those left */
     real special_value;
-    real base; /* where results are logarithms: weights is x, factor the logarithm of the sum */
+    real base; /* where results are logarithms; factor is that of the sum then */
 };
 
 /* What is done for other rows while the weights of one are computed. */
@@ -135,39 +135,54 @@ ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
     return kind.is_general || kind.stream || is_half(kind.format);
 }
 
+ALWAYS_INLINE int is_row_of_logs(struct row_kind kind) { return kind.is_general && kind.is_log; }
+
+/* Of what results are made of. */
+ALWAYS_INLINE int32_t row_done_format(struct row_kind kind) {
+    return is_row_of_logs(kind) ? kind.format : SOFTATTN_FORMAT_REAL;
+}
+
+ALWAYS_INLINE vec row_result(struct row_kind kind, const struct row_done *done, real scale, vec from) {
+    return is_row_of_logs(kind) ? log_probability(from, scale, done->base, done->factor)
+                                : v_mul(from, v_set(done->factor));
+}
+
 /* Columns j … j + cols - 1, of any number. */
-NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *done, int64_t j, int64_t cols) {
-    real products[STRIPES] = {0};
+NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *done, real scale, int64_t j,
+                                 int64_t cols) {
+    real results[STRIPES] = {0}, copy[STRIPES];
     for (const int64_t end = j + cols; j < end; j += STRIPES) {
         const int64_t n = end - j < STRIPES ? end - j : STRIPES, special = done->special_column - j;
+        const real *from = few_as_reals(row_done_format(kind), done->from, j, n, copy);
         for (int64_t i = 0; i < n; i += LANES) {
-            const vec weights = load_columns(done->weights + j + i, n - i, 0);
-            store_columns(products + i, v_mul(weights, v_set(done->factor)), n - i);
+            store_columns(results + i, row_result(kind, done, scale, load_columns(from + i, n - i, 0)),
+                          n - i);
         }
         if (kind.has_special && special >= 0 && special < n) {
-            products[special] = done->special_value;
+            results[special] = done->special_value;
         }
-        if (n == STRIPES) {
-            put_copy(kind.format, done->y, j, STRIPES, products, 1, kind.stream);
+        if (n == STRIPES && kind.stream) {
+            put_copy(kind.format, done->y, j, STRIPES, results, 1, 1);
         } else {
-            put_few_halves(kind.format, done->y, j, n, products);
+            put_few_halves(kind.format, done->y, j, n, results);
         }
     }
 }
 
 ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *done, real scale, int64_t j,
                                 int64_t cols) {
+    const real *from = (const real *)done->from + j;
     real *y = (real *)done->y + j;
     if (is_half(kind.format)) {
         const struct row_done copy = *done; /* what a call gets the address of, loops keep in memory */
-        row_narrow_few(kind, &copy, j, cols);
+        row_narrow_few(kind, &copy, scale, j, cols);
     } else if (kind.has_special) {
-        row_multiply_but_one(done->weights + j, cols, done->factor, y, kind.stream, done->special_column - j,
+        row_multiply_but_one(from, cols, done->factor, y, kind.stream, done->special_column - j,
                              done->special_value);
-    } else if (kind.is_general && kind.is_log) {
-        row_subtract(done->weights + j, cols, scale, done->base, done->factor, y, kind.stream);
+    } else if (is_row_of_logs(kind)) {
+        row_subtract(from, cols, scale, done->base, done->factor, y, kind.stream);
     } else {
-        row_multiply(done->weights + j, cols, done->factor, y, kind.stream);
+        row_multiply(from, cols, done->factor, y, kind.stream);
     }
 }
 
@@ -189,22 +204,20 @@ ALWAYS_INLINE void store_four(real *y, vec y_0, vec y_1, vec y_2, vec y_3, int s
 /* row_done_four of rows that are general. */
 ALWAYS_INLINE void row_done_general_four(struct row_kind kind, const struct row_done *done, real scale,
                                          int64_t j) {
-    const real *from = done->weights + j;
-    const vec factor = v_set(done->factor);
+    real copy[MOST_COPIED];
+    const real *from = as_reals(row_done_format(kind), done->from, j, 4 * LANES, copy);
     vec y_0 = v_load(from), y_1 = v_load(from + LANES), y_2 = v_load(from + 2 * LANES),
         y_3 = v_load(from + 3 * LANES);
-    if (kind.is_log) {
-        y_0 = log_probability(y_0, scale, done->base, done->factor);
-        y_1 = log_probability(y_1, scale, done->base, done->factor);
-        y_2 = log_probability(y_2, scale, done->base, done->factor);
-        y_3 = log_probability(y_3, scale, done->base, done->factor);
+    y_0 = row_result(kind, done, scale, y_0);
+    y_1 = row_result(kind, done, scale, y_1);
+    y_2 = row_result(kind, done, scale, y_2);
+    y_3 = row_result(kind, done, scale, y_3);
+    if (is_half(kind.format)) {
+        store_four(copy, y_0, y_1, y_2, y_3, 0);
+        put_copy(kind.format, done->y, j, 4 * LANES, copy, 0, kind.stream);
     } else {
-        y_0 = v_mul(y_0, factor);
-        y_1 = v_mul(y_1, factor);
-        y_2 = v_mul(y_2, factor);
-        y_3 = v_mul(y_3, factor);
+        store_four((real *)done->y + j, y_0, y_1, y_2, y_3, kind.stream);
     }
-    store_four((real *)done->y + j, y_0, y_1, y_2, y_3, kind.stream);
 }
 
 /* Four vectors at column j; what is left, if that is less. */
@@ -222,7 +235,7 @@ ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, re
         row_done_few(kind, done, scale, j, 4 * LANES);
     } else {
         for (int i = 0; i < 4 * LANES; i += LANES) {
-            const vec product = v_mul(v_load(done->weights + j + i), factor);
+            const vec product = v_mul(v_load((const real *)done->from + j + i), factor);
             v_put(kind.format, done->y, j, i, products, product, kind.stream);
         }
         put_copy(kind.format, done->y, j, 4 * LANES, products, 0, kind.stream);
@@ -234,7 +247,8 @@ ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *do
     if (kind.has_special || kind.is_general || is_half(kind.format)) {
         row_done_few(kind, done, scale, j, done->cols - j);
     } else {
-        short_row_multiply(done->weights + j, done->cols - j, done->factor, (real *)done->y + j, kind.stream);
+        short_row_multiply((const real *)done->from + j, done->cols - j, done->factor, (real *)done->y + j,
+                           kind.stream);
     }
 }
 

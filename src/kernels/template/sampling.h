@@ -168,7 +168,8 @@ ALWAYS_INLINE vec weight_exponent(vec x, vec max, vec lowest, vec factor) {
 /* Weights of columns, which are fewer than those of four vectors: whole vectors of them are written, the last ones 0. */
 ALWAYS_INLINE void weigh_rest(const real *x, int64_t cols, vec max, vec lowest, vec factor, real *weights) {
     for (int64_t j = 0; j < cols; j += LANES) {
-        v_store(weights + j, v_exp2(weight_exponent(load_logits(x + j, cols - j), max, lowest, factor)));
+        v_store(weights + j,
+                v_exp2_apart(weight_exponent(load_logits(x + j, cols - j), max, lowest, factor)));
     }
 }
 

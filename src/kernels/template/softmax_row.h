@@ -83,7 +83,7 @@ static int row_is_plain(const struct softattn_row *row) {
 
 static void row_fill_empty(const struct softattn_row *row, void *y) {
     const real zero = row->output == SOFTATTN_ROW_LOG_PROBABILITIES ? -REAL_INFINITY : 0;
-    fill_elements(row->format, y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""));
+    fill_elements(row->format, y, row->cols, row->empty_is_zero ? zero : (real)__builtin_nanf(""), 0);
 }
 
 /* Probabilities of plain rows. */
@@ -125,7 +125,8 @@ static void plain_rows_of(const struct softattn_row *row) {
 static void row_fill_masked(struct row_kind kind, const struct row_run *run, real base, real factor) {
     if (run->last < run->cols) {
         const real masked = kind.is_log ? -REAL_INFINITY - base - factor : 0 * factor;
-        row_fill_far((real *)run->y + run->last, run->cols - run->last, masked, kind.stream);
+        fill_elements(kind.format, element_to(kind.format, run->y, run->last), run->cols - run->last, masked,
+                      kind.stream);
     }
 }
 
@@ -145,10 +146,9 @@ static void row_run_make_scores(const struct softattn_row *row, int64_t r, struc
     run->source = r + 1 < row->rows ? (const real *)row->x + (r + 1) * row->x_step : row->prefetch;
 }
 
-/* Rows of which anything may be asked. Scores are x times a scale above 0 in the first columns; with has_masks any others, all
- * of which are made before. */
-static void general_rows(const struct softattn_row *row, int has_masks) {
-    const struct row_kind kind = {.format = SOFTATTN_FORMAT_REAL,
+/* Scores are x times a scale above 0 in the first columns; with has_masks any others, all of which are made before. */
+ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *row, int has_masks) {
+    const struct row_kind kind = {.format = format,
                                   .stream = row->stream,
                                   .is_general = 1,
                                   .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES};
@@ -188,13 +188,28 @@ static void general_rows(const struct softattn_row *row, int has_masks) {
     row_run_finish(kind, &run);
 }
 
+/* Rows of which anything may be asked; those of 16-bit floats have no masks. One function for both where code is small. */
+NEVER_INLINE void general_rows(const struct softattn_row *row, int has_masks) {
+    general_rows_of(IS_SMALL ? row->format : SOFTATTN_FORMAT_REAL, row, has_masks);
+}
+NEVER_INLINE void general_halves(const struct softattn_row *row) {
+    const int32_t format = row->format;
+    if (is_half(format)) { /* so that compilers leave out what reals would need */
+        general_rows_of(format, row, 0);
+    }
+}
+
 static void softmax_row(const struct softattn_row *row) {
     const real scale = (real)row->scale;
     const int has_masks = row->bias || row->keep || row->first > 0 || !(scale > 0 && scale <= REAL_LARGEST);
     const int asks_for_more = row->lse || row->max || row->plus_one || !row->y ||
                               row->output != SOFTATTN_ROW_PROBABILITIES || row->last_step != 0;
     if (has_masks || asks_for_more || !row_is_plain(row) || row->cols == 0) {
-        general_rows(row, has_masks);
+        if (IS_SMALL || !is_half(row->format)) {
+            general_rows(row, has_masks);
+        } else {
+            general_halves(row);
+        }
     } else {
         plain_rows_of(row);
     }
