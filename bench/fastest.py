@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Merges grids of one library on one machine: of each problem the result that varied least, among those measured while the
-machine gave at least nine tenths of the multiply-adds that it ever gave to so many threads.
+"""Merges grids of one library on one machine: of each problem the fastest result.
 
-    python3 bench/quietest.py first.json second.json ... > grid.json
+    python3 bench/fastest.py first.json second.json ... > grid.json
 
-On a shared machine no hour is quiet throughout.
+On a shared machine no hour is quiet throughout, and others only ever take time: from a program that keeps a core busy in many
+ways also where a loop of multiply-adds, or little variation, shows nothing of them.
 """
 import json
 import pathlib
@@ -19,30 +19,21 @@ def settings(result):
     return tuple(result.get(name) for name in SETTINGS)
 
 
-def multiply_adds(result):
-    return result["multiply_add_isa"], result["type"], result["threads"]
-
-
-def unrest(result, most):
-    if result["error"]:
-        return 2, 0
-    return int(result["multiply_add_gflops"] < 0.9 * most[multiply_adds(result)]), result["unrest"]
+def time(result):
+    return (1, 0) if result["error"] else (0, result["seconds"])
 
 
 def main():
     documents = [json.loads(pathlib.Path(path).read_text(encoding="utf-8")) for path in sys.argv[1:]]
     if not documents:
         sys.exit(__doc__)
-    most = {}
-    for result in (result for document in documents for result in document["results"] if not result["error"]):
-        most[multiply_adds(result)] = max(most.get(multiply_adds(result), 0), result["multiply_add_gflops"])
     merged = documents[0]
     places = {settings(result): place for place, result in enumerate(merged["results"])}
     for result in (result for document in documents[1:] for result in document["results"]):
         place = places.get(settings(result))
         if place is None:
             sys.exit(f"a problem that the first grid has not: {settings(result)}")
-        if unrest(result, most) < unrest(merged["results"][place], most):
+        if time(result) < time(merged["results"][place]):
             merged["results"][place] = result
     json.dump(merged, sys.stdout, indent=1)
 
