@@ -173,7 +173,7 @@ static void all_operations_are_rounded(const softattn_context *context, int64_t 
 
 /* Rows long enough, and compact, that kernels take them as they lie. */
 static void long_rows_are_rounded(const softattn_context *context, random_source *random) {
-    static const int64_t all_cols[] = {64, 96, 256, 260, 288, 512, 1000, 1024, 1031, 2080};
+    static const int64_t all_cols[] = {64, 96, 256, 260, 288, 512, 1000, 1024, 1031, 2080, 4099};
     for (size_t i = 0; i < sizeof all_cols / sizeof *all_cols; i++) {
         const struct half_type *half = &half_types[random_below(random, 2)];
         const int64_t rows = random_between(random, 1, 40), cols = all_cols[i];
@@ -183,6 +183,12 @@ static void long_rows_are_rounded(const softattn_context *context, random_source
         softmax.in_place = backward.in_place = entropy.in_place = random_below(random, 3) == 0;
         backward.output = softmax.output =
             random_below(random, 2) ? SOFTATTN_OUTPUT_PROBABILITIES : SOFTATTN_OUTPUT_LOG_PROBABILITIES;
+        softmax.scale = random_below(random, 2) ? 1 : random_below(random, 4) ? 0.3 : -0.3;
+        softmax.causal =
+            random_below(random, 2) ? SOFTATTN_CAUSAL_NONE : (int32_t)random_between(random, 1, 2);
+        softmax.lengths.given = random_below(random, 3) == 0;
+        softmax.lengths.single_axes =
+            (uint32_t)random_below(random, 2); /* one length for all rows, or one each */
         backward.is_jvp = random_below(random, 2);
         entropy.ignored = random_below(random, 2) ? 0.3 : 0.0;
         softmax_is_rounded(&softmax, half, context, random);
