@@ -129,6 +129,14 @@ static struct softattn_hull fill_vectors(struct softattn_fused_block *block, int
     return all;
 }
 
+/* Tiles that hold keys which some row of the block may see. */
+static int64_t tiles_begin(const struct softattn_fused_block *block) {
+    return block->first_key / SOFTATTN_KEY_TILE;
+}
+static int64_t tiles_end(const struct softattn_fused_block *block) {
+    return (block->last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE;
+}
+
 void softattn_block_prepare(struct softattn_fused_block *block) {
     struct softattn_hull all = {INT64_MAX, 0, 0, INT64_MAX};
     if (block->in_rows) {
@@ -145,6 +153,10 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
     /* the next block's rows, and with a window its first key, lie as far before this one's */
     block->asked_keys =
         block->problem->window_left >= 0 ? max_i64(block->first_key - block->rows, 0) : block->first_key;
+    if (all.low < all.high) { /* all that is to be asked for, in as many shares as the block has tiles */
+        const int64_t tiles = (tiles_end(block) - tiles_begin(block)) * block->sub_blocks;
+        block->most_asked = (block->rows + tiles - 1) / tiles;
+    }
     if (block->in_rows) {
         softattn_rows_pack(block);
     } else {
@@ -184,10 +196,8 @@ const char *softattn_tile_keys(const struct softattn_fused_block *block, const s
 void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
                           const struct softattn_partial *partial) {
     const int64_t tiles_per_chunk = SOFTATTN_KEY_CHUNK / SOFTATTN_KEY_TILE;
-    int64_t first_tile = block->first_key / SOFTATTN_KEY_TILE;
-    int64_t last_tile = (block->last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE;
-    first_tile = max_i64(first_tile, chunk * tiles_per_chunk);
-    last_tile = min_i64(last_tile, (chunk + 1) * tiles_per_chunk);
+    const int64_t first_tile = max_i64(tiles_begin(block), chunk * tiles_per_chunk);
+    const int64_t last_tile = min_i64(tiles_end(block), (chunk + 1) * tiles_per_chunk);
     if (block->in_rows) {
         softattn_rows_tiles(block, first_tile, last_tile, partial);
     } else {

@@ -44,6 +44,7 @@ struct softattn_fused_block {
     int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
     int64_t first_row, rows;                        /* of group * queries */
     int64_t asked_out, asked_q, asked_keys;         /* up to which rows or keys ask_for_rows has asked */
+    int64_t most_asked;                             /* rows or keys of each for a tile */
     int64_t first_key, last_key;                    /* keys that any row may see */
     bool far_keys;                                  /* which the second-level cache does not hold */
     struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */

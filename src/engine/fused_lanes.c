@@ -55,15 +55,14 @@ static void ask(struct softattn_tile *tile, const char *rows, const struct softa
     }
 }
 
-/* At most `most` of the block's rows of a view over queries from *next on, before `end` and of one head. */
+/* Some of the block's rows of a view over queries from *next on, before `end` and of one head. */
 static void ask_for_queries(const struct softattn_fused_block *block, const struct softattn_view *view,
-                            int64_t dim, int64_t *next, int64_t end, int64_t most,
-                            struct softattn_tile *tile) {
+                            int64_t dim, int64_t *next, int64_t end, struct softattn_tile *tile) {
     if (*next >= end) {
         return;
     }
     const int64_t query = softattn_row_query(block, *next);
-    const int64_t count = min_i64(min_i64(most, end - *next), block->sequence.queries - query);
+    const int64_t count = min_i64(min_i64(block->most_asked, end - *next), block->sequence.queries - query);
     ask(tile, softattn_query_address(block, view, softattn_row_head(block, *next), query, block->real_bytes),
         view, dim, count);
     *next += count;
@@ -79,10 +78,6 @@ static void ask_for_keys(const struct softattn_fused_block *block, int64_t first
     ask(tile, softattn_key_address(block, &problem->v, first), &problem->v, problem->dim_v, end - first);
 }
 
-static int64_t tiles_between(int64_t first_key, int64_t last_key) {
-    return (last_key + SOFTATTN_KEY_TILE - 1) / SOFTATTN_KEY_TILE - first_key / SOFTATTN_KEY_TILE;
-}
-
 /*
  * Asks for some rows of the block's own output, of the queries of the block that this worker, or another, will want next, and
  * of keys and values: for this register block's share of the next tile, where all are more than the second-level cache holds;
@@ -92,22 +87,20 @@ static int64_t tiles_between(int64_t first_key, int64_t last_key) {
 static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_t sub,
                          struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    const int64_t tiles = tiles_between(block->first_key, block->last_key) * block->sub_blocks;
-    const int64_t most = (block->rows + tiles - 1) / tiles;
     tile->asks = 0;
     if (block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
         return; /* too little to do meanwhile */
     }
-    ask_for_queries(block, &problem->q, problem->dim_qk, &block->asked_q, block->first_row, most, tile);
+    ask_for_queries(block, &problem->q, problem->dim_qk, &block->asked_q, block->first_row, tile);
     ask_for_queries(block, &problem->out, problem->dim_v, &block->asked_out, block->first_row + block->rows,
-                    most, tile);
+                    tile);
     if (block->far_keys) {
         const int64_t next = key + SOFTATTN_KEY_TILE;
         const int64_t first = next + sub * SOFTATTN_KEY_TILE / block->sub_blocks;
         const int64_t end = next + (sub + 1) * SOFTATTN_KEY_TILE / block->sub_blocks;
         ask_for_keys(block, first, min_i64(end, block->last_key), tile);
     } else if (block->asked_keys < block->first_key) {
-        const int64_t end = min_i64(block->asked_keys + most, block->first_key);
+        const int64_t end = min_i64(block->asked_keys + block->most_asked, block->first_key);
         ask_for_keys(block, block->asked_keys, end, tile);
         block->asked_keys = end;
     }

@@ -16,17 +16,6 @@ static inline void softattn_put_real(char *array, int64_t index, double value, i
     }
 }
 
-/* The same of a number that either type holds exactly, and 32 bits as well. */
-static inline void softattn_put_small_real(char *array, int64_t index, int64_t value, int64_t real_bytes) {
-    const float narrow = (float)(int32_t)value;
-    const double wide = narrow;
-    if (real_bytes == 4) {
-        memcpy(array + index * 4, &narrow, sizeof narrow);
-    } else {
-        memcpy(array + index * 8, &wide, sizeof wide);
-    }
-}
-
 static inline double softattn_get_real(const char *array, int64_t index, int64_t real_bytes) {
     float narrow;
     double value;

@@ -151,18 +151,18 @@ static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys,
 
 /* ---- Intervals and positions ---- */
 
-/* Of as many rows as the arrays have, padding apart: low and high of each, counted from the tile's first key. */
+/* The keys that each row sees, counted from the tile's first. */
 static void put_interval(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
                          int64_t padded, int64_t key) {
     const struct softattn_interval *visible = block->scratch->visible + (first_row - block->first_row);
+    const struct softattn_tile_layout layout = {1, 0};
     const int64_t bytes = block->real_bytes;
     for (int64_t r = 0; r < count; r++) {
-        softattn_put_small_real(block->scratch->low, r, clamp_i64(visible[r].low - key, 0, SOFTATTN_KEY_TILE),
-                                bytes);
-        softattn_put_small_real(block->scratch->high, r,
-                                clamp_i64(visible[r].high - key, 0, SOFTATTN_KEY_TILE), bytes);
+        const double low = (double)clamp_i64(visible[r].low - key, 0, SOFTATTN_KEY_TILE);
+        const double high = (double)clamp_i64(visible[r].high - key, 0, SOFTATTN_KEY_TILE);
+        softattn_put_real(block->scratch->low, r, low, bytes);
+        softattn_put_real(block->scratch->high, r, high, bytes);
     }
-    const struct softattn_tile_layout layout = {1, 0};
     pad_lanes(block->scratch->low, count, padded, 1, layout, bytes);
     pad_lanes(block->scratch->high, count, padded, 1, layout, bytes);
 }

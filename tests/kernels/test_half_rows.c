@@ -1,8 +1,8 @@
 /*
  * Kernels that take rows of 16-bit floats give what they make of the same numbers as floats, rounded: softmax with a scale,
- * ends of rows, logarithms, log-sum-exps and maxima or without, the products of its derivatives, and cross-entropy with target classes, some of them ignored. Every width up to several vectors
- * and a tail, at any address and distance of rows, in place or not, streamed or not, special values; nothing but the rows is
- * touched.
+ * ends of rows, logarithms, log-sum-exps and maxima or without, the products of its derivatives, and cross-entropy with target
+ * classes, some of them ignored. Every width up to several vectors and a tail, at any address and distance of rows, in place or
+ * not, streamed or not, special values; nothing but the rows is touched.
  */
 #include "expect.h"
 #include "guard.h"

@@ -244,8 +244,7 @@ static real decode_softmax(const struct softattn_decode_tile *tile, int64_t r, r
     const vec base = safe_max(v_set(new_max));
     for (int64_t j = tile->first; j < tile->last; j += LANES) {
         const int64_t part = tile->last - j < LANES ? tile->last - j : LANES;
-        v_store_part(scores + j, v_exp2_apart(v_sub(v_load_part(scores + j, part, -REAL_INFINITY), base)),
-                     part);
+        v_store_part(scores + j, v_exp2(v_sub(v_load_part(scores + j, part, -REAL_INFINITY), base)), part);
     }
     real factor;
     v_store_part(&factor, v_exp2_apart(v_sub(v_set(old_max), base)), 1);
