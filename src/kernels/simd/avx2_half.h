@@ -1,4 +1,6 @@
 /* Conversions of 16-bit floats for AVX2 with F16C. Included by avx2.h. */
+#include "kernels/simd/minpos.h"
+
 #define HALVES 16
 
 ALWAYS_INLINE __m128i load_eight(const uint16_t *from) {
@@ -24,18 +26,18 @@ ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
     v_store(to + 8, v_widen_bf16(load_eight(from + 8)));
 }
 
-typedef __m256i orders;
-ALWAYS_INLINE orders orders_set(int16_t order) { return _mm256_set1_epi16(order); }
-ALWAYS_INLINE orders orders_of(const uint16_t *from) {
-    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
-    return _mm256_xor_si256(halves, _mm256_srli_epi16(_mm256_srai_epi16(halves, 15), 1));
+typedef __m256i half_vec;
+ALWAYS_INLINE half_vec halves_set(int16_t bits) { return _mm256_set1_epi16(bits); }
+ALWAYS_INLINE half_vec halves_load(const uint16_t *from) {
+    return _mm256_loadu_si256((const __m256i *)(const void *)from);
 }
-ALWAYS_INLINE orders orders_max(orders a, orders b) { return _mm256_max_epi16(a, b); }
-/* phminposuw finds the smallest of eight unsigned words: the largest signed one, all bits but the sign's turned. */
-ALWAYS_INLINE int16_t orders_largest(orders a) {
-    const __m128i b = _mm_max_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    const __m128i turned = _mm_xor_si128(b, _mm_set1_epi16(0x7fff));
-    return (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned)) ^ 0x7fff);
+ALWAYS_INLINE half_vec halves_max(half_vec a, half_vec b) { return _mm256_max_epi16(a, b); }
+ALWAYS_INLINE half_vec halves_min(half_vec a, half_vec b) { return _mm256_min_epi16(a, b); }
+ALWAYS_INLINE int16_t halves_reduce_max(half_vec a) {
+    return eight_reduce_max(_mm_max_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
+}
+ALWAYS_INLINE int16_t halves_reduce_min(half_vec a) {
+    return eight_reduce_min(_mm_min_epi16(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1)));
 }
 
 ALWAYS_INLINE void store_halves(uint16_t *to, __m256i halves, int stream) {

@@ -12,6 +12,7 @@
 #define DECODE_KEY_VECTORS 1
 #define DECODE_ROWS        8
 #define TRANSPOSE_COLUMNS  8
+#define HAS_QUIET_MASKS
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -31,6 +32,7 @@ ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
 ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_ps(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
@@ -137,6 +139,7 @@ ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
 ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
+ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_pd(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }

@@ -14,14 +14,13 @@ ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
     vst1q_f32(to + 4, vreinterpretq_f32_u32(vshll_high_n_u16(halves, 16)));
 }
 
-typedef int16x8_t orders;
-ALWAYS_INLINE orders orders_set(int16_t order) { return vdupq_n_s16(order); }
-ALWAYS_INLINE orders orders_of(const uint16_t *from) {
-    const int16x8_t halves = vreinterpretq_s16_u16(vld1q_u16(from));
-    return veorq_s16(halves, vandq_s16(vshrq_n_s16(halves, 15), vdupq_n_s16(0x7fff)));
-}
-ALWAYS_INLINE orders orders_max(orders a, orders b) { return vmaxq_s16(a, b); }
-ALWAYS_INLINE int16_t orders_largest(orders a) { return vmaxvq_s16(a); }
+typedef int16x8_t half_vec;
+ALWAYS_INLINE half_vec halves_set(int16_t bits) { return vdupq_n_s16(bits); }
+ALWAYS_INLINE half_vec halves_load(const uint16_t *from) { return vreinterpretq_s16_u16(vld1q_u16(from)); }
+ALWAYS_INLINE half_vec halves_max(half_vec a, half_vec b) { return vmaxq_s16(a, b); }
+ALWAYS_INLINE half_vec halves_min(half_vec a, half_vec b) { return vminq_s16(a, b); }
+ALWAYS_INLINE int16_t halves_reduce_max(half_vec a) { return vmaxvq_s16(a); }
+ALWAYS_INLINE int16_t halves_reduce_min(half_vec a) { return vminvq_s16(a); }
 
 ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int stream) {
     (void)has_nan, (void)stream;

@@ -24,6 +24,7 @@
  *   v_any(m)                whether any lane is true
  *   v_nonzero(p)            of LANES bytes, which are not 0
  *   v_select(m, a, b)       a where m, else b
+ *   v_sub_where(m, a, b)    a - b where m, else 0; only where HAS_QUIET_MASKS is defined: nothing is raised outside of m
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
  *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what
  *                           follows them in the memory of LANES elements at p is left with any contents
@@ -35,10 +36,8 @@
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
  *   narrow_f16(from, to, has_nan, stream) narrow_bf16
  *                           stream: to is aligned to 2 * HALVES bytes; has_nan 0, a constant: there is no NaN among them
- *   orders                  order numbers of HALVES 16-bit floats, of either format: signed integers of 16 bits that compare as
- *                           the floats do, -0 below +0 and NaN outside the infinities. x is one as it is, and where it is
- *                           negative with all bits turned but the sign's; the same makes the float of the number
- *   orders_set(n) orders_of(from) orders_max(a, b) orders_largest(a)
+ *   half_vec                the bits of HALVES 16-bit floats as signed integers
+ *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows

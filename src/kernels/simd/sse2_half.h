@@ -34,17 +34,22 @@ ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) {
     v_store(to + 4, _mm_castsi128_ps(_mm_unpackhi_epi16(_mm_setzero_si128(), halves)));
 }
 
-typedef __m128i orders;
-ALWAYS_INLINE orders orders_set(int16_t order) { return _mm_set1_epi16(order); }
-ALWAYS_INLINE orders orders_of(const uint16_t *from) {
-    const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)from);
-    return _mm_xor_si128(halves, _mm_srli_epi16(_mm_srai_epi16(halves, 15), 1));
+typedef __m128i half_vec;
+ALWAYS_INLINE half_vec halves_set(int16_t bits) { return _mm_set1_epi16(bits); }
+ALWAYS_INLINE half_vec halves_load(const uint16_t *from) {
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
 }
-ALWAYS_INLINE orders orders_max(orders a, orders b) { return _mm_max_epi16(a, b); }
-ALWAYS_INLINE int16_t orders_largest(orders a) {
+ALWAYS_INLINE half_vec halves_max(half_vec a, half_vec b) { return _mm_max_epi16(a, b); }
+ALWAYS_INLINE half_vec halves_min(half_vec a, half_vec b) { return _mm_min_epi16(a, b); }
+ALWAYS_INLINE int16_t halves_reduce_max(half_vec a) {
     a = _mm_max_epi16(a, _mm_srli_si128(a, 8));
     a = _mm_max_epi16(a, _mm_srli_si128(a, 4));
     return (int16_t)_mm_cvtsi128_si32(_mm_max_epi16(a, _mm_srli_si128(a, 2)));
+}
+ALWAYS_INLINE int16_t halves_reduce_min(half_vec a) {
+    a = _mm_min_epi16(a, _mm_srli_si128(a, 8));
+    a = _mm_min_epi16(a, _mm_srli_si128(a, 4));
+    return (int16_t)_mm_cvtsi128_si32(_mm_min_epi16(a, _mm_srli_si128(a, 2)));
 }
 
 /* The low halves of the lanes: packing saturates signed numbers, so they are made such before it. */

@@ -172,7 +172,7 @@ NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, i
 
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
 ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
-                              real *alpha, int clamp) {
+                              real *alpha, enum exp2_arguments kind) {
     struct asking asking = begin_asking(tile);
     for (int64_t c = 0; c < block; c += LANES) {
         const struct key_range keys = keys_of_vector(tile, c);
@@ -193,7 +193,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
             vec p_1 = v_sub(v_load(at + block), base);
             vec p_2 = v_sub(v_load(at + 2 * block), base);
             vec p_3 = v_sub(v_load(at + 3 * block), base);
-            v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, clamp);
+            v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, kind);
             v_store(at, p_0);
             v_store(at + block, p_1);
             v_store(at + 2 * block, p_2);
@@ -222,11 +222,11 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
  * without it, too, by an invalid operation. */
 NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                                     real *alpha) {
-    weigh_tile(tile, block, tile_max, alpha, 1);
+    weigh_tile(tile, block, tile_max, alpha, EXP2_ANY);
 }
 NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                                   real *alpha) {
-    weigh_tile(tile, block, tile_max, alpha, 0);
+    weigh_tile(tile, block, tile_max, alpha, EXP2_FINITE);
 }
 
 static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {

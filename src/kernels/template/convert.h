@@ -6,9 +6,20 @@
 #ifndef SOFTATTN_KERNELS_TEMPLATE_CONVERT_H
 #define SOFTATTN_KERNELS_TEMPLATE_CONVERT_H
 
-#if SOFTATTN_REAL_BITS == 32
-
 #include "kernels/kernels.h"
+
+#ifndef HALVES
+#define HALVES 1
+typedef int16_t half_vec;
+ALWAYS_INLINE half_vec halves_set(int16_t bits) { return bits; }
+ALWAYS_INLINE half_vec halves_load(const uint16_t *from) { return (int16_t)*from; }
+ALWAYS_INLINE half_vec halves_max(half_vec a, half_vec b) { return a > b ? a : b; }
+ALWAYS_INLINE half_vec halves_min(half_vec a, half_vec b) { return a < b ? a : b; }
+ALWAYS_INLINE int16_t halves_reduce_max(half_vec a) { return a; }
+ALWAYS_INLINE int16_t halves_reduce_min(half_vec a) { return a; }
+#endif
+
+#if SOFTATTN_REAL_BITS == 32
 
 static float float_of(uint32_t bits) {
     const union {
@@ -47,17 +58,12 @@ static float f16_to_float(uint16_t half) {
 
 static float bf16_to_float(uint16_t half) { return float_of((uint32_t)half << 16); }
 
-/* Of one format's 16-bit floats, numbers that are ordered like them (simd.h), and the float again. */
-ALWAYS_INLINE int16_t half_order(uint16_t half) { return (int16_t)(half & 0x8000 ? half ^ 0x7fff : half); }
-ALWAYS_INLINE uint16_t order_half(int16_t order) { return (uint16_t)(order < 0 ? order ^ 0x7fff : order); }
-
 /* of a constant format */
 ALWAYS_INLINE float half_value(int32_t format, uint16_t half) {
     return format == SOFTATTN_FORMAT_F16 ? f16_to_float(half) : bf16_to_float(half);
 }
 
-#ifndef HALVES
-#define HALVES 1
+#if HALVES == 1
 
 static uint16_t float_to_f16(float value) {
     const uint32_t bits = bits_of(value), magnitude = bits & 0x7fffffff;
@@ -81,12 +87,6 @@ static uint16_t float_to_bf16(float value) {
     }
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
-
-typedef int16_t orders;
-ALWAYS_INLINE orders orders_set(int16_t order) { return order; }
-ALWAYS_INLINE orders orders_of(const uint16_t *from) { return half_order(*from); }
-ALWAYS_INLINE orders orders_max(orders a, orders b) { return a > b ? a : b; }
-ALWAYS_INLINE int16_t orders_largest(orders a) { return a; }
 
 ALWAYS_INLINE void widen_f16(const uint16_t *from, float *to) { *to = f16_to_float(*from); }
 ALWAYS_INLINE void widen_bf16(const uint16_t *from, float *to) { *to = bf16_to_float(*from); }
@@ -189,7 +189,6 @@ static void finish_narrowing(void) { V_FENCE(); }
 #else
 
 /* Doubles have no 16-bit floats that stand for them; what templates do with those is never reached. */
-#define HALVES 1
 ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, real *to) {
     (void)format, (void)from, (void)to;
 }
@@ -198,13 +197,6 @@ ALWAYS_INLINE void narrow_block(int32_t format, const real *from, uint16_t *to, 
 }
 ALWAYS_INLINE int64_t halves_head(const uint16_t *to, int64_t count) { return (void)to, count; }
 ALWAYS_INLINE real half_value(int32_t format, uint16_t half) { return (void)format, half; }
-typedef int16_t orders;
-ALWAYS_INLINE orders orders_set(int16_t order) { return order; }
-ALWAYS_INLINE orders orders_of(const uint16_t *from) { return (int16_t)*from; }
-ALWAYS_INLINE orders orders_max(orders a, orders b) { return a > b ? a : b; }
-ALWAYS_INLINE int16_t orders_largest(orders a) { return a; }
-ALWAYS_INLINE int16_t half_order(uint16_t half) { return (int16_t)half; }
-ALWAYS_INLINE uint16_t order_half(int16_t order) { return (uint16_t)order; }
 ALWAYS_INLINE void widen(int32_t format, int64_t count, const uint16_t *from, void *to) {
     (void)format, (void)count, (void)from, (void)to;
 }

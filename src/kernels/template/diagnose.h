@@ -62,7 +62,7 @@ ALWAYS_INLINE void diagnose_weights(const real *s, int64_t cols, vec max, real *
         vec w_1 = row_exponent(v_load(s + j + LANES), max, factor);
         vec w_2 = row_exponent(v_load(s + j + 2 * LANES), max, factor);
         vec w_3 = row_exponent(v_load(s + j + 3 * LANES), max, factor);
-        v_exp2_four_apart(&w_0, &w_1, &w_2, &w_3, 1);
+        v_exp2_four_apart(&w_0, &w_1, &w_2, &w_3, EXP2_ANY);
         v_store(weights + j, w_0);
         v_store(weights + j + LANES, w_1);
         v_store(weights + j + 2 * LANES, w_2);

@@ -76,19 +76,28 @@ ALWAYS_INLINE real element_value(int32_t format, const void *row, int64_t j) {
     return is_half(format) ? half_value(format, ((const uint16_t *)row)[j]) : ((const real *)row)[j];
 }
 
-/* The order numbers (simd.h) of 16-bit floats: that of -infinity, the larger ones of columns j … j + count - 1 and of `most`,
- * and of the largest one the float. count is a multiple of HALVES. */
-ALWAYS_INLINE orders orders_start(int32_t format) {
-    return orders_set(half_order(format == SOFTATTN_FORMAT_F16 ? 0xfc00 : 0xff80));
+/*
+ * The largest of many 16-bit floats. Taken for signed integers they are ordered like floats where those are not negative, and
+ * the other way round where they are: the largest float is the largest integer, but where even that is negative, the smallest.
+ * A NaN is larger than infinity or smaller than -infinity, as its sign says. count is a multiple of HALVES.
+ */
+struct half_extremes {
+    half_vec most, least;
+};
+ALWAYS_INLINE struct half_extremes half_extremes_of_none(int32_t format) {
+    const half_vec lowest = halves_set((int16_t)(format == SOFTATTN_FORMAT_F16 ? 0xfc00 : 0xff80));
+    return (struct half_extremes){lowest, lowest};
 }
-ALWAYS_INLINE orders orders_add(const void *row, int64_t j, int64_t count, orders most) {
+ALWAYS_INLINE void half_extremes_add(const void *row, int64_t j, int64_t count, struct half_extremes *e) {
     for (int64_t i = 0; i < count; i += HALVES) {
-        most = orders_max(orders_of((const uint16_t *)row + j + i), most);
+        const half_vec some = halves_load((const uint16_t *)row + j + i);
+        e->most = halves_max(e->most, some);
+        e->least = halves_min(e->least, some);
     }
-    return most;
 }
-ALWAYS_INLINE real orders_value(int32_t format, orders most) {
-    return half_value(format, order_half(orders_largest(most)));
+ALWAYS_INLINE real half_extremes_largest(int32_t format, struct half_extremes e) {
+    const int16_t most = halves_reduce_max(e.most);
+    return half_value(format, (uint16_t)(most >= 0 ? most : halves_reduce_min(e.least)));
 }
 
 /*

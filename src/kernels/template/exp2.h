@@ -22,62 +22,76 @@
 #define REAL_SMALLEST   0x1p-1022
 #endif
 
+/* The coefficients of q, the highest and then the others. */
+#if SOFTATTN_REAL_BITS == 32
+#define EXP2_LEADING 0x1.445fbap-13f
+#define EXP2_FOLLOWING(STEP)                                                                                 \
+    STEP(0x1.5f001ap-10f), STEP(0x1.3b268cp-7f), STEP(0x1.c6af74p-5f), STEP(0x1.ebfbeap-3f),                 \
+        STEP(0x1.62e43p-1f)
+#else
+#define EXP2_LEADING 0x1.ea045a38ec6dcp-32
+#define EXP2_FOLLOWING(STEP)                                                                                 \
+    STEP(0x1.e60640187df0cp-28), STEP(0x1.b524dcadc1ab9p-24), STEP(0x1.62bfd47718cdbp-20),                   \
+        STEP(0x1.ffcbfc7445ee6p-17), STEP(0x1.430913096ffa5p-13), STEP(0x1.5d87fe78a2cb2p-10),               \
+        STEP(0x1.3b2ab6fba1ddap-7), STEP(0x1.c6b08d704a0cbp-5), STEP(0x1.ebfbdff82c598p-3),                  \
+        STEP(0x1.62e42fefa39efp-1)
+#endif
+
 /* (2^f - 1) / f for f in [-1/2, 1/2]. */
 ALWAYS_INLINE vec exp2_quotient(vec f) {
-#if SOFTATTN_REAL_BITS == 32
-    vec q = v_set(0x1.445fbap-13f);
-    q = v_fma(q, f, v_set(0x1.5f001ap-10f));
-    q = v_fma(q, f, v_set(0x1.3b268cp-7f));
-    q = v_fma(q, f, v_set(0x1.c6af74p-5f));
-    q = v_fma(q, f, v_set(0x1.ebfbeap-3f));
-    q = v_fma(q, f, v_set(0x1.62e43p-1f));
-#else
-    vec q = v_set(0x1.ea045a38ec6dcp-32);
-    q = v_fma(q, f, v_set(0x1.e60640187df0cp-28));
-    q = v_fma(q, f, v_set(0x1.b524dcadc1ab9p-24));
-    q = v_fma(q, f, v_set(0x1.62bfd47718cdbp-20));
-    q = v_fma(q, f, v_set(0x1.ffcbfc7445ee6p-17));
-    q = v_fma(q, f, v_set(0x1.430913096ffa5p-13));
-    q = v_fma(q, f, v_set(0x1.5d87fe78a2cb2p-10));
-    q = v_fma(q, f, v_set(0x1.3b2ab6fba1ddap-7));
-    q = v_fma(q, f, v_set(0x1.c6b08d704a0cbp-5));
-    q = v_fma(q, f, v_set(0x1.ebfbdff82c598p-3));
-    q = v_fma(q, f, v_set(0x1.62e42fefa39efp-1));
-#endif
+    vec q = v_set(EXP2_LEADING);
+#define EXP2_STEP(c) q = v_fma(q, f, v_set(c))
+    EXP2_FOLLOWING(EXP2_STEP);
     return q;
 }
 
-/* The clamp keeps -infinity - -infinity, an invalid operation to hosts that trap those, out of f. */
+/* -infinity - -infinity, an invalid operation to hosts that trap those, is kept out of f: by a clamp of t, or by the mask. */
+#ifdef HAS_QUIET_MASKS
+ALWAYS_INLINE vec exp2_clamped(vec t) { return t; }
+ALWAYS_INLINE vec exp2_fraction(mask m, vec t, vec n) { return v_sub_where(m, t, n); }
+#else
+ALWAYS_INLINE vec exp2_clamped(vec t) { return v_max(v_set(LOWEST_EXPONENT - 1), t); }
+ALWAYS_INLINE vec exp2_fraction(mask m, vec t, vec n) { return (void)m, v_sub(t, n); }
+#endif
+ALWAYS_INLINE mask exp2_in_range(vec t) { return v_not_less(t, v_set(LOWEST_EXPONENT)); }
+
 ALWAYS_INLINE vec v_exp2(vec argument) {
-    const vec t = v_max(v_set(LOWEST_EXPONENT - 1), argument);
-    const vec n = v_round(t);
-    const vec f = v_sub(t, n);
-    const vec p = v_fma(exp2_quotient(f), f, v_set(1));
-    return v_scale_where(v_not_less(t, v_set(LOWEST_EXPONENT)), p, n);
+    const vec t = exp2_clamped(argument), n = v_round(t);
+    const mask m = exp2_in_range(t);
+    const vec f = exp2_fraction(m, t, n);
+    return v_scale_where(m, v_fma(exp2_quotient(f), f, v_set(1)), n);
 }
 
 /* Where a call does not show. */
 NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
 
-/*
- * The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU
- * holds too few of the long dependent chains otherwise. Without clamp arguments of -infinity are invalid operations, and
- * so are those below -2^31 where n is converted to an integer; the results are 0 all the same.
- */
-#define EXP2_EACH(STEP)  STEP(0) STEP(1) STEP(2) STEP(3)
-#define EXP2_CLAMP(i)    const vec t_##i = clamp ? v_max(v_set(LOWEST_EXPONENT - 1), *p_##i) : *p_##i;
-#define EXP2_ROUND(i)    const vec n_##i = v_round(t_##i);
-#define EXP2_RANGE(i)    const mask m_##i = v_not_less(t_##i, v_set(LOWEST_EXPONENT));
-#define EXP2_FRACTION(i) const vec f_##i = v_sub(t_##i, n_##i);
-#define EXP2_QUOTIENT(i) const vec q_##i = exp2_quotient(f_##i);
-#define EXP2_SCALE(i)    *p_##i = v_scale_where(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+/* What v_exp2_four is given: arguments of any kind; of exp2_clamped; or arguments that are not -infinity, which otherwise are
+ * invalid operations, as those below -2^31 are where n is converted to an integer; the results are 0 all the same. */
+enum exp2_arguments { EXP2_ANY, EXP2_CLAMPED, EXP2_FINITE };
 
-ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, int clamp){
-    EXP2_EACH(EXP2_CLAMP) EXP2_EACH(EXP2_ROUND) EXP2_EACH(EXP2_RANGE) EXP2_EACH(EXP2_FRACTION)
-        EXP2_EACH(EXP2_QUOTIENT) EXP2_EACH(EXP2_SCALE)}
+/* The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
+ * few of the long dependent chains otherwise. */
+#define EXP2_EACH(STEP) STEP(0) STEP(1) STEP(2) STEP(3)
+#define EXP2_CLAMP(i)   const vec t_##i = kind == EXP2_ANY ? exp2_clamped(*p_##i) : *p_##i;
+#define EXP2_ROUND(i)   const vec n_##i = v_round(t_##i);
+#define EXP2_RANGE(i)   const mask m_##i = exp2_in_range(t_##i);
+#define EXP2_FRACTION(i)                                                                                     \
+    const vec f_##i = kind == EXP2_FINITE ? v_sub(t_##i, n_##i) : exp2_fraction(m_##i, t_##i, n_##i);
+#define EXP2_START(i) vec q_##i = v_set(EXP2_LEADING);
+#define EXP2_STEPS(c)                                                                                        \
+    q_0 = v_fma(q_0, f_0, v_set(c)), q_1 = v_fma(q_1, f_1, v_set(c)), q_2 = v_fma(q_2, f_2, v_set(c)),       \
+    q_3 = v_fma(q_3, f_3, v_set(c))
+#define EXP2_SCALE(i) *p_##i = v_scale_where(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+
+ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
+    EXP2_EACH(EXP2_CLAMP)
+    EXP2_EACH(EXP2_ROUND)
+    EXP2_EACH(EXP2_RANGE) EXP2_EACH(EXP2_FRACTION) EXP2_EACH(EXP2_START) EXP2_FOLLOWING(EXP2_STEPS);
+    EXP2_EACH(EXP2_SCALE)
+}
 /* For loops that have so much else to do that a call does not show. */
-SPEED_INLINE void v_exp2_four_apart(vec *p_0, vec *p_1, vec *p_2, vec *p_3, int clamp) {
-    v_exp2_four(p_0, p_1, p_2, p_3, clamp || IS_SMALL);
+SPEED_INLINE void v_exp2_four_apart(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
+    v_exp2_four(p_0, p_1, p_2, p_3, IS_SMALL ? EXP2_ANY : kind);
 }
 
 #endif

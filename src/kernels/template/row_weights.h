@@ -29,8 +29,11 @@ NEVER_INLINE real row_max(const real *s, int64_t cols) {
     return v_reduce_max(v_max(v_max(max_0, max_1), v_max(max_2, max_3)));
 }
 
-/* factor: log2(e), or that times a positive scale of the scores */
-ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) { return v_mul(v_sub(s, max), factor); }
+/* (s - max) * factor; both signs are turned because it is the subtrahend that can be taken from memory. factor: log2(e), or that
+ * times a positive scale of the scores. */
+ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) {
+    return v_mul(v_sub(max, s), v_sub(v_set((real)-0.0), factor));
+}
 
 #define STRIPE_VECTORS (STRIPES / LANES)
 /* Vectors per turn of the loop: whole fours, for v_exp2_four, and whole stripes. */
@@ -127,7 +130,6 @@ struct row_company {
     real *next_max;
     struct row_done done;
     const void *later; /* what is asked for, from its column j on when column j is at work; NULL: nothing */
-    int later_is_near; /* to the first-level cache, else to the second */
 };
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
@@ -256,16 +258,15 @@ ALWAYS_INLINE vec row_score(struct row_kind kind, vec x, real scale) {
     return kind.is_general ? v_mul(x, v_set(scale)) : x;
 }
 
-/* Four vectors at column j, as exponents that v_exp2_four need not clamp. */
+/* Four vectors at column j, as exponents for v_exp2_four. */
 ALWAYS_INLINE void row_exponents(struct row_kind kind, const void *x, real scale, int64_t j, vec max,
                                  vec factor, vec *e_0, vec *e_1, vec *e_2, vec *e_3) {
-    const vec least = v_set(LOWEST_EXPONENT - 1);
     real copy[MOST_COPIED];
     const real *from = as_reals(kind.format, x, j, 4 * LANES, copy);
-    *e_0 = v_max(least, row_exponent(row_score(kind, v_load(from), scale), max, factor));
-    *e_1 = v_max(least, row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
-    *e_2 = v_max(least, row_exponent(row_score(kind, v_load(from + 2 * LANES), scale), max, factor));
-    *e_3 = v_max(least, row_exponent(row_score(kind, v_load(from + 3 * LANES), scale), max, factor));
+    *e_0 = exp2_clamped(row_exponent(row_score(kind, v_load(from), scale), max, factor));
+    *e_1 = exp2_clamped(row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
+    *e_2 = exp2_clamped(row_exponent(row_score(kind, v_load(from + 2 * LANES), scale), max, factor));
+    *e_3 = exp2_clamped(row_exponent(row_score(kind, v_load(from + 3 * LANES), scale), max, factor));
 }
 
 /* What row_weights does, in the columns from j on, less than a turn. */
@@ -303,8 +304,9 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
     const struct row_kind kind = company.kind;
     const int32_t format = kind.format;
     vec largest = v_set(-REAL_INFINITY); /* one is enough: registers are scarcer than time between them */
-    orders most = orders_start(format);
-    stripes_start(sums);
+    struct half_extremes extremes = half_extremes_of_none(format);
+    real parts[STRIPES]; /* nobody else's, so that they stay in registers */
+    stripes_start(parts);
     int64_t j = 0;
     const int64_t whole = cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);
     vec e_0 = v_zero(), e_1 = e_0, e_2 = e_0, e_3 = e_0;
@@ -313,7 +315,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
     }
     for (; j < whole; j += TURN_VECTORS * LANES) {
         if (company.later) {
-            prefetch_elements(format, company.later, j, TURN_VECTORS * LANES, company.later_is_near);
+            prefetch_elements(format, company.later, j, TURN_VECTORS * LANES, 1);
         }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
             const int64_t at = j + v * LANES;
@@ -324,15 +326,15 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             if (EXPONENTS_AHEAD && at + 4 * LANES < whole) {
                 row_exponents(kind, x, company.scale, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, 0);
-            if (company.next && is_half(format)) {
-                most = orders_add(company.next, at, 4 * LANES, most);
-            } else if (company.next) {
+            v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_CLAMPED);
+            if (is_half(format) && company.next) {
+                half_extremes_add(company.next, at, 4 * LANES, &extremes);
+            } else if (!is_half(format) && company.next) {
                 const real *next = (const real *)company.next + at;
-                largest = v_max(v_load(next), largest);
-                largest = v_max(v_load(next + LANES), largest);
-                largest = v_max(v_load(next + 2 * LANES), largest);
-                largest = v_max(v_load(next + 3 * LANES), largest);
+                largest = v_max(largest, v_load(next));
+                largest = v_max(largest, v_load(next + LANES));
+                largest = v_max(largest, v_load(next + 2 * LANES));
+                largest = v_max(largest, v_load(next + 3 * LANES));
             }
             if (row_shares_weights(kind)) {
                 row_done_four(kind, &company.done, company.scale, at);
@@ -343,10 +345,10 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
                 v_store(to + at + 2 * LANES, p_2);
                 v_store(to + at + 3 * LANES, p_3);
             }
-            stripe_add(sums, v * LANES, p_0);
-            stripe_add(sums, (v + 1) * LANES, p_1);
-            stripe_add(sums, (v + 2) * LANES, p_2);
-            stripe_add(sums, (v + 3) * LANES, p_3);
+            stripe_add(parts, v * LANES, p_0);
+            stripe_add(parts, (v + 1) * LANES, p_1);
+            stripe_add(parts, (v + 2) * LANES, p_2);
+            stripe_add(parts, (v + 3) * LANES, p_3);
             if (!row_shares_weights(kind)) {
                 row_done_four(kind, &company.done, company.scale, at);
             }
@@ -356,10 +358,13 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
         row_done_rest(kind, &company.done, company.scale, j);
     }
     if (j < cols) {
-        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, sums);
+        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, parts);
+    }
+    for (int i = 0; i < STRIPES; i += LANES) {
+        v_store(sums + i, v_load(parts + i));
     }
     if (company.next) {
-        const real turns = is_half(format) ? orders_value(format, most) : v_reduce_max(largest);
+        const real turns = is_half(format) ? half_extremes_largest(format, extremes) : v_reduce_max(largest);
         const int64_t next_cols = kind.is_general ? company.next_cols : cols;
         const real rest = j < next_cols ? row_max_rest(format, company.next, j, next_cols) : turns;
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */

@@ -154,33 +154,25 @@ static double kth_largest(int64_t cols, const void *row, int64_t k) {
 
 /* ---- Weights ---- */
 
-/* Below this difference to the maximum a weight is 0 anyway; the bound keeps exp2 in its range. */
-ALWAYS_INLINE real lowest_difference(real factor) {
-    const real difference = (LOWEST_EXPONENT - 1) / factor;
-    return difference > -REAL_LARGEST ? difference : -REAL_LARGEST;
+ALWAYS_INLINE vec weight_exponent(vec x, vec max, vec factor) {
+    return exp2_clamped(row_exponent(x, max, factor));
 }
-
-ALWAYS_INLINE vec weight_exponent(vec x, vec max, vec lowest, vec factor) {
-    return v_mul(v_max(v_sub(x, max), lowest), factor);
-}
-#define WEIGHT_EXPONENT(i) e_##i = weight_exponent(v_load(x + j + i * LANES), max, lowest, factor);
+#define WEIGHT_EXPONENT(i) e_##i = weight_exponent(v_load(x + j + i * LANES), max, factor);
 
 /* Weights of columns, which are fewer than those of four vectors: whole vectors of them are written, the last ones 0. */
-ALWAYS_INLINE void weigh_rest(const real *x, int64_t cols, vec max, vec lowest, vec factor, real *weights) {
+ALWAYS_INLINE void weigh_rest(const real *x, int64_t cols, vec max, vec factor, real *weights) {
     for (int64_t j = 0; j < cols; j += LANES) {
-        v_store(weights + j,
-                v_exp2_apart(weight_exponent(load_logits(x + j, cols - j), max, lowest, factor)));
+        v_store(weights + j, v_exp2_apart(row_exponent(load_logits(x + j, cols - j), max, factor)));
     }
 }
 
 /* Weights of whole groups of four vectors among the columns; returns how many columns that are. */
-ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec lowest, vec factor,
-                                   real *weights) {
+ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec factor, real *weights) {
     int64_t j = 0;
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
         vec e_0, e_1, e_2, e_3;
         EXP2_EACH(WEIGHT_EXPONENT)
-        v_exp2_four(&e_0, &e_1, &e_2, &e_3, 0);
+        v_exp2_four(&e_0, &e_1, &e_2, &e_3, EXP2_CLAMPED);
         v_store(weights + j, e_0);
         v_store(weights + j + LANES, e_1);
         v_store(weights + j + 2 * LANES, e_2);
@@ -193,9 +185,8 @@ static void token_weights(int64_t cols, const void *row, double row_max, double 
     const real *x = row;
     real *to = weights, rest[4 * STRIPES];
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
-    const vec lowest = v_set(lowest_difference((real)row_factor));
-    const int64_t j = weigh_groups(x, cols, max, lowest, factor, to);
-    weigh_rest(x + j, cols - j, max, lowest, factor, rest);
+    const int64_t j = weigh_groups(x, cols, max, factor, to);
+    weigh_rest(x + j, cols - j, max, factor, rest);
     __builtin_memcpy(to + j, rest, (uint64_t)(cols - j) * sizeof(real));
 }
 
@@ -308,7 +299,6 @@ ALWAYS_INLINE void pass_block(struct softattn_token_pass *pass, const real *x, i
 ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, double row_factor,
                                  const real *next) {
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
-    const vec lowest = v_set(lowest_difference((real)row_factor));
     vec sum_0 = v_zero(), sum_1 = sum_0, sum_2 = sum_0, sum_3 = sum_0;
     real rest[4 * STRIPES];
     int64_t j = 0;
@@ -323,10 +313,10 @@ ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, do
         if (j + 4 * LANES <= cols) {
             EXP2_EACH(WEIGHT_EXPONENT)
         }
-        v_exp2_four(&w_0, &w_1, &w_2, &w_3, 0);
+        v_exp2_four(&w_0, &w_1, &w_2, &w_3, EXP2_CLAMPED);
         EXP2_EACH(SMALL_MASS)
     }
-    weigh_rest(x + j, cols - j, max, lowest, factor, rest);
+    weigh_rest(x + j, cols - j, max, factor, rest);
     for (int64_t i = 0; j < cols; i += LANES, j += LANES) {
         const vec w_0 = v_load(rest + i);
         SMALL_MASS(0)
@@ -338,9 +328,8 @@ ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, do
 /* Weights of a block, 0 behind them up to a multiple of four vectors. */
 NEVER_INLINE void weigh_block(const real *x, int64_t cols, double row_max, double row_factor, real *weights) {
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
-    const vec lowest = v_set(lowest_difference((real)row_factor));
-    int64_t j = weigh_groups(x, cols, max, lowest, factor, weights);
-    weigh_rest(x + j, cols - j, max, lowest, factor, weights + j);
+    int64_t j = weigh_groups(x, cols, max, factor, weights);
+    weigh_rest(x + j, cols - j, max, factor, weights + j);
     for (j = (cols + LANES - 1) / LANES * LANES; j % (4 * LANES) != 0; j += LANES) {
         v_store(weights + j, v_zero());
     }

@@ -144,7 +144,7 @@ ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_r
         const real *ys = as_reals(format, row->y, j, 4 * LANES, y_copy);
         const real *vs = as_reals(format, row->v, j, 4 * LANES, v_copy);
         EXP2_EACH(LOG_EXPONENT)
-        v_exp2_four(&p_0, &p_1, &p_2, &p_3, 1);
+        v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_ANY);
         EXP2_EACH(LOG_VALUE)
         put_copy(format, row->out, j, 4 * LANES, out, 1, row->stream);
     }
