@@ -44,9 +44,9 @@ ALWAYS_INLINE vec v_abs(vec a) { return _mm256_andnot_ps(v_set(-0.0f), a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm256_or_ps(v_abs(a), _mm256_and_ps(s, v_set(-0.0f))); }
 ALWAYS_INLINE vec v_round(vec x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* n is added to the exponent of p; a NaN converts to 0x80000000, which the shift makes 0. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
-    return _mm256_and_ps(m, _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent)));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_ps(a, b, _CMP_NLT_UQ); }
@@ -145,9 +145,9 @@ ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm256_or_pd(v_abs(a), _mm25
 ALWAYS_INLINE vec v_round(vec x) { return _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* AVX2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place
  * of the exponent are 2^n. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m256i biased = _mm256_castpd_si256(v_add(n, v_set(0x1.8p52 + 1023)));
-    return _mm256_and_pd(m, v_mul(p, _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52))));
+    return v_mul(p, _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52)));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm256_cmp_pd(a, b, _CMP_NLT_UQ); }

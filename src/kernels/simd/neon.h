@@ -58,9 +58,9 @@ ALWAYS_INLINE vec v_abs(vec a) { return vabsq_f32(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return vbslq_f32(vdupq_n_u32(0x80000000), s, a); }
 ALWAYS_INLINE vec v_round(vec x) { return vrndnq_f32(x); }
 /* n is added to the exponent of p; a NaN converts to 0. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const uint32x4_t exponent = vreinterpretq_u32_s32(vshlq_n_s32(vcvtnq_s32_f32(n), 23));
-    return vreinterpretq_f32_u32(vandq_u32(m, vaddq_u32(vreinterpretq_u32_f32(p), exponent)));
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(p), exponent));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return vcltq_f32(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return vmvnq_u32(vcltq_f32(a, b)); }
@@ -122,9 +122,9 @@ ALWAYS_INLINE vec v_abs(vec a) { return vabsq_f64(a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return vbslq_f64(vdupq_n_u64(0x8000000000000000), s, a); }
 ALWAYS_INLINE vec v_round(vec x) { return vrndnq_f64(x); }
 /* n is added to the exponent of p; a NaN converts to 0. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const uint64x2_t exponent = vreinterpretq_u64_s64(vshlq_n_s64(vcvtnq_s64_f64(n), 52));
-    return vreinterpretq_f64_u64(vandq_u64(m, vaddq_u64(vreinterpretq_u64_f64(p), exponent)));
+    return vreinterpretq_f64_u64(vaddq_u64(vreinterpretq_u64_f64(p), exponent));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return vcltq_f64(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) {

@@ -74,21 +74,21 @@ ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
 }
 
 /* 2^n by its exponent bits. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     union {
         real value;
 #if SOFTATTN_REAL_BITS == 32
         uint32_t bits;
     } power;
-    if (!m || n != n) {
-        return m ? n : 0;
+    if (n != n) {
+        return n;
     }
     power.bits = (uint32_t)((int32_t)n + 127) << 23;
 #else
         uint64_t bits;
     } power;
-    if (!m || n != n) {
-        return m ? n : 0;
+    if (n != n) {
+        return n;
     }
     power.bits = (uint64_t)((int64_t)n + 1023) << 52;
 #endif

@@ -16,15 +16,17 @@
  *   v_max(a, b)             a > b ? a : b, so a NaN in a is passed over and one in b kept
  *   v_abs(a) v_copysign(a, s)
  *   v_round(x)              nearest integer, ties to even, where |x| < 2^22; unspecified elsewhere
- *   v_scale_where(m, p, n)  p * 2^n where m, else 0. Where m holds, n is integral, 2^n and p * 2^n are normal, or p and
- *                           n are NaN and so is the result
+ *   v_scale(p, n)           p * 2^n. n is integral, and 2^n and p * 2^n are normal; or p is 1, n one less than the
+ *                           smallest of those, and the result 0; or p and n are NaN, and so is the result. Not where
+ *                           HAS_QUIET_MASKS is defined: there nothing is raised outside of a mask, and the words are
+ *   v_scale_where(m, p, n)  the same where m, else 0
+ *   v_sub_where(m, a, b)    a - b where m, else 0
  *   v_less(a, b) v_equal    comparisons, false where a NaN takes part
  *   v_not_less(a, b)        the opposite of v_less, true where a NaN takes part
  *   v_and(m, n) v_or(m, n)  of two masks
  *   v_any(m)                whether any lane is true
  *   v_nonzero(p)            of LANES bytes, which are not 0
  *   v_select(m, a, b)       a where m, else b
- *   v_sub_where(m, a, b)    a - b where m, else 0; only where HAS_QUIET_MASKS is defined: nothing is raised outside of m
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
  *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what
  *                           follows them in the memory of LANES elements at p is left with any contents

@@ -60,9 +60,9 @@ ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_ps(v_abs(a), _mm_and_
 /* Adding and taking away 1.5 * 2^23 leaves the nearest integer. */
 ALWAYS_INLINE vec v_round(vec x) { return v_sub(v_add(x, v_set(0x1.8p23f)), v_set(0x1.8p23f)); }
 /* n is added to the exponent of p; a NaN converts to 0x80000000, which the shift makes 0. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m128i exponent = _mm_slli_epi32(_mm_cvtps_epi32(n), 23);
-    return _mm_and_ps(m, _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), exponent)));
+    return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(p), exponent));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_ps(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_ps(a, b); }
@@ -139,9 +139,9 @@ ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_pd(v_abs(a), _mm_and_
 ALWAYS_INLINE vec v_round(vec x) { return v_sub(v_add(x, v_set(0x1.8p52)), v_set(0x1.8p52)); }
 /* SSE2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place of
  * the exponent are 2^n. */
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) {
+ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m128i biased = _mm_castpd_si128(v_add(n, v_set(0x1.8p52 + 1023)));
-    return _mm_and_pd(m, v_mul(p, _mm_castsi128_pd(_mm_slli_epi64(biased, 52))));
+    return v_mul(p, _mm_castsi128_pd(_mm_slli_epi64(biased, 52)));
 }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return _mm_cmplt_pd(a, b); }
 ALWAYS_INLINE mask v_not_less(vec a, vec b) { return _mm_cmpnlt_pd(a, b); }

@@ -18,6 +18,7 @@
 #define DECODE_KEY_VECTORS 2
 #define DECODE_ROWS        4
 #define TRANSPOSE_COLUMNS  LANES
+#define HAS_QUIET_MASKS
 
 typedef svbool_t mask;
 
@@ -34,7 +35,7 @@ ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return svreinterpret_f32_u32(svadd_x(v_true(), svreinterpret_u32(a), svreinterpret_u32(b)));
 }
 ALWAYS_INLINE vec v_lanes_from(vec v, int first) { return svtbl_f32(v, svindex_u32((uint32_t)first, 1)); }
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s32_x(v_true(), n)); }
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s32_x(m, n)); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) {
     const svuint32_t sign = svand_x(v_true(), svreinterpret_u32(s), 0x80000000);
     return svreinterpret_f32(svorr_x(v_true(), svreinterpret_u32(svabs_x(v_true(), a)), sign));
@@ -55,7 +56,7 @@ ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return svreinterpret_f64_u64(svadd_x(v_true(), svreinterpret_u64(a), svreinterpret_u64(b)));
 }
 ALWAYS_INLINE vec v_lanes_from(vec v, int first) { return svtbl_f64(v, svindex_u64((uint64_t)first, 1)); }
-ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s64_x(v_true(), n)); }
+ALWAYS_INLINE vec v_scale_where(mask m, vec p, vec n) { return svscale_z(m, p, svcvt_s64_x(m, n)); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) {
     const svuint64_t sign = svand_x(v_true(), svreinterpret_u64(s), 0x8000000000000000);
     return svreinterpret_f64(svorr_x(v_true(), svreinterpret_u64(svabs_x(v_true(), a)), sign));
@@ -77,6 +78,7 @@ ALWAYS_INLINE vec v_load_part(const real *p, int64_t n, real fill) {
 ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) { svst1(v_first(n), p, v); }
 ALWAYS_INLINE vec v_add(vec a, vec b) { return svadd_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return svsub_x(v_true(), a, b); }
+ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return svsub_z(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return svmul_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) { return svdiv_x(v_true(), a, b); }
 ALWAYS_INLINE vec v_sqrt(vec a) { return svsqrt_x(v_true(), a); }

@@ -218,8 +218,8 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
     ask_for_lines(&asking, INT64_MAX);
 }
 
-/* The clamp of v_exp2 is for masked scores. One that infinities in Q, K or slopes make -infinity gets the weight 0
- * without it, too, by an invalid operation. */
+/* Scores are -infinity where they are masked. One that infinities in Q, K or slopes make -infinity gets the weight 0 from
+ * weigh_full_tile, too, by an invalid operation. */
 NEVER_INLINE void weigh_masked_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                                     real *alpha) {
     weigh_tile(tile, block, tile_max, alpha, EXP2_ANY);
@@ -230,7 +230,7 @@ NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t bloc
 }
 
 static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
-    if (tile->low || tile->addend || IS_SMALL) { /* where code is small, all exponents are clamped */
+    if (tile->low || tile->addend || !EXP2_HAS_MASKS || IS_SMALL) { /* to whom all arguments are alike */
         weigh_masked_tile(tile, block, tile_max, alpha);
     } else {
         weigh_full_tile(tile, block, tile_max, alpha);

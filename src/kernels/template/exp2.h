@@ -45,46 +45,57 @@ ALWAYS_INLINE vec exp2_quotient(vec f) {
     return q;
 }
 
-/* -infinity - -infinity, an invalid operation to hosts that trap those, is kept out of f: by a clamp of t, or by the mask. */
+/*
+ * Arguments below LOWEST_EXPONENT, whose result is 0, take no part in the arithmetic, where those of -infinity would be invalid
+ * operations to hosts that trap them: with quiet masks by a mask; else one that gives 0 stands in for them.
+ */
 #ifdef HAS_QUIET_MASKS
-ALWAYS_INLINE vec exp2_clamped(vec t) { return t; }
-ALWAYS_INLINE vec exp2_fraction(mask m, vec t, vec n) { return v_sub_where(m, t, n); }
+enum { EXP2_HAS_MASKS = 1 };
+typedef mask exp2_mask;
+ALWAYS_INLINE vec exp2_bounded(vec t) { return t; }
+ALWAYS_INLINE exp2_mask exp2_range(vec t) { return v_not_less(t, v_set(LOWEST_EXPONENT)); }
+ALWAYS_INLINE vec exp2_fraction(exp2_mask m, vec t, vec n) { return v_sub_where(m, t, n); }
+ALWAYS_INLINE vec exp2_scaled(exp2_mask m, vec p, vec n) { return v_scale_where(m, p, n); }
 #else
-ALWAYS_INLINE vec exp2_clamped(vec t) { return v_max(v_set(LOWEST_EXPONENT - 1), t); }
-ALWAYS_INLINE vec exp2_fraction(mask m, vec t, vec n) { return (void)m, v_sub(t, n); }
+enum { EXP2_HAS_MASKS = 0 };
+typedef int exp2_mask;
+ALWAYS_INLINE vec exp2_bounded(vec t) {
+    return v_select(v_less(t, v_set(LOWEST_EXPONENT)), v_set(LOWEST_EXPONENT - 1), t);
+}
+ALWAYS_INLINE exp2_mask exp2_range(vec t) { return (void)t, 1; }
+ALWAYS_INLINE vec exp2_fraction(exp2_mask m, vec t, vec n) { return (void)m, v_sub(t, n); }
+ALWAYS_INLINE vec exp2_scaled(exp2_mask m, vec p, vec n) { return (void)m, v_scale(p, n); }
 #endif
-ALWAYS_INLINE mask exp2_in_range(vec t) { return v_not_less(t, v_set(LOWEST_EXPONENT)); }
 
 ALWAYS_INLINE vec v_exp2(vec argument) {
-    const vec t = exp2_clamped(argument), n = v_round(t);
-    const mask m = exp2_in_range(t);
+    const vec t = exp2_bounded(argument), n = v_round(t);
+    const exp2_mask m = exp2_range(t);
     const vec f = exp2_fraction(m, t, n);
-    return v_scale_where(m, v_fma(exp2_quotient(f), f, v_set(1)), n);
+    return exp2_scaled(m, v_fma(exp2_quotient(f), f, v_set(1)), n);
 }
 
 /* Where a call does not show. */
 NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
 
-/* What v_exp2_four is given: arguments of any kind; of exp2_clamped; or arguments that are not -infinity, which otherwise are
- * invalid operations, as those below -2^31 are where n is converted to an integer; the results are 0 all the same. */
-enum exp2_arguments { EXP2_ANY, EXP2_CLAMPED, EXP2_FINITE };
+/* What v_exp2_four is given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask for f. */
+enum exp2_arguments { EXP2_ANY, EXP2_BOUNDED, EXP2_FINITE };
 
 /* The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
  * few of the long dependent chains otherwise. */
 #define EXP2_EACH(STEP) STEP(0) STEP(1) STEP(2) STEP(3)
-#define EXP2_CLAMP(i)   const vec t_##i = kind == EXP2_ANY ? exp2_clamped(*p_##i) : *p_##i;
+#define EXP2_BOUND(i)   const vec t_##i = kind == EXP2_BOUNDED ? *p_##i : exp2_bounded(*p_##i);
 #define EXP2_ROUND(i)   const vec n_##i = v_round(t_##i);
-#define EXP2_RANGE(i)   const mask m_##i = exp2_in_range(t_##i);
+#define EXP2_RANGE(i)   const exp2_mask m_##i = exp2_range(t_##i);
 #define EXP2_FRACTION(i)                                                                                     \
     const vec f_##i = kind == EXP2_FINITE ? v_sub(t_##i, n_##i) : exp2_fraction(m_##i, t_##i, n_##i);
 #define EXP2_START(i) vec q_##i = v_set(EXP2_LEADING);
 #define EXP2_STEPS(c)                                                                                        \
     q_0 = v_fma(q_0, f_0, v_set(c)), q_1 = v_fma(q_1, f_1, v_set(c)), q_2 = v_fma(q_2, f_2, v_set(c)),       \
     q_3 = v_fma(q_3, f_3, v_set(c))
-#define EXP2_SCALE(i) *p_##i = v_scale_where(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+#define EXP2_SCALE(i) *p_##i = exp2_scaled(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
 
 ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
-    EXP2_EACH(EXP2_CLAMP)
+    EXP2_EACH(EXP2_BOUND)
     EXP2_EACH(EXP2_ROUND)
     EXP2_EACH(EXP2_RANGE) EXP2_EACH(EXP2_FRACTION) EXP2_EACH(EXP2_START) EXP2_FOLLOWING(EXP2_STEPS);
     EXP2_EACH(EXP2_SCALE)

@@ -263,10 +263,10 @@ ALWAYS_INLINE void row_exponents(struct row_kind kind, const void *x, real scale
                                  vec factor, vec *e_0, vec *e_1, vec *e_2, vec *e_3) {
     real copy[MOST_COPIED];
     const real *from = as_reals(kind.format, x, j, 4 * LANES, copy);
-    *e_0 = exp2_clamped(row_exponent(row_score(kind, v_load(from), scale), max, factor));
-    *e_1 = exp2_clamped(row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
-    *e_2 = exp2_clamped(row_exponent(row_score(kind, v_load(from + 2 * LANES), scale), max, factor));
-    *e_3 = exp2_clamped(row_exponent(row_score(kind, v_load(from + 3 * LANES), scale), max, factor));
+    *e_0 = exp2_bounded(row_exponent(row_score(kind, v_load(from), scale), max, factor));
+    *e_1 = exp2_bounded(row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
+    *e_2 = exp2_bounded(row_exponent(row_score(kind, v_load(from + 2 * LANES), scale), max, factor));
+    *e_3 = exp2_bounded(row_exponent(row_score(kind, v_load(from + 3 * LANES), scale), max, factor));
 }
 
 /* What row_weights does, in the columns from j on, less than a turn. */
@@ -326,7 +326,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             if (EXPONENTS_AHEAD && at + 4 * LANES < whole) {
                 row_exponents(kind, x, company.scale, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_CLAMPED);
+            v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_BOUNDED);
             if (is_half(format) && company.next) {
                 half_extremes_add(company.next, at, 4 * LANES, &extremes);
             } else if (!is_half(format) && company.next) {

@@ -155,7 +155,7 @@ static double kth_largest(int64_t cols, const void *row, int64_t k) {
 /* ---- Weights ---- */
 
 ALWAYS_INLINE vec weight_exponent(vec x, vec max, vec factor) {
-    return exp2_clamped(row_exponent(x, max, factor));
+    return exp2_bounded(row_exponent(x, max, factor));
 }
 #define WEIGHT_EXPONENT(i) e_##i = weight_exponent(v_load(x + j + i * LANES), max, factor);
 
@@ -172,7 +172,7 @@ ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec fac
     for (; j + 4 * LANES <= cols; j += 4 * LANES) {
         vec e_0, e_1, e_2, e_3;
         EXP2_EACH(WEIGHT_EXPONENT)
-        v_exp2_four(&e_0, &e_1, &e_2, &e_3, EXP2_CLAMPED);
+        v_exp2_four(&e_0, &e_1, &e_2, &e_3, EXP2_BOUNDED);
         v_store(weights + j, e_0);
         v_store(weights + j + LANES, e_1);
         v_store(weights + j + 2 * LANES, e_2);
@@ -313,7 +313,7 @@ ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, do
         if (j + 4 * LANES <= cols) {
             EXP2_EACH(WEIGHT_EXPONENT)
         }
-        v_exp2_four(&w_0, &w_1, &w_2, &w_3, EXP2_CLAMPED);
+        v_exp2_four(&w_0, &w_1, &w_2, &w_3, EXP2_BOUNDED);
         EXP2_EACH(SMALL_MASS)
     }
     weigh_rest(x + j, cols - j, max, factor, rest);

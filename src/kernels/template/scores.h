@@ -17,7 +17,7 @@ ALWAYS_INLINE vec soft_cap(vec s, vec cap, vec cap_inverse) {
     const vec t = v_mul(v_select(v_less(v_set(30), x), v_set(30), x), v_set((real)2 * LOG2_E));
     const vec n = v_round(t);
     const vec f = v_sub(t, n);
-    const vec power = v_scale_where(v_not_less(t, v_zero()), v_set(1), n);
+    const vec power = exp2_scaled(exp2_range(t), v_set(1), n);
     const vec e = v_fma(power, v_mul(exp2_quotient(f), f), v_sub(power, v_set(1)));
     return v_mul(cap, v_copysign(v_div(e, v_add(e, v_set(2))), s));
 }
