@@ -77,70 +77,103 @@ ALWAYS_INLINE vec first_lanes(vec v, int64_t n) {
     return v_load_part(lanes, n, 0);
 }
 
+/* What a loop is made for, a constant: all columns' target weights are the same; they come from q alone; or from q, w, both. */
+enum entropy_targets { TARGETS_EVEN, TARGETS_DENSE, TARGETS_ANY };
+
+static enum entropy_targets entropy_targets_of(const struct entropy_row *row) {
+    return IS_SMALL || row->w ? TARGETS_ANY : row->q ? TARGETS_DENSE : TARGETS_EVEN;
+}
+
 /* Target weights a of n columns from j on without a target class's own share; 0 in the lanes after them. */
-ALWAYS_INLINE vec entropy_targets(const struct entropy_row *row, int64_t j, int64_t n) {
+ALWAYS_INLINE vec entropy_target_weights(enum entropy_targets kind, const struct entropy_row *row, int64_t j,
+                                         int64_t n) {
     vec a = v_set(row->spread);
-    if (row->q) {
+    if (kind == TARGETS_DENSE || (kind == TARGETS_ANY && row->q)) {
         a = v_fma(load_columns(row->q + j, n, 0), v_set(row->keep), a);
     }
-    if (row->w) {
+    if (kind == TARGETS_ANY && row->w) {
         a = v_mul(load_columns(row->w + j, n, 0), a);
     }
     return n == LANES ? a : first_lanes(a, n);
 }
 
-/* What n columns from j on add to the stripes' sums; their weights are kept where the row says. */
-ALWAYS_INLINE void entropy_add(const struct entropy_row *row, int64_t j, int64_t n, real extreme,
-                               real *weights, real *targets, real *distance) {
-    const vec below = v_sub(load_columns((const real *)row->x + j, n, extreme), v_set(extreme));
-    const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
-    const vec a = entropy_targets(row, j, n);
+/* The sums, as stripes. */
+struct entropy_stripes {
+    real weights[STRIPES], targets[STRIPES], distance[STRIPES];
+};
+
+/* What n columns from j on add to the stripes from `at` on, from their differences to the extreme and their weights, which are
+ * kept where the row says. */
+ALWAYS_INLINE void entropy_add(enum entropy_targets kind, const struct entropy_row *row, int64_t j, int64_t n,
+                               vec below, vec p, int at, struct entropy_stripes *to) {
+    const vec a = entropy_target_weights(kind, row, j, n);
     const vec counted = v_select(v_equal(a, v_zero()), v_zero(), below);
-    v_store(targets, v_add(v_load(targets), a));
-    v_store(distance, v_fma(a, counted, v_load(distance)));
-    v_store(weights, v_add(v_load(weights), n == LANES ? p : first_lanes(p, n)));
+    v_store(to->targets + at, v_add(v_load(to->targets + at), a));
+    v_store(to->distance + at, v_fma(a, counted, v_load(to->distance + at)));
+    v_store(to->weights + at, v_add(v_load(to->weights + at), n == LANES ? p : first_lanes(p, n)));
     if (row->weights) {
         store_columns(row->weights + j, p, n);
     }
 }
 
-ALWAYS_INLINE struct entropy_sums entropy_sums_of(struct entropy_row row, real extreme) {
-    real weights[STRIPES], targets[STRIPES], distance[STRIPES];
-    stripes_start(weights);
-    stripes_start(targets);
-    stripes_start(distance);
+#define ENTROPY_BELOW(i)    const vec below_##i = v_sub(v_load(x + i * LANES), v_set(extreme));
+#define ENTROPY_EXPONENT(i) vec p_##i = v_mul(below_##i, v_set(row->exponent_scale));
+#define ENTROPY_ADD(i)                                                                                       \
+    entropy_add(kind, row, j + i * LANES, LANES, below_##i, p_##i, (at + i * LANES) % STRIPES, to);
+
+/* Four vectors from column j on, which is stripe `at`. */
+ALWAYS_INLINE void entropy_add_four(enum entropy_targets kind, const struct entropy_row *row, int64_t j,
+                                    real extreme, int at, struct entropy_stripes *to) {
+    const real *x = (const real *)row->x + j;
+    EXP2_EACH(ENTROPY_BELOW)
+    EXP2_EACH(ENTROPY_EXPONENT)
+    v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_ANY);
+    EXP2_EACH(ENTROPY_ADD)
+}
+
+/* The columns from j on, less than a turn. */
+NEVER_INLINE void entropy_add_rest(const struct entropy_row *row, int64_t j, real extreme,
+                                   struct entropy_stripes *to) {
+    for (; j < row->cols; j += LANES) {
+        const int64_t n = row->cols - j < LANES ? row->cols - j : LANES;
+        const vec below = v_sub(load_columns((const real *)row->x + j, n, extreme), v_set(extreme));
+        const vec p = v_exp2(v_mul(below, v_set(row->exponent_scale)));
+        entropy_add(TARGETS_ANY, row, j, n, below, p, (int)(j % STRIPES), to);
+    }
+}
+
+ALWAYS_INLINE struct entropy_sums entropy_sums_of(enum entropy_targets kind, struct entropy_row row,
+                                                  real extreme) {
+    const int64_t turn = TURN_VECTORS * LANES;
+    struct entropy_stripes sums, all;
+    stripes_start(sums.weights);
+    stripes_start(sums.targets);
+    stripes_start(sums.distance);
     int64_t j = 0;
-    for (; j + STRIPES <= row.cols; j += STRIPES) {
+    for (; j + turn <= row.cols; j += turn) {
         if (row.next_x) {
-            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_x, j, STRIPES, 0);
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_x, j, turn, 1);
         }
         if (row.next_q) {
-            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_q, j, STRIPES, 0);
+            prefetch_elements(SOFTATTN_FORMAT_REAL, row.next_q, j, turn, 1);
         }
-        for (int i = 0; i < STRIPES; i += LANES) {
-            entropy_add(&row, j + i, LANES, extreme, weights + i, targets + i, distance + i);
+        for (int v = 0; v < TURN_VECTORS; v += 4) {
+            entropy_add_four(kind, &row, j + v * LANES, extreme, v * LANES, &sums);
         }
     }
-    for (int i = 0; i < STRIPES && j < row.cols; i += LANES, j += LANES) {
-        const int64_t rest = row.cols - j < LANES ? row.cols - j : LANES;
-        entropy_add(&row, j, rest, extreme, weights + i, targets + i, distance + i);
-    }
-    return (struct entropy_sums){stripe_sum(weights), stripe_sum(targets), -stripe_sum(distance)};
+    all = sums; /* what a call gets the address of, loops keep in memory */
+    entropy_add_rest(&row, j, extreme, &all);
+    return (struct entropy_sums){stripe_sum(all.weights), stripe_sum(all.targets), -stripe_sum(all.distance)};
 }
 
-/* A row of which loops know that all columns' target weights are the same. Copied, like any other that loops use: what they
- * store could lie in the original for all that the compiler knows. */
-ALWAYS_INLINE struct entropy_row entropy_even(const struct entropy_row *row) {
-    struct entropy_row even = *row;
-    even.q = even.w = even.next_q = 0;
-    return even;
-}
-ALWAYS_INLINE int entropy_is_even(const struct entropy_row *row) { return !IS_SMALL && !row->q && !row->w; }
-
-/* With target weights on any column, and with any scale. */
+/* With target weights on any column, and with any scale. Rows are copied, like any other that loops use: what they store could
+ * lie in the original for all that the compiler knows. */
 static struct entropy_sums entropy_sums(const struct entropy_row *row, real extreme) {
-    return entropy_is_even(row) ? entropy_sums_of(entropy_even(row), extreme)
-                                : entropy_sums_of(*row, extreme);
+    switch (entropy_targets_of(row)) {
+    case TARGETS_EVEN: return entropy_sums_of(TARGETS_EVEN, *row, extreme);
+    case TARGETS_DENSE: return entropy_sums_of(TARGETS_DENSE, *row, extreme);
+    default: return entropy_sums_of(TARGETS_ANY, *row, extreme);
+    }
 }
 
 /* ---- The gradient ---- */
@@ -156,9 +189,9 @@ struct entropy_gradient {
 };
 
 /* n columns from j on with weights p, the share left out. */
-ALWAYS_INLINE vec entropy_mix(const struct entropy_row *row, int64_t j, int64_t n, vec p, vec ratio,
-                              vec minus_factor) {
-    return v_fma(p, ratio, v_mul(entropy_targets(row, j, n), minus_factor));
+ALWAYS_INLINE vec entropy_mix(enum entropy_targets kind, const struct entropy_row *row, int64_t j, int64_t n,
+                              vec p, vec ratio, vec minus_factor) {
+    return v_fma(p, ratio, v_mul(entropy_target_weights(kind, row, j, n), minus_factor));
 }
 
 /* n columns from j on. The share goes into the vector before that is stored: another store to the same line
@@ -169,7 +202,7 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
               minus_factor = v_set(g->minus_factor);
     const int64_t lane = g->target - j;
     real values[STRIPES] = {0};
-    v_store_part(values, entropy_mix(row, j, n, p, ratio, minus_factor), n);
+    v_store_part(values, entropy_mix(TARGETS_ANY, row, j, n, p, ratio, minus_factor), n);
     if (lane >= 0 && lane < n) {
         values[lane] = real_fma(g->share, g->minus_factor, values[lane]);
     }
@@ -181,11 +214,11 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
 }
 
 /* Whole vectors of columns j … end - 1; returns the first column left. */
-ALWAYS_INLINE int64_t entropy_store_of(struct entropy_row row, struct entropy_gradient g, int64_t j,
-                                       int64_t end) {
+ALWAYS_INLINE int64_t entropy_store_of(enum entropy_targets kind, struct entropy_row row,
+                                       struct entropy_gradient g, int64_t j, int64_t end) {
     const vec ratio = v_set(g.ratio), minus_factor = v_set(g.minus_factor);
     for (; j + LANES <= end; j += LANES) {
-        store_whole(g.to + j, entropy_mix(&row, j, LANES, v_load(g.weights + j), ratio, minus_factor),
+        store_whole(g.to + j, entropy_mix(kind, &row, j, LANES, v_load(g.weights + j), ratio, minus_factor),
                     g.stream);
     }
     return j;
@@ -194,8 +227,11 @@ ALWAYS_INLINE int64_t entropy_store_of(struct entropy_row row, struct entropy_gr
 /* Columns j … end - 1, j at the start of a vector. */
 NEVER_INLINE void entropy_store(const struct entropy_row *row, const struct entropy_gradient *g, int64_t j,
                                 int64_t end) {
-    j = entropy_is_even(row) ? entropy_store_of(entropy_even(row), *g, j, end)
-                             : entropy_store_of(*row, *g, j, end);
+    switch (entropy_targets_of(row)) {
+    case TARGETS_EVEN: j = entropy_store_of(TARGETS_EVEN, *row, *g, j, end); break;
+    case TARGETS_DENSE: j = entropy_store_of(TARGETS_DENSE, *row, *g, j, end); break;
+    default: j = entropy_store_of(TARGETS_ANY, *row, *g, j, end);
+    }
     if (j < end) {
         entropy_store_few(row, g, j, end - j);
     }
