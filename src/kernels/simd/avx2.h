@@ -59,6 +59,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(bytes, _mm256_setzero_si256()));
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm256_and_ps(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm256_andnot_ps(m, v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
@@ -162,6 +164,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return _mm256_castsi256_pd(_mm256_cmpgt_epi64(wide, _mm256_setzero_si256()));
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm256_and_pd(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm256_andnot_pd(m, v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));
 }

@@ -52,6 +52,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return _mm_test_epi8_mask(bytes, bytes);
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm512_maskz_mov_ps(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
@@ -159,6 +161,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return (mask)_mm_test_epi8_mask(bytes, bytes);
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm512_maskz_mov_pd(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b)));
 }

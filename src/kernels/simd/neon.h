@@ -158,6 +158,8 @@ ALWAYS_INLINE vec v_zero(void) { return v_set(0); }
 ALWAYS_INLINE void v_stream(real *p, vec v) { v_store(p, v); }
 /* The instructions for a maximum treat NaN in other ways. */
 ALWAYS_INLINE vec v_max(vec a, vec b) { return v_select(v_less(b, a), a, b); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE real v_reduce_max(vec v) {
     real lane[LANES];
     v_store(lane, v);

@@ -108,6 +108,8 @@ ALWAYS_INLINE mask v_and(mask m, mask n) { return __riscv_vmand(m, n, V_LENGTH);
 ALWAYS_INLINE mask v_or(mask m, mask n) { return __riscv_vmor(m, n, V_LENGTH); }
 ALWAYS_INLINE int v_any(mask m) { return __riscv_vcpop(m, V_LENGTH) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return __riscv_vmerge(b, a, m, V_LENGTH); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE vec v_scale(vec p, vec n) { return v_mul(p, v_power(n)); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     v_store(p, __riscv_vcompress(v, m, V_LENGTH));

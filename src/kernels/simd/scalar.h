@@ -38,6 +38,8 @@ ALWAYS_INLINE mask v_or(mask m, mask n) { return m | n; }
 ALWAYS_INLINE int v_any(mask m) { return m; }
 ALWAYS_INLINE mask v_nonzero(const uint8_t *p) { return *p != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     *p = v;
     return m;

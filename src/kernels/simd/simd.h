@@ -27,6 +27,8 @@
  *   v_any(m)                whether any lane is true
  *   v_nonzero(p)            of LANES bytes, which are not 0
  *   v_select(m, a, b)       a where m, else b
+ *   v_where(m, v)           v where m, else 0
+ *   v_unless(m, v)          0 where m, else v
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
  *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what
  *                           follows them in the memory of LANES elements at p is left with any contents

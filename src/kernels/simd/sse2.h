@@ -78,6 +78,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return _mm_castsi128_ps(_mm_cmpgt_epi32(_mm_unpacklo_epi16(wider, zero), zero));
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm_and_ps(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm_andnot_ps(m, v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
 }
@@ -153,6 +155,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
     return _mm_castsi128_pd(_mm_set_epi64x(p[1] != 0 ? -1 : 0, p[0] != 0 ? -1 : 0));
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm_and_pd(m, v); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm_andnot_pd(m, v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(a), _mm_castpd_si128(b)));
 }

@@ -99,6 +99,8 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 #endif
 }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return svsel(m, a, b); }
+ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
+ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     v_store(p, svcompact(v_and(m, v_all()), v));
     return v_count(v_and(m, v_all()));

@@ -48,8 +48,8 @@ static void diagnose_mean(const real *s, int64_t cols, struct diagnose_sums *sum
     const vec part = v_set(1 / (real)cols);
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec s_j = load_scores(s + j, cols - j);
-        stripe_add(sums->visible, j, v_select(is_masked(s_j), v_zero(), v_set(1)));
-        stripe_add(sums->mean, j, v_select(is_masked(s_j), v_zero(), v_mul(s_j, part)));
+        stripe_add(sums->visible, j, v_unless(is_masked(s_j), v_set(1)));
+        stripe_add(sums->mean, j, v_unless(is_masked(s_j), v_mul(s_j, part)));
     }
 }
 
@@ -82,12 +82,12 @@ static void diagnose_block(const real *s, int64_t cols, real max_value, real mea
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec s_j = load_scores(s + j, cols - j), w = v_load(weights + j);
         const mask masked = is_masked(s_j), other = v_less(w, v_set(1));
-        const vec drop = v_select(masked, v_zero(), v_max(lowest, v_sub(s_j, max)));
-        const vec from_mean = v_select(masked, v_zero(), v_sub(s_j, mean));
-        const vec w1 = v_select(other, w, v_zero()), scaled = v_mul(w1, v_set(DIAGNOSE_SCALE));
+        const vec drop = v_unless(masked, v_max(lowest, v_sub(s_j, max)));
+        const vec from_mean = v_unless(masked, v_sub(s_j, mean));
+        const vec w1 = v_where(other, w), scaled = v_mul(w1, v_set(DIAGNOSE_SCALE));
         const vec w2 = v_mul(scaled, scaled);
         stripe_add(sums->squares, j, v_mul(from_mean, from_mean));
-        stripe_add(sums->ties, j, v_select(other, v_zero(), v_set(1)));
+        stripe_add(sums->ties, j, v_unless(other, v_set(1)));
         stripe_add(sums->w, j, w1);
         stripe_add(sums->w2, j, w2);
         stripe_add(sums->w3, j, v_mul(w2, w1));

@@ -14,7 +14,7 @@ static void elu_plus_one(int64_t n, void *values) {
         real *at = (real *)values + i;
         const vec x = load_columns(at, n - i, 0);
         const mask positive = v_less(v_zero(), x);
-        const vec exponential = v_exp2(v_mul(v_select(positive, v_zero(), x), v_set(LOG2_E)));
+        const vec exponential = v_exp2(v_mul(v_unless(positive, x), v_set(LOG2_E)));
         store_columns(at, v_select(positive, v_add(x, v_set(1)), exponential), n - i);
     }
 }
@@ -38,7 +38,7 @@ static void divide_rows(int64_t rows, int64_t cols, int64_t stride, int32_t norm
             /* a division by 1 in place of 0 raises no flag; adding 0 makes every zero +0 */
             const vec quotient =
                 v_div(load_columns(row + c, cols - c, 0), v_select(empty, v_set(1), divisor));
-            store_columns(row + c, v_select(empty, v_zero(), v_add(quotient, v_zero())), cols - c);
+            store_columns(row + c, v_unless(empty, v_add(quotient, v_zero())), cols - c);
         }
     }
 }

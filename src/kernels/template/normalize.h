@@ -16,7 +16,7 @@ NEVER_INLINE real visible_scores(const real *s, int64_t cols) {
     real sums[STRIPES];
     stripes_start(sums);
     for (int64_t j = 0; j < cols; j += LANES) {
-        stripe_add(sums, j, v_select(is_masked(load_scores(s + j, cols - j)), v_zero(), v_set(1)));
+        stripe_add(sums, j, v_unless(is_masked(load_scores(s + j, cols - j)), v_set(1)));
     }
     return stripe_sum(sums);
 }
@@ -93,7 +93,7 @@ NEVER_INLINE real threshold_step(int squared, const real *z, int64_t count, real
     stripes_start(slopes);
     for (int64_t j = 0; j < count; j += LANES) {
         const vec d = v_max(v_zero(), v_sub(load_scores(z + j, count - j), v_set(threshold)));
-        const vec slope = squared ? v_add(d, d) : v_select(v_less(v_zero(), d), v_set(1), v_zero());
+        const vec slope = squared ? v_add(d, d) : v_where(v_less(v_zero(), d), v_set(1));
         stripe_add(sums, j, squared ? v_mul(d, d) : d);
         stripe_add(slopes, j, slope);
     }
@@ -168,7 +168,7 @@ ALWAYS_INLINE vec one_where_positive(vec y) {
 /* g of kernels.h */
 ALWAYS_INLINE vec weight_slope(int32_t normalizer, vec y) {
     switch (normalizer) {
-    case SOFTATTN_NORMALIZE_NONE: return v_select(weight_is_masked(y), v_zero(), v_set(1));
+    case SOFTATTN_NORMALIZE_NONE: return v_unless(weight_is_masked(y), v_set(1));
     case SOFTATTN_NORMALIZE_RELU:
     case SOFTATTN_NORMALIZE_SPARSEMAX: return one_where_positive(y);
     case SOFTATTN_NORMALIZE_RELU_SQUARED: return v_mul(v_set(2), v_sqrt(y));
@@ -177,9 +177,7 @@ ALWAYS_INLINE vec weight_slope(int32_t normalizer, vec y) {
     }
 }
 
-ALWAYS_INLINE vec where_sloped(vec slope, vec value) {
-    return v_select(v_equal(slope, v_zero()), v_zero(), value);
-}
+ALWAYS_INLINE vec where_sloped(vec slope, vec value) { return v_unless(v_equal(slope, v_zero()), value); }
 
 /* (sum of g * v) / (sum of g); 0 in a row without slopes. */
 NEVER_INLINE real sloped_mean(int32_t normalizer, const real *y, const real *v, int64_t cols) {
@@ -203,7 +201,7 @@ NEVER_INLINE real visible_weights(const real *y, int64_t cols) {
     stripes_start(sums);
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec y_j = load_columns(y + j, cols - j, (real)-0.0);
-        stripe_add(sums, j, v_select(weight_is_masked(y_j), v_zero(), v_set(1)));
+        stripe_add(sums, j, v_unless(weight_is_masked(y_j), v_set(1)));
     }
     return stripe_sum(sums);
 }

@@ -128,7 +128,7 @@ ALWAYS_INLINE int64_t count_above(const real *x, int64_t cols, real low) {
     int64_t sum = 0;
     for (int64_t j = 0; j < cols; j += LANES) {
         const mask above = v_less(v_set(low), load_logits(x + j, cols - j));
-        count = v_add_bits(count, v_select(above, v_set(REAL_OF_BIT), v_zero()));
+        count = v_add_bits(count, v_where(above, v_set(REAL_OF_BIT)));
     }
     v_store(lane, count);
     __builtin_memcpy(counts, lane, sizeof counts);
@@ -415,13 +415,13 @@ ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int6
         const vec w = v_load(weights + j);
         const mask above = v_less(kept_bound(choice, first + j), load_logits(x + j, rest));
         const mask keep = v_and(above, v_not_less(w, least_weight));
-        const vec p = v_select(keep, w, v_zero());
+        const vec p = v_where(keep, w);
         if (choice->probabilities) {
             v_store_part((real *)choice->probabilities + first + j, p, rest);
             v_store(sums + j % STRIPES, v_add(v_load(sums + j % STRIPES), p));
         }
         if (choice->keep) {
-            v_store(kept, v_select(keep, v_set(1), v_zero()));
+            v_store(kept, v_where(keep, v_set(1)));
             for (int64_t i = 0; i < rest; i++) {
                 choice->keep[(first + j + i) * choice->keep_stride] = kept[i] > 0;
             }

@@ -21,7 +21,7 @@ ALWAYS_INLINE real masked_value(enum jacobian_product product) {
 
 /* The base 2 logarithm of e^y; rounding may have left some y above 0, where exp2 is not defined. */
 ALWAYS_INLINE vec probability_exponent(vec log_y) {
-    const vec clamped = v_select(v_less(v_zero(), log_y), v_zero(), log_y);
+    const vec clamped = v_unless(v_less(v_zero(), log_y), log_y);
     return v_mul(clamped, v_set(LOG2_E));
 }
 
@@ -50,7 +50,7 @@ ALWAYS_INLINE vec product_value(enum jacobian_product product, vec y, vec v, vec
 }
 
 ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
-    return v_select(v_equal(y, v_set(masked_value(product))), v_zero(), v);
+    return v_unless(v_equal(y, v_set(masked_value(product))), v);
 }
 
 /* One row. */
