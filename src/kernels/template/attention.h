@@ -141,7 +141,8 @@ static void part_adjust(const struct softattn_tile *tile, const struct softattn_
 
 /* All scores of the tile as the softmax wants them, and their maximum. */
 static void tile_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
-    real passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet: never looked at */
+    VECTOR_ALIGNED real
+        passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet: never looked at */
     for (int64_t c = 0; c < block; c += LANES) {
         v_store(tile_max + c, v_set(-REAL_INFINITY));
         v_store(passed_over + c, v_set(-REAL_INFINITY));
@@ -336,8 +337,8 @@ static void tile_values(const struct softattn_tile *tile, int64_t block, real *a
 
 static void attention_tile(const struct softattn_tile *tile) {
     const int64_t block = tile->vectors * LANES;
-    real tile_max[SOFTATTN_MAX_QUERY_BLOCK];
-    real alpha[SOFTATTN_MAX_QUERY_BLOCK];
+    VECTOR_ALIGNED real tile_max[SOFTATTN_MAX_QUERY_BLOCK];
+    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_QUERY_BLOCK];
     tile_scores(tile, block, tile_max);
     tile_softmax(tile, block, tile_max, alpha);
     if (tile->drop) {

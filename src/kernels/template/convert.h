@@ -139,8 +139,8 @@ ALWAYS_INLINE void copy_few(const void *from, void *to, int64_t count, int64_t b
 
 /* Fewer than HALVES elements, among others that nobody uses. */
 static void widen_few(int32_t format, int64_t count, const uint16_t *from, float *to) {
-    uint16_t halves[HALVES] = {0};
-    float floats[HALVES];
+    VECTOR_ALIGNED uint16_t halves[HALVES] = {0};
+    VECTOR_ALIGNED float floats[HALVES];
     copy_few(from, halves, count, sizeof *halves);
     widen_block(format, halves, floats);
     copy_few(floats, to, count, sizeof *floats);
@@ -148,7 +148,7 @@ static void widen_few(int32_t format, int64_t count, const uint16_t *from, float
 
 /* from: HALVES elements, of which the others are not used. */
 static void narrow_few(int32_t format, int64_t count, const float *from, uint16_t *to) {
-    uint16_t halves[HALVES];
+    VECTOR_ALIGNED uint16_t halves[HALVES];
     narrow_block(format, from, halves, 1, 0);
     copy_few(halves, to, count, sizeof *halves);
 }
@@ -170,7 +170,7 @@ NEVER_INLINE void widen(int32_t format, int64_t count, const uint16_t *from, voi
 NEVER_INLINE void narrow(int32_t format, int64_t count, const void *from, uint16_t *to, int32_t stream) {
     const float *in = from;
     int64_t i = stream ? halves_head(to, count) : 0;
-    float rest[HALVES] = {0};
+    VECTOR_ALIGNED float rest[HALVES] = {0};
     if (i > 0) {
         copy_few(in, rest, i, sizeof *rest);
         narrow_few(format, i, rest, to);

@@ -72,7 +72,7 @@ struct entropy_sums {
 
 /* The first n lanes of v, and 0 in the others. */
 ALWAYS_INLINE vec first_lanes(vec v, int64_t n) {
-    real lanes[STRIPES];
+    VECTOR_ALIGNED real lanes[STRIPES];
     v_store_part(lanes, v, n);
     return v_load_part(lanes, n, 0);
 }
@@ -99,7 +99,7 @@ ALWAYS_INLINE vec entropy_target_weights(enum entropy_targets kind, const struct
 
 /* The sums, as stripes. */
 struct entropy_stripes {
-    real weights[STRIPES], targets[STRIPES], distance[STRIPES];
+    VECTOR_ALIGNED real weights[STRIPES], targets[STRIPES], distance[STRIPES];
 };
 
 /* What n columns from j on add to the stripes from `at` on, from their differences to the extreme and their weights, which are
@@ -201,7 +201,7 @@ NEVER_INLINE void entropy_store_few(const struct entropy_row *row, const struct 
     const vec p = load_columns(g->weights + j, n, 0), ratio = v_set(g->ratio),
               minus_factor = v_set(g->minus_factor);
     const int64_t lane = g->target - j;
-    real values[STRIPES] = {0};
+    VECTOR_ALIGNED real values[STRIPES] = {0};
     v_store_part(values, entropy_mix(TARGETS_ANY, row, j, n, p, ratio, minus_factor), n);
     if (lane >= 0 && lane < n) {
         values[lane] = real_fma(g->share, g->minus_factor, values[lane]);

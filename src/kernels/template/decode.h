@@ -87,7 +87,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
 #define KEY_STEP(v, rows, count, TURN)                                                                       \
     {                                                                                                        \
         const real *from = k + (v)*LANES * stride + d;                                                       \
-        real columns[TRANSPOSE_COLUMNS * LANES];                                                             \
+        VECTOR_ALIGNED real columns[TRANSPOSE_COLUMNS * LANES];                                              \
         TURN for (int64_t i = 0; i < (count); i++) {                                                         \
             if (has_next) {                                                                                  \
                 ask_for_line(&next, LANES);                                                                  \
@@ -182,7 +182,7 @@ static void decode_scores(const struct softattn_decode_tile *tile) {
 static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, real *scores) {
     const vec cap = v_set((real)tile->softcap);
     const vec cap_inverse = v_set(inverse_of_cap(tile->softcap));
-    real numbers[SOFTATTN_KEY_TILE];
+    VECTOR_ALIGNED real numbers[SOFTATTN_KEY_TILE];
     for (int64_t j = 0; j < SOFTATTN_KEY_TILE; j++) {
         numbers[j] = (real)j;
     }
@@ -290,7 +290,7 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
 }
 
 static void decode_tile(const struct softattn_decode_tile *tile) {
-    real alpha[SOFTATTN_MAX_DECODE_ROWS];
+    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
     decode_scores(tile);
     for (int64_t j = tile->first; j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
         prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);

@@ -30,14 +30,14 @@ enum { DIAGNOSE_BLOCK = 512 };
 
 /* Sums over a row in stripes. */
 struct diagnose_sums {
-    real visible[STRIPES]; /* 1 for each score above -infinity */
-    real mean[STRIPES];    /* s / cols */
-    real squares[STRIPES]; /* (s - mean)^2 */
-    real ties[STRIPES];    /* 1 for each score with w = 1, */
-    real w[STRIPES];       /* and of those with w < 1: w, */
-    real w2[STRIPES];      /* (w * DIAGNOSE_SCALE)^2, */
-    real w3[STRIPES];      /* that times w */
-    real drop[STRIPES];    /* w * (m - s) */
+    VECTOR_ALIGNED real visible[STRIPES]; /* 1 for each score above -infinity */
+    VECTOR_ALIGNED real mean[STRIPES];    /* s / cols */
+    VECTOR_ALIGNED real squares[STRIPES]; /* (s - mean)^2 */
+    VECTOR_ALIGNED real ties[STRIPES];    /* 1 for each score with w = 1, */
+    VECTOR_ALIGNED real w[STRIPES];       /* and of those with w < 1: w, */
+    VECTOR_ALIGNED real w2[STRIPES];      /* (w * DIAGNOSE_SCALE)^2, */
+    VECTOR_ALIGNED real w3[STRIPES];      /* that times w */
+    VECTOR_ALIGNED real drop[STRIPES];    /* w * (m - s) */
 };
 
 /* One function for all the sums: what it takes does not show. */
@@ -77,7 +77,7 @@ ALWAYS_INLINE void diagnose_weights(const real *s, int64_t cols, vec max, real *
 static void diagnose_block(const real *s, int64_t cols, real max_value, real mean_value,
                            struct diagnose_sums *sums) {
     const vec max = v_set(max_value), mean = v_set(mean_value), lowest = v_set(-REAL_LARGEST);
-    real weights[DIAGNOSE_BLOCK];
+    VECTOR_ALIGNED real weights[DIAGNOSE_BLOCK];
     diagnose_weights(s, cols, max, weights);
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec s_j = load_scores(s + j, cols - j), w = v_load(weights + j);

@@ -78,7 +78,7 @@ static void keep_weights(const struct softattn_keep_weights *keep) {
             if (stride == 1 && i + WORDS <= counters) {
                 __builtin_memcpy(to + w * word_stride, &kept, sizeof kept);
             } else {
-                real each[WORDS];
+                VECTOR_ALIGNED real each[WORDS];
                 __builtin_memcpy(each, &kept, sizeof kept);
                 put_kept(each, counters - i < WORDS ? counters - i : WORDS, stride, to + w * word_stride);
             }

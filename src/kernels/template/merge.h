@@ -30,7 +30,7 @@ ALWAYS_INLINE vec merged(vec total, vec a, vec chunk, vec b) { return v_fma(tota
 static void merge_lanes(int64_t dim, int64_t block, void *total_out, void *total_max, void *total_sum,
                         const void *chunk_out, const void *chunk_max, const void *chunk_sum) {
     for (int64_t c = 0; c < block; c += LANES) {
-        real a[SOFTATTN_MAX_LANES], b[SOFTATTN_MAX_LANES];
+        VECTOR_ALIGNED real a[SOFTATTN_MAX_LANES], b[SOFTATTN_MAX_LANES];
         merge_statistics(LANES, (real *)total_max + c, (real *)total_sum + c, (const real *)chunk_max + c,
                          (const real *)chunk_sum + c, a, b);
         for (int64_t d = 0; d < dim; d++) {
@@ -79,7 +79,7 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
         const vec inverse = v_div(v_set((real)keep_scale), v_max(v_set(REAL_SMALLEST), all_sum));
         v_store_part((real *)factor + i, v_unless(empty, v_mul(of_own, inverse)), part);
         if (lse) {
-            real maxima[SOFTATTN_MAX_LANES], sums[SOFTATTN_MAX_LANES];
+            VECTOR_ALIGNED real maxima[SOFTATTN_MAX_LANES], sums[SOFTATTN_MAX_LANES];
             v_store(maxima, all_max);
             v_store(sums, all_sum);
             for (int64_t lane = 0; lane < part; lane++) {

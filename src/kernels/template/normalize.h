@@ -13,7 +13,7 @@
 /* ---- One score at a time ---- */
 
 NEVER_INLINE real visible_scores(const real *s, int64_t cols) {
-    real sums[STRIPES];
+    VECTOR_ALIGNED real sums[STRIPES];
     stripes_start(sums);
     for (int64_t j = 0; j < cols; j += LANES) {
         stripe_add(sums, j, v_unless(is_masked(load_scores(s + j, cols - j)), v_set(1)));
@@ -88,7 +88,7 @@ NEVER_INLINE int64_t threshold_candidates(const real *s, int64_t cols, real max,
 
 /* The threshold's next value by Newton's method, whose steps from below never pass the solution but by rounding. */
 NEVER_INLINE real threshold_step(int squared, const real *z, int64_t count, real threshold) {
-    real sums[STRIPES], slopes[STRIPES];
+    VECTOR_ALIGNED real sums[STRIPES], slopes[STRIPES];
     stripes_start(sums);
     stripes_start(slopes);
     for (int64_t j = 0; j < count; j += LANES) {
@@ -181,7 +181,7 @@ ALWAYS_INLINE vec where_sloped(vec slope, vec value) { return v_unless(v_equal(s
 
 /* (sum of g * v) / (sum of g); 0 in a row without slopes. */
 NEVER_INLINE real sloped_mean(int32_t normalizer, const real *y, const real *v, int64_t cols) {
-    real sums[STRIPES], slopes[STRIPES];
+    VECTOR_ALIGNED real sums[STRIPES], slopes[STRIPES];
     stripes_start(sums);
     stripes_start(slopes);
     for (int64_t j = 0; j < cols; j += LANES) {
@@ -197,7 +197,7 @@ NEVER_INLINE real sloped_mean(int32_t normalizer, const real *y, const real *v, 
 
 /* The visible columns of ReLU's y, of which only masked ones are -0. */
 NEVER_INLINE real visible_weights(const real *y, int64_t cols) {
-    real sums[STRIPES];
+    VECTOR_ALIGNED real sums[STRIPES];
     stripes_start(sums);
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec y_j = load_columns(y + j, cols - j, (real)-0.0);

@@ -87,7 +87,7 @@ ALWAYS_INLINE void row_run_put_special(struct row_kind kind, struct row_run *run
         return;
     }
     if (is_half(kind.format)) {
-        const real value[HALVES] = {run->done.special_value};
+        const VECTOR_ALIGNED real value[HALVES] = {run->done.special_value};
         put_few_halves(kind.format, run->done.y, run->done.special_column, 1, value);
     } else {
         ((real *)run->done.y)[run->done.special_column] = run->done.special_value;
@@ -136,7 +136,8 @@ NEVER_INLINE void row_weights_of_general_halves(const struct row_run *run, int64
 ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, real base) {
     const int64_t lookahead = row_run_lookahead(run);
     const int is_looking = run->left > lookahead;
-    real sums[STRIPES], next_max = 0;
+    VECTOR_ALIGNED real sums[STRIPES];
+    real next_max = 0;
     const int64_t cols = row_run_cols(kind, run, 0);
     if (kind.stream) {
         prefetch_row_end(kind.format, run->y, cols);

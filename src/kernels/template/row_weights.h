@@ -82,7 +82,7 @@ NEVER_INLINE void row_subtract(const real *x, int64_t cols, real scale, real bas
  * that was streamed would wait for memory. With stream, y is aligned. */
 NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor, real *y, int stream,
                                        int64_t column, real value) {
-    real numbers[STRIPES];
+    VECTOR_ALIGNED real numbers[STRIPES];
     for (int i = 0; i < LANES; i++) {
         numbers[i] = (real)i;
     }
@@ -152,7 +152,7 @@ ALWAYS_INLINE vec row_result(struct row_kind kind, const struct row_done *done, 
 /* Columns j … j + cols - 1, of any number. */
 NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *done, real scale, int64_t j,
                                  int64_t cols) {
-    real results[STRIPES] = {0}, copy[STRIPES];
+    VECTOR_ALIGNED real results[STRIPES] = {0}, copy[STRIPES];
     for (const int64_t end = j + cols; j < end; j += STRIPES) {
         const int64_t n = end - j < STRIPES ? end - j : STRIPES, special = done->special_column - j;
         const real *from = few_as_reals(row_done_format(kind), done->from, j, n, copy);
@@ -206,7 +206,7 @@ ALWAYS_INLINE void store_four(real *y, vec y_0, vec y_1, vec y_2, vec y_3, int s
 /* row_done_four of rows that are general. */
 ALWAYS_INLINE void row_done_general_four(struct row_kind kind, const struct row_done *done, real scale,
                                          int64_t j) {
-    real copy[MOST_COPIED];
+    VECTOR_ALIGNED real copy[MOST_COPIED];
     const real *from = as_reals(row_done_format(kind), done->from, j, 4 * LANES, copy);
     vec y_0 = v_load(from), y_1 = v_load(from + LANES), y_2 = v_load(from + 2 * LANES),
         y_3 = v_load(from + 3 * LANES);
@@ -225,7 +225,7 @@ ALWAYS_INLINE void row_done_general_four(struct row_kind kind, const struct row_
 /* Four vectors at column j; what is left, if that is less. */
 ALWAYS_INLINE void row_done_four(struct row_kind kind, struct row_done *done, real scale, int64_t j) {
     const vec factor = v_set(done->factor);
-    real products[MOST_COPIED];
+    VECTOR_ALIGNED real products[MOST_COPIED];
     if (j + 4 * LANES > done->cols) {
         if (row_shares_weights(kind) && j < done->cols) { /* elsewhere all rows are as long as this one */
             row_done_few(kind, done, scale, j, done->cols - j);
@@ -261,7 +261,7 @@ ALWAYS_INLINE vec row_score(struct row_kind kind, vec x, real scale) {
 /* Four vectors at column j, as exponents for v_exp2_four. */
 ALWAYS_INLINE void row_exponents(struct row_kind kind, const void *x, real scale, int64_t j, vec max,
                                  vec factor, vec *e_0, vec *e_1, vec *e_2, vec *e_3) {
-    real copy[MOST_COPIED];
+    VECTOR_ALIGNED real copy[MOST_COPIED];
     const real *from = as_reals(kind.format, x, j, 4 * LANES, copy);
     *e_0 = exp2_bounded(row_exponent(row_score(kind, v_load(from), scale), max, factor));
     *e_1 = exp2_bounded(row_exponent(row_score(kind, v_load(from + LANES), scale), max, factor));
@@ -272,7 +272,7 @@ ALWAYS_INLINE void row_exponents(struct row_kind kind, const void *x, real scale
 /* What row_weights does, in the columns from j on, less than a turn. */
 ALWAYS_INLINE void row_weights_rest(struct row_kind kind, const void *x, real scale, int64_t j, int64_t cols,
                                     vec max, vec factor, real *to, real *sums) {
-    real copy[MOST_COPIED];
+    VECTOR_ALIGNED real copy[MOST_COPIED];
     const real *rest = few_as_reals(kind.format, x, j, cols - j, copy);
     for (int64_t i = 0; i < cols - j; i += LANES) {
         const int64_t n = cols - j - i < LANES ? cols - j - i : LANES;
@@ -287,7 +287,7 @@ ALWAYS_INLINE void row_weights_rest(struct row_kind kind, const void *x, real sc
 
 /* Of the columns from j on. */
 ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int64_t cols) {
-    real copy[MOST_COPIED];
+    VECTOR_ALIGNED real copy[MOST_COPIED];
     const real *rest = few_as_reals(format, row, j, cols - j, copy);
     vec max = v_set(-REAL_INFINITY);
     for (int64_t i = 0; i < cols - j; i += LANES) {
@@ -305,7 +305,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
     const int32_t format = kind.format;
     vec largest = v_set(-REAL_INFINITY); /* one is enough: registers are scarcer than time between them */
     struct half_extremes extremes = half_extremes_of_none(format);
-    real parts[STRIPES]; /* nobody else's, so that they stay in registers */
+    VECTOR_ALIGNED real parts[STRIPES]; /* nobody else's, so that they stay in registers */
     stripes_start(parts);
     int64_t j = 0;
     const int64_t whole = cols / (TURN_VECTORS * LANES) * (TURN_VECTORS * LANES);

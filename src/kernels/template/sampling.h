@@ -122,7 +122,7 @@ ALWAYS_INLINE real at_order(real_bits order) {
 
 /* How many columns are above low. The lanes count in their bit patterns: a float that counts by ones ends at 2^24. */
 ALWAYS_INLINE int64_t count_above(const real *x, int64_t cols, real low) {
-    real lane[STRIPES];
+    VECTOR_ALIGNED real lane[STRIPES];
     real_bits counts[STRIPES];
     vec count = v_zero();
     int64_t sum = 0;
@@ -215,7 +215,7 @@ typedef int64_t signed_bits;
 
 /* What `columns` columns have added to sums. */
 ALWAYS_INLINE int64_t units_of(vec sums, real_bits base, int64_t columns) {
-    real lane[STRIPES];
+    VECTOR_ALIGNED real lane[STRIPES];
     real_bits bits[STRIPES], sum = 0;
     v_store(lane, sums);
     __builtin_memcpy(bits, lane, sizeof bits);
@@ -338,7 +338,7 @@ NEVER_INLINE void weigh_block(const real *x, int64_t cols, double row_max, doubl
 static void token_pass(struct softattn_token_pass *pass) {
     const real *x = pass->x, *maxima = pass->maxima;
     const real low = (real)pass->low, max = (real)pass->max, factor = (real)pass->factor;
-    real weights[SOFTATTN_TOKEN_BLOCK];
+    VECTOR_ALIGNED real weights[SOFTATTN_TOKEN_BLOCK];
     int64_t before = 0;
     pass->total = 0;
     pass->candidates = 0;
@@ -394,7 +394,7 @@ static int64_t token_collect(const struct softattn_token_range *range, void *to,
 /* Per column, the bound that logits of kept columns are above: ties with `value` are kept before column `split`. */
 ALWAYS_INLINE vec kept_bound(const struct softattn_token_choice *choice, int64_t j) {
     const real value = (real)choice->value, below = (real)choice->below_value;
-    real bound[STRIPES];
+    VECTOR_ALIGNED real bound[STRIPES];
     if (j + LANES <= choice->split || j >= choice->split) {
         return v_set(j < choice->split ? below : value);
     }
@@ -409,7 +409,7 @@ ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int6
                                 const real *weights, real *sums) {
     const real *x = (const real *)choice->x + first;
     const vec least_weight = v_set((real)choice->least_weight);
-    real kept[STRIPES];
+    VECTOR_ALIGNED real kept[STRIPES];
     for (int64_t j = 0; j < cols; j += LANES) {
         const int64_t rest = cols - j < LANES ? cols - j : LANES;
         const vec w = v_load(weights + j);
@@ -431,7 +431,7 @@ ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int6
 
 static void token_choice(const struct softattn_token_choice *choice) {
     real *y = choice->probabilities;
-    real weights[SOFTATTN_TOKEN_BLOCK], sums[STRIPES];
+    VECTOR_ALIGNED real weights[SOFTATTN_TOKEN_BLOCK], sums[STRIPES];
     stripes_start(sums);
     for (int64_t first = 0; first < choice->cols; first += SOFTATTN_TOKEN_BLOCK) {
         const int64_t cols = block_cols(choice->cols, first);

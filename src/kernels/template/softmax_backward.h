@@ -73,7 +73,7 @@ struct backward_kind {
  * kind. */
 NEVER_INLINE void backward_last_sums(struct backward_kind kind, const struct backward_row *row, int64_t j,
                                      real *sums) {
-    real y_copy[STRIPES], v_copy[STRIPES];
+    VECTOR_ALIGNED real y_copy[STRIPES], v_copy[STRIPES];
     const int64_t count = row->cols - j;
     const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
     const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
@@ -86,7 +86,7 @@ NEVER_INLINE void backward_last_sums(struct backward_kind kind, const struct bac
 }
 
 ALWAYS_INLINE real backward_sum(struct backward_kind kind, const struct backward_row *row) {
-    real sums[STRIPES], y_copy[STRIPES], v_copy[STRIPES];
+    VECTOR_ALIGNED real sums[STRIPES], y_copy[STRIPES], v_copy[STRIPES];
     stripes_start(sums);
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
@@ -111,7 +111,7 @@ ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, v
 /* Columns j … j + count - 1, fewer than the loops take at a time, in vectors of which the last may be cut short. */
 NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_row *row, int64_t j,
                                int64_t count, real sum) {
-    real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out_copy[MOST_COPIED];
+    VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out_copy[MOST_COPIED];
     real *out = is_half(kind.format) ? out_copy : (real *)row->out + j;
     const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
     const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
@@ -136,7 +136,7 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
 ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_row *row, int64_t j, vec scale,
                                          vec sum) {
     for (; j + 4 * LANES <= row->cols; j += 4 * LANES) {
-        real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out[MOST_COPIED];
+        VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out[MOST_COPIED];
         if (row->next_y) {
             prefetch_elements(format, row->next_y, j, 4 * LANES, 1);
             prefetch_elements(format, row->next_v, j, 4 * LANES, 1);
@@ -155,7 +155,7 @@ ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_r
 ALWAYS_INLINE int64_t backward_stripes(struct backward_kind kind, const struct backward_row *row, int64_t j,
                                        vec scale, vec sum) {
     for (; j + STRIPES <= row->cols; j += STRIPES) {
-        real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
+        VECTOR_ALIGNED real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
         if (row->next_y) {
             prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
             prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
