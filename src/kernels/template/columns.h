@@ -34,6 +34,12 @@ ALWAYS_INLINE void stripes_start(real *sums) {
     }
 }
 
+ALWAYS_INLINE void stripes_copy(const real *from, real *to) {
+    for (int i = 0; i < STRIPES; i += LANES) {
+        v_store(to + i, v_load(from + i));
+    }
+}
+
 /* The vector at column j joins its stripes. */
 ALWAYS_INLINE void stripe_add(real *sums, int64_t j, vec value) {
     real *sum = sums + j % STRIPES;

@@ -354,14 +354,20 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             }
         }
     }
+    real *all = parts;
+    if (row_shares_weights(
+            kind)) { /* whose loops have calls: without this they keep the sums in memory and in registers */
+        all = sums;
+        stripes_copy(parts, sums);
+    }
     if (j < company.done.cols) {
         row_done_rest(kind, &company.done, company.scale, j);
     }
     if (j < cols) {
-        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, parts);
+        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, all);
     }
-    for (int i = 0; i < STRIPES; i += LANES) {
-        v_store(sums + i, v_load(parts + i));
+    if (!row_shares_weights(kind)) {
+        stripes_copy(parts, sums);
     }
     if (company.next) {
         const real turns = is_half(format) ? half_extremes_largest(format, extremes) : v_reduce_max(largest);
