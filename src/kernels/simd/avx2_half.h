@@ -55,22 +55,54 @@ ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int 
     store_halves(to, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), stream);
 }
 
-/* The bf16 in the low halves of the lanes. */
-ALWAYS_INLINE __m256i v_narrow_bf16(vec v, int has_nan) {
+/* The bf16 in the low halves of the lanes, where v is not NaN. */
+ALWAYS_INLINE __m256i v_narrow_bf16(vec v) {
     const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
     const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
     const __m256i half_ulp = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half_ulp), 16);
-    if (!has_nan) {
-        return rounded;
-    }
+    return _mm256_srli_epi32(_mm256_add_epi32(bits, half_ulp), 16);
+}
+/* The bf16 in the low halves of the lanes: rounded, or quiet where v is NaN. */
+ALWAYS_INLINE __m256i v_quiet_bf16(vec v, __m256i rounded) {
+    const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(v), 16);
     const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
     const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
     return _mm256_blendv_epi8(rounded, quiet, is_nan);
 }
 /* Packing works in each half of the registers by itself. */
 ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
-    const __m256i low = v_narrow_bf16(v_load(from), has_nan);
-    const __m256i packed = _mm256_packus_epi32(low, v_narrow_bf16(v_load(from + 8), has_nan));
-    store_halves(to, _mm256_permute4x64_epi64(packed, 0xd8), stream);
+    const vec first = v_load(from), second = v_load(from + 8);
+    __m256i low = v_narrow_bf16(first), high = v_narrow_bf16(second);
+    if (has_nan && __builtin_expect(v_any(_mm256_cmp_ps(first, second, _CMP_UNORD_Q)), 0)) {
+        low = v_quiet_bf16(first, low);
+        high = v_quiet_bf16(second, high);
+    }
+    store_halves(to, _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8), stream);
+}
+
+/* The even places are the low halves of 32-bit lanes, the odd ones the high halves. */
+#define HAS_SPLIT_BF16
+ALWAYS_INLINE void split_bf16(const uint16_t *from, float *to) {
+    __m256i pairs = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    __asm__("" : "+x"(pairs)); /* else it is loaded twice, which takes long across two lines */
+    v_store(to, _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)));
+    v_store(to + 8, _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(-0x10000))));
+}
+ALWAYS_INLINE __m256i both_places(__m256i even, __m256i odd) { return _mm256_blend_epi16(even, odd, 0xaa); }
+/* Rounding in 16-bit lanes, as avx512_half.h explains it. */
+ALWAYS_INLINE void join_bf16(const float *from, uint16_t *to, int stream) {
+    const vec even = v_load(from), odd = v_load(from + 8);
+    const __m256i even_bits = _mm256_castps_si256(even), odd_bits = _mm256_castps_si256(odd);
+    const __m256i upper = both_places(_mm256_srli_epi32(even_bits, 16), odd_bits);
+    const __m256i lower = both_places(even_bits, _mm256_slli_epi32(odd_bits, 16));
+    const __m256i addend =
+        _mm256_or_si256(_mm256_and_si256(upper, _mm256_set1_epi16(1)), _mm256_set1_epi16(0x7ffe));
+    const __m256i halves = _mm256_add_epi16(upper, _mm256_srli_epi16(_mm256_avg_epu16(lower, addend), 15));
+    store_halves(to, halves, stream);
+}
+ALWAYS_INLINE void order_split(float *reals) {
+    const vec even = v_load(reals), odd = v_load(reals + 8);
+    const vec low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    v_store(reals, _mm256_permute2f128_ps(low, high, 0x20));
+    v_store(reals + 8, _mm256_permute2f128_ps(low, high, 0x31));
 }

@@ -58,6 +58,12 @@ ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int 
  * where the lower half is above a half of its unit, or is that half and the upper half odd: where lower + 0x7fff + odd
  * carries, which the average of lower and 0x7ffe + odd, half of that sum, has in its highest bit.
  */
+ALWAYS_INLINE __m512i round_bf16(__m512i upper, __m512i lower) {
+    const __m512i all_but_ends = _mm512_set1_epi16(0x7ffe), highest = _mm512_set1_epi16(-0x8000);
+    /* all_but_ends | (upper & ~highest) */
+    const __m512i addend = _mm512_ternarylogic_epi32(upper, all_but_ends, highest, 0xdc);
+    return _mm512_add_epi16(upper, _mm512_srli_epi16(_mm512_avg_epu16(lower, addend), 15));
+}
 ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
     /* the odd 16-bit lanes of the first register, then those of the second */
     const __m512i odd =
@@ -70,11 +76,7 @@ ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int
     const __m512i low_bits = _mm512_castps_si512(low), high_bits = _mm512_castps_si512(high);
     const __m512i upper = _mm512_permutex2var_epi16(low_bits, odd, high_bits);
     const __m512i lower = _mm512_permutex2var_epi16(low_bits, even, high_bits);
-    const __m512i all_but_ends = _mm512_set1_epi16(0x7ffe), highest = _mm512_set1_epi16(-0x8000);
-    /* all_but_ends | (upper & ~highest) */
-    const __m512i addend = _mm512_ternarylogic_epi32(upper, all_but_ends, highest, 0xdc);
-    const __m512i carry = _mm512_srli_epi16(_mm512_avg_epu16(lower, addend), 15);
-    __m512i halves = _mm512_add_epi16(upper, carry);
+    __m512i halves = round_bf16(upper, lower);
     if (has_nan) {
         const __mmask32 is_nan = _mm512_kunpackw(_mm512_cmp_ps_mask(high, high, _CMP_UNORD_Q),
                                                  _mm512_cmp_ps_mask(low, low, _CMP_UNORD_Q));
@@ -82,4 +84,27 @@ ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int
         halves = _mm512_mask_mov_epi16(halves, is_nan, quiet);
     }
     store_halves(to, halves, stream);
+}
+
+/* The even places are the low halves of 32-bit lanes, the odd ones the high halves. */
+#define HAS_SPLIT_BF16
+ALWAYS_INLINE void split_bf16(const uint16_t *from, float *to) {
+    __m512i pairs = _mm512_loadu_si512(from);
+    __asm__("" : "+v"(pairs)); /* else it is loaded twice, which takes long across two lines */
+    v_store(to, _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)));
+    v_store(to + 16, _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(-0x10000))));
+}
+ALWAYS_INLINE void join_bf16(const float *from, uint16_t *to, int stream) {
+    const __mmask32 odd_places = 0xaaaaaaaa;
+    const __m512i even = _mm512_castps_si512(v_load(from)), odd = _mm512_castps_si512(v_load(from + 16));
+    const __m512i upper = _mm512_mask_mov_epi16(_mm512_srli_epi32(even, 16), odd_places, odd);
+    const __m512i lower = _mm512_mask_mov_epi16(even, odd_places, _mm512_slli_epi32(odd, 16));
+    store_halves(to, round_bf16(upper, lower), stream);
+}
+ALWAYS_INLINE void order_split(float *reals) {
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+    const vec even = v_load(reals), odd = v_load(reals + 16);
+    v_store(reals, _mm512_permutex2var_ps(even, first, odd));
+    v_store(reals + 16, _mm512_permutex2var_ps(even, second, odd));
 }

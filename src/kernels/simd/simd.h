@@ -40,6 +40,11 @@
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
  *   narrow_f16(from, to, has_nan, stream) narrow_bf16
  *                           stream: to is aligned to 2 * HALVES bytes; has_nan 0, a constant: there is no NaN among them
+ *   HAS_SPLIT_BF16          defined where there are the following, faster than those in order
+ *   split_bf16(from, to)    as widen_bf16, but the elements of even places first, then those of odd ones
+ *   join_bf16(from, to, stream)   from that order, as narrow_bf16; a NaN stays one where the lower half of its bits is 0, as that of
+ *                           all that arithmetic on 16-bit floats makes
+ *   order_split(reals)      HALVES reals from that order into their own
  *   half_vec                the bits of HALVES 16-bit floats as signed integers
  *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level

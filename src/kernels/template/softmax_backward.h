@@ -90,14 +90,15 @@ ALWAYS_INLINE real backward_sum(struct backward_kind kind, const struct backward
     stripes_start(sums);
     int64_t j = 0;
     for (; j + STRIPES <= row->cols; j += STRIPES) {
-        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
-        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
+        const real *ys = as_split_reals(kind.format, row->y, j, STRIPES, y_copy);
+        const real *vs = as_split_reals(kind.format, row->v, j, STRIPES, v_copy);
         for (int i = 0; i < STRIPES; i += LANES) {
             const vec y = v_load(ys + i);
             const vec v = visible_values(kind.product, y, v_load(vs + i));
             v_store(sums + i, product_sum(kind.product, y, v, v_load(sums + i)));
         }
     }
+    order_split_stripes(kind.format, sums);
     if (j < row->cols) {
         backward_last_sums(kind, row, j, sums);
     }
@@ -141,12 +142,12 @@ ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_r
             prefetch_elements(format, row->next_y, j, 4 * LANES, 1);
             prefetch_elements(format, row->next_v, j, 4 * LANES, 1);
         }
-        const real *ys = as_reals(format, row->y, j, 4 * LANES, y_copy);
-        const real *vs = as_reals(format, row->v, j, 4 * LANES, v_copy);
+        const real *ys = as_split_reals(format, row->y, j, 4 * LANES, y_copy);
+        const real *vs = as_split_reals(format, row->v, j, 4 * LANES, v_copy);
         EXP2_EACH(LOG_EXPONENT)
         v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_ANY);
         EXP2_EACH(LOG_VALUE)
-        put_copy(format, row->out, j, 4 * LANES, out, 1, row->stream);
+        put_split_copy(format, row->out, j, 4 * LANES, out, row->stream);
     }
     return j;
 }
@@ -160,13 +161,13 @@ ALWAYS_INLINE int64_t backward_stripes(struct backward_kind kind, const struct b
             prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
             prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
         }
-        const real *ys = as_reals(kind.format, row->y, j, STRIPES, y_copy);
-        const real *vs = as_reals(kind.format, row->v, j, STRIPES, v_copy);
+        const real *ys = as_split_reals(kind.format, row->y, j, STRIPES, y_copy);
+        const real *vs = as_split_reals(kind.format, row->v, j, STRIPES, v_copy);
         for (int i = 0; i < STRIPES; i += LANES) {
             const vec value = backward_values(kind.product, v_load(ys + i), v_load(vs + i), scale, sum);
             v_put(kind.format, row->out, j, i, out, value, row->stream);
         }
-        put_copy(kind.format, row->out, j, STRIPES, out, 1, row->stream);
+        put_split_copy(kind.format, row->out, j, STRIPES, out, row->stream);
     }
     return j;
 }
