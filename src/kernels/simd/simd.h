@@ -95,6 +95,13 @@ typedef double real;
 #define VECTOR_ALIGNED
 #endif
 
+/* What loops may keep in registers before compilers store it. */
+#if defined(__x86_64__) && !defined(__AVX512F__)
+#define VECTOR_REGISTERS 16
+#else
+#define VECTOR_REGISTERS 32
+#endif
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
 /* In place for speed, once where the code is to be small. */
