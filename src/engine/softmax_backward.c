@@ -64,8 +64,10 @@ static void suit_to_caches(struct product *product) {
         (double)(rows->cols * softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     const bool is_converted = problem->y.format != SOFTATTN_FORMAT_REAL && !product->halves;
-    product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES &&
-                        2 * row_bytes <= (double)softattn_cpu_cache_bytes(1);
+    /* As a row of both is used up, the next ones take its place in the first-level cache. Reals, which wait for memory alone,
+     * would rather be late than crowd each other out. */
+    const double room = (product->halves ? 1 : 0.75) * (double)softattn_cpu_cache_bytes(1);
+    product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES && 2 * row_bytes <= room;
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
 }
