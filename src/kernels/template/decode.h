@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/asking.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/product.h"
 #include "kernels/template/scores.h"
 #include "kernels/template/stream.h"
@@ -187,14 +188,14 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
         numbers[j] = (real)j;
     }
     for (int64_t j = tile->first; j < tile->last; j += LANES) {
-        const int64_t part = tile->last - j < LANES ? tile->last - j : LANES;
-        const vec key = v_load_part(numbers + j, part, 0);
-        vec s = v_load_part(scores + j, part, 0);
+        const int64_t left = tile->last - j;
+        const vec key = load_columns(numbers + j, left, 0);
+        vec s = load_columns(scores + j, left, 0);
         if (tile->softcap > 0) {
             s = soft_cap(s, cap, cap_inverse);
         }
         const vec addend = tile->addend
-                               ? v_load_part((const real *)tile->addend + r * SOFTATTN_KEY_TILE + j, part, 0)
+                               ? load_columns((const real *)tile->addend + r * SOFTATTN_KEY_TILE + j, left, 0)
                                : v_zero();
         if (tile->addend) {
             s = v_add(s, addend);
@@ -211,7 +212,7 @@ static void decode_adjust(const struct softattn_decode_tile *tile, int64_t r, re
                 visible_keys(key, v_set(((const real *)tile->low)[r]), v_set(((const real *)tile->high)[r])),
                 s, v_set(-REAL_INFINITY));
         }
-        v_store_part(scores + j, s, part);
+        store_columns(scores + j, s, left);
     }
 }
 
@@ -237,14 +238,13 @@ static real decode_softmax(const struct softattn_decode_tile *tile, int64_t r, r
     const real old_max = tile->fresh ? -REAL_INFINITY : *max;
     vec maxima = v_set(old_max);
     for (int64_t j = tile->first; j < tile->last; j += LANES) {
-        const int64_t part = tile->last - j < LANES ? tile->last - j : LANES;
-        maxima = v_max(v_load_part(scores + j, part, -REAL_INFINITY), maxima);
+        maxima = v_max(load_scores(scores + j, tile->last - j), maxima);
     }
     const real new_max = v_reduce_max(maxima);
     const vec base = safe_max(v_set(new_max));
     for (int64_t j = tile->first; j < tile->last; j += LANES) {
-        const int64_t part = tile->last - j < LANES ? tile->last - j : LANES;
-        v_store_part(scores + j, v_exp2(v_sub(v_load_part(scores + j, part, -REAL_INFINITY), base)), part);
+        const int64_t left = tile->last - j;
+        store_columns(scores + j, v_exp2(v_sub(load_scores(scores + j, left), base)), left);
     }
     real factor;
     v_store_part(&factor, v_exp2_apart(v_sub(v_set(old_max), base)), 1);

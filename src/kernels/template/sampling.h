@@ -417,7 +417,7 @@ ALWAYS_INLINE void choose_block(const struct softattn_token_choice *choice, int6
         const mask keep = v_and(above, v_not_less(w, least_weight));
         const vec p = v_where(keep, w);
         if (choice->probabilities) {
-            v_store_part((real *)choice->probabilities + first + j, p, rest);
+            store_columns((real *)choice->probabilities + first + j, p, rest);
             v_store(sums + j % STRIPES, v_add(v_load(sums + j % STRIPES), p));
         }
         if (choice->keep) {

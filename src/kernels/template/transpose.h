@@ -3,6 +3,7 @@
 #define SOFTATTN_KERNELS_TEMPLATE_TRANSPOSE_H
 
 #include "kernels/kernels.h"
+#include "kernels/template/columns.h"
 #include "kernels/template/merge.h"
 
 static void transpose_elements(int64_t rows, int64_t cols, real factor, const real *from, int64_t from_stride,
@@ -53,11 +54,10 @@ static void transpose_padded(int64_t rows, int64_t cols, const real *from, int64
 static void store_lanes(int64_t rows, int64_t dim, int64_t block, void *from, const void *factor, void *to,
                         int64_t to_stride) {
     for (int64_t r = 0; r < rows; r += LANES) {
-        const int64_t part = rows - r < LANES ? rows - r : LANES;
-        const vec f = v_load_part((const real *)factor + r, part, 0);
+        const vec f = load_columns((const real *)factor + r, rows - r, 0);
         for (int64_t d = 0; d < dim; d++) {
             real *at = (real *)from + d * block + r;
-            v_store_part(at, scaled(v_load_part(at, part, 0), f), part);
+            store_columns(at, scaled(load_columns(at, rows - r, 0), f), rows - r);
         }
     }
     transpose(dim, rows, 1, from, block, to, to_stride);
