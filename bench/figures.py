@@ -4,7 +4,8 @@
     softattn-bench grid --isa avx512,avx2 --threads 1,2 --json > grid.json
     python3 bench/figures.py grid.json
 
-Each table stands between two comments, `figures: <name> begin` and `figures: <name> end`.
+Each table stands between two comments, `figures: <name> begin` and `figures: <name> end`. With --second-machine before the
+grid, all of it becomes the one table of another machine.
 """
 import json
 import pathlib
@@ -109,10 +110,14 @@ def fill(path, name, text):
 
 
 def main():
-    document = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
+    *options, path = sys.argv[1:]
+    document = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     results = [result for result in document["results"] if not result["error"] and result["engine"] != "textbook"]
     of = lambda *families: [result for result in results if result["family"] in families]
     page = ROOT / "docs" / "performance.md"
+    if options == ["--second-machine"]:
+        fill(page, "second machine", machine(document) + "\n\n" + table(results, row_cell, "problem"))
+        return
     attention = of(*PREFILL)
     decode = of("decode")
     fill(page, "machine", machine(document))

@@ -87,7 +87,7 @@ ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int
 }
 
 /* The even places are the low halves of 32-bit lanes, the odd ones the high halves. */
-#define HAS_SPLIT_BF16
+#define SPLITS_BF16 1
 ALWAYS_INLINE void split_bf16(const uint16_t *from, float *to) {
     __m512i pairs = _mm512_loadu_si512(from);
     __asm__("" : "+v"(pairs)); /* else it is loaded twice, which takes long across two lines */

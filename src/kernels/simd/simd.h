@@ -40,7 +40,7 @@
  *   widen_f16(from, to) widen_bf16           as the slots of the kernel table do
  *   narrow_f16(from, to, has_nan, stream) narrow_bf16
  *                           stream: to is aligned to 2 * HALVES bytes; has_nan 0, a constant: there is no NaN among them
- *   HAS_SPLIT_BF16          defined where there are the following, faster than those in order
+ *   SPLITS_BF16             1 where there are the following, which are faster; else not defined
  *   split_bf16(from, to)    as widen_bf16, but the elements of even places first, then those of odd ones
  *   join_bf16(from, to, stream)   from that order, as narrow_bf16; a NaN stays one where the lower half of its bits is 0, as that of
  *                           all that arithmetic on 16-bit floats makes

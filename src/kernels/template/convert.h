@@ -19,6 +19,16 @@ ALWAYS_INLINE int16_t halves_reduce_max(half_vec a) { return a; }
 ALWAYS_INLINE int16_t halves_reduce_min(half_vec a) { return a; }
 #endif
 
+/* Never reached. */
+#ifndef SPLITS_BF16
+#define SPLITS_BF16 0
+ALWAYS_INLINE void split_bf16(const uint16_t *from, real *to) { (void)from, (void)to; }
+ALWAYS_INLINE void join_bf16(const real *from, uint16_t *to, int stream) {
+    (void)from, (void)to, (void)stream;
+}
+ALWAYS_INLINE void order_split(real *reals) { (void)reals; }
+#endif
+
 #if SOFTATTN_REAL_BITS == 32
 
 static float float_of(uint32_t bits) {

@@ -57,28 +57,25 @@ ALWAYS_INLINE const real *as_reals(int32_t format, const void *row, int64_t j, i
 }
 
 /*
- * The same in split order, where rows of a format have one: within each HALVES columns those of even places first, then those of
- * odd ones. For what is done to each column by itself and for stripes, which order_split_stripes brings into their own order.
+ * The same in split order, if rows of the format have one: within each HALVES columns those of even places first, then those of
+ * odd ones. For what is done to each column by itself, and for stripes, which order_split_stripes brings into their own order.
  */
+ALWAYS_INLINE int is_split(int32_t format) { return SPLITS_BF16 && format == SOFTATTN_FORMAT_BF16; }
+
 ALWAYS_INLINE const real *as_split_reals(int32_t format, const void *row, int64_t j, int64_t count,
                                          real *copy) {
-#ifdef HAS_SPLIT_BF16
-    for (int64_t i = 0; format == SOFTATTN_FORMAT_BF16 && i < count; i += HALVES) {
+    if (!is_split(format)) {
+        return as_reals(format, row, j, count, copy);
+    }
+    for (int64_t i = 0; i < count; i += HALVES) {
         split_bf16((const uint16_t *)row + j + i, copy + i);
     }
-    if (format == SOFTATTN_FORMAT_BF16) {
-        return copy;
-    }
-#endif
-    return as_reals(format, row, j, count, copy);
+    return copy;
 }
 ALWAYS_INLINE void order_split_stripes(int32_t format, real *sums) {
-#ifdef HAS_SPLIT_BF16
-    for (int i = 0; format == SOFTATTN_FORMAT_BF16 && i < STRIPES; i += HALVES) {
+    for (int i = 0; is_split(format) && i < STRIPES; i += HALVES) {
         order_split(sums + i);
     }
-#endif
-    (void)format, (void)sums;
 }
 
 /* The same of any count; copy has room for whole HALVES. Where columns lie before these, some of them are widened along. */
@@ -147,15 +144,13 @@ ALWAYS_INLINE void put_copy(int32_t format, void *row, int64_t j, int64_t count,
 /* The same of columns in split order; a NaN among them comes from arithmetic on 16-bit floats (see join_bf16). */
 ALWAYS_INLINE void put_split_copy(int32_t format, void *row, int64_t j, int64_t count, const real *copy,
                                   int stream) {
-#ifdef HAS_SPLIT_BF16
-    for (int64_t i = 0; format == SOFTATTN_FORMAT_BF16 && i < count; i += HALVES) {
-        join_bf16(copy + i, (uint16_t *)row + j + i, stream);
-    }
-    if (format == SOFTATTN_FORMAT_BF16) {
+    if (!is_split(format)) {
+        put_copy(format, row, j, count, copy, 1, stream);
         return;
     }
-#endif
-    put_copy(format, row, j, count, copy, 1, stream);
+    for (int64_t i = 0; i < count; i += HALVES) {
+        join_bf16(copy + i, (uint16_t *)row + j + i, stream);
+    }
 }
 
 /* 16-bit floats of any count, at once; copy has room for whole HALVES. */
