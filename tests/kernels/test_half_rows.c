@@ -73,7 +73,9 @@ static void rows_cancel(const struct rows *rows, random_source *random) {
     const int sizes = rows->format == SOFTATTN_FORMAT_F16 ? 10 : 26;
     for (int64_t r = 0; r < rows->count; r++) {
         float *row = rows->floats + r * rows->step;
-        row[rows->cols - 1] = 0;
+        for (int64_t j = 2 * half; j < rows->cols; j++) {
+            row[j] = 0;
+        }
         for (int64_t j = 0; j < half; j++) {
             const int64_t opposite = half + (j + half / 3) % half;
             row[j] = j % 8 == 0 ? 0 : (float)ldexp(random_normal(random), (int)random_below(random, sizes));
