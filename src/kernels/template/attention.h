@@ -141,8 +141,8 @@ static void part_adjust(const struct softattn_tile *tile, const struct softattn_
 
 /* All scores of the tile as the softmax wants them, and their maximum. */
 static void tile_scores(const struct softattn_tile *tile, int64_t block, real *tile_max) {
-    VECTOR_ALIGNED real
-        passed_over[SOFTATTN_MAX_QUERY_BLOCK]; /* the maximum of what is not final yet: never looked at */
+    /* The maximum of what is not final yet: never looked at. */
+    VECTOR_ALIGNED real passed_over[SOFTATTN_MAX_QUERY_BLOCK];
     for (int64_t c = 0; c < block; c += LANES) {
         v_store(tile_max + c, v_set(-REAL_INFINITY));
         v_store(passed_over + c, v_set(-REAL_INFINITY));
