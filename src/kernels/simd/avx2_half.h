@@ -55,29 +55,30 @@ ALWAYS_INLINE void narrow_f16(const float *from, uint16_t *to, int has_nan, int 
     store_halves(to, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1), stream);
 }
 
-/* The bf16 in the low halves of the lanes, where v is not NaN. */
-ALWAYS_INLINE __m256i v_narrow_bf16(vec v) {
-    const __m256i bits = _mm256_castps_si256(v), upper = _mm256_srli_epi32(bits, 16);
-    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi32(1));
-    const __m256i half_ulp = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-    return _mm256_srli_epi32(_mm256_add_epi32(bits, half_ulp), 16);
-}
-/* The bf16 in the low halves of the lanes: rounded, or quiet where v is NaN. */
-ALWAYS_INLINE __m256i v_quiet_bf16(vec v, __m256i rounded) {
-    const __m256i upper = _mm256_srli_epi32(_mm256_castps_si256(v), 16);
-    const __m256i quiet = _mm256_or_si256(upper, _mm256_set1_epi32(0x40));
-    const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-    return _mm256_blendv_epi8(rounded, quiet, is_nan);
+ALWAYS_INLINE __m256i both_places(__m256i even, __m256i odd) { return _mm256_blend_epi16(even, odd, 0xaa); }
+/* Of the halves of floats, in 16-bit lanes, as avx512_half.h explains it. */
+ALWAYS_INLINE __m256i round_bf16(__m256i upper, __m256i lower) {
+    const __m256i odd = _mm256_and_si256(upper, _mm256_set1_epi16(1));
+    const __m256i addend = _mm256_or_si256(odd, _mm256_set1_epi16(0x7ffe));
+    return _mm256_add_epi16(upper, _mm256_srli_epi16(_mm256_avg_epu16(lower, addend), 15));
 }
 /* Packing works in each half of the registers by itself. */
 ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int stream) {
     const vec first = v_load(from), second = v_load(from + 8);
-    __m256i low = v_narrow_bf16(first), high = v_narrow_bf16(second);
+    const __m256i first_bits = _mm256_castps_si256(first), second_bits = _mm256_castps_si256(second);
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i upper =
+        _mm256_packus_epi32(_mm256_srli_epi32(first_bits, 16), _mm256_srli_epi32(second_bits, 16));
+    const __m256i lower = _mm256_packus_epi32(both_places(first_bits, zero), both_places(second_bits, zero));
+    __m256i halves = round_bf16(upper, lower);
     if (has_nan && __builtin_expect(v_any(_mm256_cmp_ps(first, second, _CMP_UNORD_Q)), 0)) {
-        low = v_quiet_bf16(first, low);
-        high = v_quiet_bf16(second, high);
+        const __m256 first_is_nan = _mm256_cmp_ps(first, first, _CMP_UNORD_Q);
+        const __m256 second_is_nan = _mm256_cmp_ps(second, second, _CMP_UNORD_Q);
+        const __m256i is_nan =
+            _mm256_packs_epi32(_mm256_castps_si256(first_is_nan), _mm256_castps_si256(second_is_nan));
+        halves = _mm256_blendv_epi8(halves, _mm256_or_si256(upper, _mm256_set1_epi16(0x40)), is_nan);
     }
-    store_halves(to, _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8), stream);
+    store_halves(to, _mm256_permute4x64_epi64(halves, 0xd8), stream);
 }
 
 /* The even places are the low halves of 32-bit lanes, the odd ones the high halves. */
@@ -88,17 +89,11 @@ ALWAYS_INLINE void split_bf16(const uint16_t *from, float *to) {
     v_store(to, _mm256_castsi256_ps(_mm256_slli_epi32(pairs, 16)));
     v_store(to + 8, _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(-0x10000))));
 }
-ALWAYS_INLINE __m256i both_places(__m256i even, __m256i odd) { return _mm256_blend_epi16(even, odd, 0xaa); }
-/* Rounding in 16-bit lanes, as avx512_half.h explains it. */
 ALWAYS_INLINE void join_bf16(const float *from, uint16_t *to, int stream) {
-    const vec even = v_load(from), odd = v_load(from + 8);
-    const __m256i even_bits = _mm256_castps_si256(even), odd_bits = _mm256_castps_si256(odd);
-    const __m256i upper = both_places(_mm256_srli_epi32(even_bits, 16), odd_bits);
-    const __m256i lower = both_places(even_bits, _mm256_slli_epi32(odd_bits, 16));
-    const __m256i addend =
-        _mm256_or_si256(_mm256_and_si256(upper, _mm256_set1_epi16(1)), _mm256_set1_epi16(0x7ffe));
-    const __m256i halves = _mm256_add_epi16(upper, _mm256_srli_epi16(_mm256_avg_epu16(lower, addend), 15));
-    store_halves(to, halves, stream);
+    const __m256i even = _mm256_castps_si256(v_load(from)), odd = _mm256_castps_si256(v_load(from + 8));
+    const __m256i upper = both_places(_mm256_srli_epi32(even, 16), odd);
+    const __m256i lower = both_places(even, _mm256_slli_epi32(odd, 16));
+    store_halves(to, round_bf16(upper, lower), stream);
 }
 ALWAYS_INLINE void order_split(float *reals) {
     const vec even = v_load(reals), odd = v_load(reals + 8);

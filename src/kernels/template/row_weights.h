@@ -360,19 +360,18 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             }
         }
     }
-    real *all = parts;
-    if (row_shares_weights(
-            kind)) { /* whose loops have calls: without this they keep the sums in memory and in registers */
-        all = sums;
+    /* Loops with calls would otherwise keep the sums in memory and in registers. */
+    const int has_calls = row_shares_weights(kind);
+    if (has_calls) {
         stripes_copy(parts, sums);
     }
     if (j < company.done.cols) {
         row_done_rest(kind, &company.done, company.scale, j);
     }
     if (j < cols) {
-        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, all);
+        row_weights_rest(kind, x, company.scale, j, cols, max, factor, to, has_calls ? sums : parts);
     }
-    if (!row_shares_weights(kind)) {
+    if (!has_calls) {
         stripes_copy(parts, sums);
     }
     if (company.next) {
