@@ -17,6 +17,7 @@
 #include "api/overlap.h"
 #include "api/status.h"
 #include "api/tensor.h"
+#include "engine/rows_join.h"
 
 _Static_assert((int)SOFTATTN_ROWS_NONE == SOFTATTN_REDUCTION_NONE &&
                    (int)SOFTATTN_ROWS_MEAN == SOFTATTN_REDUCTION_MEAN &&
@@ -127,7 +128,10 @@ static int32_t fit_tensors(const struct softattn_array *arrays,
         }
     }
     if (status == SOFTATTN_OK) {
+        struct softattn_row_operand *of_rows[] = {&problem->logits,  &problem->probabilities, &problem->gradient,
+                                                  &problem->targets, &problem->losses,        &problem->lse};
         problem->rows = softattn_rows_of(logits, axis);
+        softattn_rows_join(&problem->rows, 0, of_rows, (int32_t)(sizeof of_rows / sizeof of_rows[0]));
     }
     return status;
 }

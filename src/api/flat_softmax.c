@@ -34,9 +34,7 @@ static int32_t softmax(const softattn_context *context, struct type type, int64_
         return status;
     }
     const struct softattn_softmax_problem problem = {.kernels = softattn_context_kernels(context, type.bytes),
-                                                     .rank = 1,
-                                                     .shape = {rows},
-                                                     .cols = cols,
+                                                     .rows = {.rank = 1, .shape = {rows}, .cols = cols},
                                                      .x = rows_of(&arrays[0], type.format),
                                                      .y = rows_of(&arrays[1], type.format),
                                                      .scale = 1,

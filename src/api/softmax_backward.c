@@ -17,6 +17,7 @@
 #include "api/softmax.h"
 #include "api/status.h"
 #include "api/tensor.h"
+#include "engine/rows_join.h"
 
 static int32_t fail_scratch(void) {
     return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
@@ -74,6 +75,7 @@ int32_t softattn_softmax_product(const softattn_context *context, struct softatt
     const struct softattn_runtime runtime = softattn_context_runtime(context);
     problem->kernels = softattn_context_kernels(context, y->element_bytes);
     problem->rows = softattn_rows_of(y, axis);
+    softattn_rows_join(&problem->rows, 0, operands, SOFTATTN_PRODUCT_OPERANDS);
     return softattn_softmax_backward_execute(problem, &runtime) ? SOFTATTN_OK : fail_scratch();
 }
 

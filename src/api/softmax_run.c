@@ -17,6 +17,7 @@
 #include "api/softmax.h"
 #include "api/status.h"
 #include "api/tensor.h"
+#include "engine/rows_join.h"
 #include "engine/softmax.h"
 
 _Static_assert((int)SOFTATTN_ROW_PROBABILITIES == SOFTATTN_OUTPUT_PROBABILITIES &&
@@ -111,9 +112,7 @@ static int32_t fit_operand(enum fit fit, const struct softattn_array *array, con
 static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
                            struct softattn_softmax_problem *problem) {
     const struct softattn_array *x = &arrays[X];
-    problem->rank = x->rank - 1;
-    softattn_without_axis(x->shape, x->rank, axis, problem->shape);
-    problem->cols = x->shape[axis];
+    problem->rows = softattn_rows_of(x, axis);
     for (int32_t i = 0; i < OPERANDS; i++) {
         if (arrays[i].name == NULL) {
             continue;
@@ -121,7 +120,7 @@ static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
         int32_t status = softattn_require_type(operands[i].rule.element, &arrays[i], x);
         if (status == SOFTATTN_OK) {
             void *operand = (char *)problem + operands[i].operand;
-            status = fit_operand(operands[i].fit, &arrays[i], x, axis, problem->shape, operand);
+            status = fit_operand(operands[i].fit, &arrays[i], x, axis, problem->rows.shape, operand);
         }
         if (status != SOFTATTN_OK) {
             return status;
@@ -151,7 +150,7 @@ static bool empty_is_zero(const softattn_softmax *softmax, const struct softattn
 static int64_t causal_offset(const softattn_softmax *softmax,
                              const struct softattn_softmax_problem *problem) {
     switch (softmax->causal) {
-    case SOFTATTN_CAUSAL_BOTTOM_RIGHT: return problem->cols - problem->shape[problem->rank - 1];
+    case SOFTATTN_CAUSAL_BOTTOM_RIGHT: return problem->rows.cols - problem->rows.shape[problem->rows.rank - 1];
     case SOFTATTN_CAUSAL_OFFSET: return softmax->causal_offset;
     default: return 0;
     }
@@ -172,8 +171,9 @@ static int32_t set_options(const softattn_softmax *softmax, const struct softatt
     problem->kernels = softattn_context_kernels(softmax->handle.context, arrays[X].element_bytes);
     problem->length_bytes = arrays[LENGTHS].name == NULL ? 0 : arrays[LENGTHS].element_bytes;
     problem->scale = softmax->scale;
-    problem->causal = softmax->causal != SOFTATTN_CAUSAL_NONE;
     problem->causal_offset = causal_offset(softmax, problem);
+    problem->causal =
+        softmax->causal != SOFTATTN_CAUSAL_NONE && problem->causal_offset < problem->rows.cols - 1;
     problem->output = softmax->output;
     problem->empty_is_zero = empty_is_zero(softmax, arrays);
     problem->normalizer = softmax->normalizer.kind;
@@ -206,11 +206,19 @@ int32_t softattn_softmax_read_tensors(const softattn_softmax_args *args, struct 
 
 int32_t softattn_softmax_fit(const softattn_softmax *softmax, const struct softattn_array *arrays,
                              int32_t *axis, struct softattn_softmax_problem *problem) {
+    struct softattn_row_operand *operands_of[] = {&problem->x,       &problem->y,   &problem->bias,   &problem->keep,
+                                         &problem->lengths, &problem->lse, &problem->row_max};
     int32_t status = find_axis(softmax, &arrays[X], axis);
     if (status == SOFTATTN_OK) {
         status = fit_tensors(arrays, *axis, problem);
     }
-    return status == SOFTATTN_OK ? set_options(softmax, arrays, problem) : status;
+    if (status == SOFTATTN_OK) {
+        status = set_options(softmax, arrays, problem);
+    }
+    if (status == SOFTATTN_OK) {
+        softattn_rows_join(&problem->rows, problem->causal ? 1 : 0, operands_of, OPERANDS);
+    }
+    return status;
 }
 
 /* ---- Running ---- */

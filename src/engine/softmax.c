@@ -12,17 +12,16 @@ enum { X, Y }; /* the walk's matrices */
 
 struct run {
     const struct softattn_softmax_problem *problem;
-    struct softattn_rows rows;
     bool stream, halves;
 };
 
-static int64_t length_at(const struct run *run, const struct softattn_row_place *place) {
-    const struct softattn_softmax_problem *problem = run->problem;
-    const char *length = softattn_row_at(&run->rows, &problem->lengths, place, problem->length_bytes);
+static int64_t length_at(const struct softattn_softmax_problem *problem,
+                         const struct softattn_row_place *place) {
+    const char *length = softattn_row_at(&problem->rows, &problem->lengths, place, problem->length_bytes);
     int32_t narrow;
     int64_t wide;
     if (length == NULL) {
-        return problem->cols;
+        return problem->rows.cols;
     }
     if (problem->length_bytes == 4) {
         memcpy(&narrow, length, sizeof narrow);
@@ -32,35 +31,51 @@ static int64_t length_at(const struct run *run, const struct softattn_row_place 
     return wide;
 }
 
-/* Neighbouring rows of which the columns before `last` are visible, in each row `step` more than in the one before. */
+enum { ROWS_WITH_LENGTHS = 64 }; /* that the kernel gets together */
+
+/* Neighbouring rows of which the columns before `last` are visible, in each row `step` more than in the one before; or in each
+ * those before its own of lasts, where that is not NULL. */
 struct stretch {
     int64_t rows, last, step;
+    const int64_t *lasts;
 };
 
-/* Whether lengths differ between neighbours, which the kernel then gets one by one. */
+/* Whether lengths differ between neighbours. */
 static bool lengths_vary(const struct softattn_softmax_problem *problem) {
-    return problem->lengths.data != NULL && problem->rank > 0 &&
-           problem->lengths.stride[problem->rank - 1] != 0;
+    return problem->lengths.data != NULL && softattn_row_inner_stride(&problem->rows, &problem->lengths) != 0;
 }
 
-/* The longest stretch from a row on, of at most `most` rows, by lengths and the causal mask. */
-static struct stretch stretch_at(const struct run *run, const struct softattn_row_place *place,
-                                 int64_t most) {
-    const struct softattn_softmax_problem *problem = run->problem;
-    const int64_t length = clamp_i64(length_at(run, place), 0, problem->cols);
-    const struct stretch whole = {lengths_vary(problem) ? 1 : most, length, 0};
-    /* an offset past all columns hides nothing, and keeps the sum below in range */
-    if (!problem->causal || problem->causal_offset >= problem->cols) {
-        return whole;
+/* The first column that the causal mask hides; it may lie beyond the row's ends. */
+static int64_t causal_last(const struct softattn_softmax_problem *problem,
+                           const struct softattn_row_place *place) {
+    return place->index[problem->rows.rank - 1] + problem->causal_offset + 1;
+}
+
+/* Rows with lengths of their own from a place on, at most `most`. */
+static struct stretch stretch_of_lengths(const struct softattn_softmax_problem *problem,
+                                         struct softattn_row_place place, int64_t most, int64_t *lasts) {
+    const int64_t rows = min_i64(most, ROWS_WITH_LENGTHS);
+    for (int64_t r = 0; r < rows; r++, place.index[problem->rows.rank - 1]++) {
+        const int64_t length = length_at(problem, &place);
+        const int64_t last = problem->causal ? min_i64(length, causal_last(problem, &place)) : length;
+        lasts[r] = clamp_i64(last, 0, problem->rows.cols);
     }
-    const int64_t last = place->index[problem->rank - 1] + problem->causal_offset + 1;
+    return (struct stretch){rows, lasts[0], 0, rows > 1 ? lasts : NULL};
+}
+
+/* The longest stretch from a place on, of at most `most` rows, by lengths and the causal mask. */
+static struct stretch stretch_at(const struct softattn_softmax_problem *problem,
+                                 const struct softattn_row_place *place, int64_t most, int64_t *lasts) {
+    if (lengths_vary(problem)) {
+        return stretch_of_lengths(problem, *place, most, lasts);
+    }
+    const int64_t length = clamp_i64(length_at(problem, place), 0, problem->rows.cols);
+    const int64_t last = problem->causal ? causal_last(problem, place) : length;
     if (last >= length) {
-        return whole;
+        return (struct stretch){most, length, 0, NULL};
     }
-    if (last < 0) {
-        return (struct stretch){min_i64(whole.rows, -last), 0, 0};
-    }
-    return (struct stretch){min_i64(whole.rows, length - last), last, 1};
+    return last < 0 ? (struct stretch){min_i64(most, -last), 0, 0, NULL}
+                    : (struct stretch){min_i64(most, length - last), last, 1, NULL};
 }
 
 /* One row of the visit, or a stretch from there on: row number r. */
@@ -76,18 +91,19 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .rows = stretch->rows,
         .x_step = visit->step[X],
         .y_step = visit->step[Y],
-        .cols = problem->cols,
+        .cols = problem->rows.cols,
         .format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL,
         .x = visit->data[X] + r * x_bytes,
         .y = visit->data[Y] == NULL ? NULL : visit->data[Y] + r * y_bytes,
-        .bias = softattn_row_at(&run->rows, &problem->bias, place, real_bytes),
+        .bias = softattn_row_at(&problem->rows, &problem->bias, place, real_bytes),
         .bias_stride = problem->bias.axis_stride,
-        .bias_step = softattn_row_inner_stride(&run->rows, &problem->bias),
-        .keep = (const uint8_t *)softattn_row_at(&run->rows, &problem->keep, place, 1),
+        .bias_step = softattn_row_inner_stride(&problem->rows, &problem->bias),
+        .keep = (const uint8_t *)softattn_row_at(&problem->rows, &problem->keep, place, 1),
         .keep_stride = problem->keep.axis_stride,
-        .keep_step = softattn_row_inner_stride(&run->rows, &problem->keep),
+        .keep_step = softattn_row_inner_stride(&problem->rows, &problem->keep),
         .last = stretch->last,
         .last_step = stretch->step,
+        .lasts = stretch->lasts,
         .scale = problem->scale,
         .output = problem->output,
         .plus_one = problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE,
@@ -96,19 +112,20 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .stream = run->stream && (run->halves || problem->y.format == SOFTATTN_FORMAT_REAL),
         .prefetch = is_end ? visit->next[X] : visit->data[X] + (r + stretch->rows) * x_bytes,
         .scratch = visit->scratch,
-        .lse = softattn_row_at(&run->rows, &problem->lse, place, real_bytes),
-        .lse_step = softattn_row_inner_stride(&run->rows, &problem->lse),
-        .max = softattn_row_at(&run->rows, &problem->row_max, place, real_bytes),
-        .max_step = softattn_row_inner_stride(&run->rows, &problem->row_max)};
+        .lse = softattn_row_at(&problem->rows, &problem->lse, place, real_bytes),
+        .lse_step = softattn_row_inner_stride(&problem->rows, &problem->lse),
+        .max = softattn_row_at(&problem->rows, &problem->row_max, place, real_bytes),
+        .max_step = softattn_row_inner_stride(&problem->rows, &problem->row_max)};
 }
 
 static void visit(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_softmax_problem *problem = run->problem;
-    const int32_t last_dimension = problem->rank > 0 ? problem->rank - 1 : 0;
+    const int32_t last_dimension = problem->rows.rank > 0 ? problem->rows.rank - 1 : 0;
     struct softattn_row_place place = visit->place;
     for (int64_t r = 0; r < visit->count;) {
-        const struct stretch stretch = stretch_at(run, &place, visit->count - r);
+        int64_t lasts[ROWS_WITH_LENGTHS];
+        const struct stretch stretch = stretch_at(problem, &place, visit->count - r, lasts);
         const struct softattn_row row = row_at(run, visit, &place, r, &stretch);
         if (problem->diagnoses != NULL) {
             problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
@@ -126,10 +143,10 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
 /* Stores that go around the caches pay when y is not x and both together do not stay in the cache anyway. */
 static bool worth_streaming(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
-    const double elements = (double)softattn_rows_count(&run->rows) * (double)problem->cols;
+    const double elements = (double)softattn_rows_count(&problem->rows) * (double)problem->rows.cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
-           softattn_row_is_contiguous(&run->rows, &problem->y) &&
+           softattn_row_is_contiguous(&problem->rows, &problem->y) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
@@ -155,30 +172,27 @@ enum { SHORTEST_OF_HALVES = 256, SHORTEST_OF_OTHER_HALVES = 1024 };
 static bool takes_halves(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
     const int64_t shortest = rows_are_plain(problem) ? SHORTEST_OF_HALVES : SHORTEST_OF_OTHER_HALVES;
-    return problem->x.format != SOFTATTN_FORMAT_REAL && softattn_rows_suit_halves(&run->rows, shortest) &&
+    return problem->x.format != SOFTATTN_FORMAT_REAL && softattn_rows_suit_halves(&problem->rows, shortest) &&
            problem->y.data != NULL && problem->diagnoses == NULL &&
            softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
-           !lengths_vary(problem) && softattn_row_is_contiguous(&run->rows, &problem->x) &&
-           softattn_row_is_contiguous(&run->rows, &problem->y);
+           softattn_row_is_contiguous(&problem->rows, &problem->x) &&
+           softattn_row_is_contiguous(&problem->rows, &problem->y);
 }
 
 /* Reals of scratch that a visit needs. */
 static int64_t scratch_reals(const struct softattn_softmax_problem *problem) {
-    return !softattn_normalize_is_softmax(problem->normalizer) ? SOFTATTN_NORMALIZE_SCRATCH(problem->cols)
-           : makes_scores_first(problem)                       ? SOFTATTN_ROWS_SCRATCH(problem->cols)
-                                                               : problem->cols;
+    return !softattn_normalize_is_softmax(problem->normalizer) ? SOFTATTN_NORMALIZE_SCRATCH(problem->rows.cols)
+           : makes_scores_first(problem)                       ? SOFTATTN_ROWS_SCRATCH(problem->rows.cols)
+                                                               : problem->rows.cols;
 }
 
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
                               const struct softattn_runtime *runtime) {
     struct run run = {.problem = problem};
-    struct softattn_row_walk walk = {.kernels = problem->kernels, .visit = visit, .user = &run};
-    run.rows.rank = problem->rank;
-    memcpy(run.rows.shape, problem->shape, sizeof run.rows.shape);
-    run.rows.cols = problem->cols;
+    struct softattn_row_walk walk = {
+        .kernels = problem->kernels, .rows = problem->rows, .visit = visit, .user = &run};
     run.stream = worth_streaming(&run);
     run.halves = takes_halves(&run);
-    walk.rows = run.rows;
     walk.takes_halves = run.halves;
     walk.matrix[X] =
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};

@@ -14,13 +14,11 @@
 
 struct softattn_softmax_problem {
     const struct softattn_kernels *kernels;
-    int32_t rank; /* row dimensions, 0 … SOFTATTN_ROW_RANK, outermost first */
-    int64_t shape[SOFTATTN_ROW_RANK];
-    int64_t cols; /* size of the axis; may be 0 */
+    struct softattn_rows rows;
     struct softattn_row_operand x, y, bias, keep, lengths, lse, row_max;
     int32_t length_bytes; /* 4 or 8: element size of lengths */
     double scale;
-    bool causal; /* row i of the last row dimension sees columns <= i + causal_offset */
+    bool causal; /* row i of the last row dimension sees columns <= i + causal_offset, which is less than cols - 1 */
     int64_t causal_offset;
     int32_t output; /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
     int32_t

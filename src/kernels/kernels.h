@@ -56,6 +56,7 @@ struct softattn_row {
     int64_t first;     /* visible columns of the first row: first … last - 1, 0 <= first, last <= cols; */
     int64_t last;      /* none when last <= first */
     int64_t last_step; /* how much larger each row's last is than that of the row before; not negative */
+    const int64_t *lasts; /* [rows], of rows with lasts of their own; NULL: they follow from these two */
     double scale;
     int32_t output;        /* SOFTATTN_ROW_* */
     int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */

@@ -120,8 +120,8 @@ static void expect_rounded(const char *what, const struct softattn_kernels *test
 
 /* ---- The kernels ---- */
 
-/* Anything that rows of 16-bit floats may have. */
-static void add_options(struct softattn_row *row, random_source *random) {
+/* Anything that rows of 16-bit floats may have; lasts has MAX_ROWS. */
+static void add_options(struct softattn_row *row, int64_t *lasts, random_source *random) {
     const double scales[] = {1, 0.125, 0.3, 1e-30, 3e38};
     row->scale = scales[random_below(random, 5)];
     row->output = chance(random, 2) ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
@@ -134,6 +134,10 @@ static void add_options(struct softattn_row *row, random_source *random) {
     if (row->last + (row->rows - 1) * row->last_step > row->cols) {
         row->last_step = 0;
     }
+    for (int64_t r = 0; r < MAX_ROWS; r++) {
+        lasts[r] = chance(random, 6) ? 0 : random_between(random, 0, row->cols);
+    }
+    row->lasts = chance(random, 3) ? lasts : NULL;
 }
 
 /* Runs on the floats and on the halves; log-sum-exps and maxima are floats of both and must be the same bits. */
@@ -187,8 +191,9 @@ static void check_softmax(const struct softattn_kernels *tested, int32_t format,
     row.empty_is_zero = chance(random, 2);
     row.stream = !in_place && chance(random, 2);
     const bool has_options = chance(random, 2);
+    int64_t lasts[MAX_ROWS];
     if (has_options) {
-        add_options(&row, random);
+        add_options(&row, lasts, random);
     }
     run_softmax(tested, row, format, has_options && chance(random, 2), &x, result);
     expect_rounded("softmax", tested, result, !in_place);

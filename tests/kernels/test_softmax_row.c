@@ -168,10 +168,11 @@ static void check_row(const struct softattn_kernels *tested, const struct softat
 /* Rows, what masks them, and their results, of which there are two: from one call, and from one call for each row. */
 struct rows_case {
     struct softattn_row row;
+    int64_t lasts[MOST_ROWS];
     struct reals x, bias, scratch;
     struct reals y[2], lse[2], max[2];
     guard_block keep;
-    bool in_place, has_bias, has_keep, wants_y, wants_lse, wants_max;
+    bool in_place, has_lasts, has_bias, has_keep, wants_y, wants_lse, wants_max;
 };
 
 static int64_t extent(const struct softattn_row *row, int64_t step, int64_t each) {
@@ -205,6 +206,10 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     struct rows_case c = {.in_place = chance(random, 3), .has_bias = chance(random, 6)};
     struct softattn_row *row = &c.row;
     choose_rows(row, cols, random);
+    c.has_lasts = chance(random, 3);
+    for (int64_t r = 0; r < MOST_ROWS; r++) {
+        c.lasts[r] = chance(random, 6) ? 0 : random_between(random, 0, cols);
+    }
     c.has_keep = chance(random, 6);
     c.wants_y = !chance(random, 8);
     c.wants_lse = chance(random, 3);
@@ -258,6 +263,7 @@ static struct softattn_row rows_from(const struct rows_case *c, int64_t r, int i
     struct softattn_row row = c->row;
     row.rows -= r;
     row.last += r * row.last_step;
+    row.lasts = c->has_lasts ? c->lasts + r : NULL;
     row.x = real_at(c->in_place ? &c->y[i] : &c->x, r * row.x_step);
     row.y = c->wants_y ? real_at(&c->y[i], r * row.y_step) : NULL;
     row.bias = c->has_bias ? real_at(&c->bias, r * row.bias_step) : NULL;
@@ -275,6 +281,8 @@ static void run_alone(const struct softattn_kernels *tested, const struct rows_c
         struct softattn_row row = rows_from(c, r, 1);
         row.rows = 1;
         row.stream = 0;
+        row.last = row.lasts ? *row.lasts : row.last;
+        row.lasts = NULL;
         if (!c->has_keep) {
             row.keep = &shown;
             row.keep_stride = 0;
@@ -291,9 +299,9 @@ static void check_rows(const struct softattn_kernels *tested, int64_t cols, rand
     char context[240];
     snprintf(context, sizeof context,
              "%s f%d, %" PRId64 " rows of %" PRId64 " columns, scale %g, last %" PRId64 " + %" PRId64
-             ", plus one %d, bias %d, keep %d, log %d, stream %d, in place %d",
+             ", lasts %d, plus one %d, bias %d, keep %d, log %d, stream %d, in place %d",
              tested->isa, 8 * tested->real_bytes, together.rows, cols, together.scale, together.last,
-             together.last_step, together.plus_one, c.has_bias, c.has_keep, together.output, together.stream,
+             together.last_step, c.has_lasts, together.plus_one, c.has_bias, c.has_keep, together.output, together.stream,
              c.in_place);
     expect_equal(context, "y", &c.y[0], &c.y[1], tolerance_none);
     expect_equal(context, "lse", &c.lse[0], &c.lse[1], tolerance_none);

@@ -1,6 +1,6 @@
 /*
- * A row of softmax is the same bits whatever the thread count, the rows around it, the layout, the alignment and
- * the store path, on every instruction set.
+ * A row of softmax is the same bits whatever the thread count, the rows around it, the layout, the dimensions that number the
+ * rows, the alignment and the store path, on every instruction set.
  */
 #include "compare.h"
 #include "contexts.h"
@@ -13,10 +13,11 @@
 enum { MOST_THREADS = 8 };
 
 static void softmax_ignores_the_thread_count(const char *isa, random_source *random) {
-    for (int variant = 0; variant < 4; variant++) {
+    for (int variant = 0; variant < 8; variant++) {
         softmax_options options = softmax_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 301, 129);
-        options.axis = variant / 2;
-        options.keep.given = true;
+        options.axis = variant / 2 % 2;
+        options.keep.given = variant < 4;
+        options.lengths.given = variant >= 4;
         softmax_case c;
         test_array serial;
         softmax_case_create(&c, &options, random);
@@ -55,6 +56,44 @@ static void softmax_ignores_the_layout(const char *isa, random_source *random) {
                    compare_bits("lse", &other.lse, &compact.lse) == 0,
                "on %s: %s", isa, softmax_case_text(&other));
         softmax_case_destroy(&compact);
+        softmax_case_destroy(&other);
+    }
+    softattn_context_destroy(context);
+}
+
+/* Rows in one dimension and in several, with lengths and a causal mask that tell them apart; in the padded layout dimensions are
+ * not one as they lie in memory. */
+static void softmax_ignores_how_rows_are_numbered(const char *isa, random_source *random) {
+    enum { COLS = 37, SHAPES = 6 };
+    static const struct {
+        int32_t rank;
+        int64_t shape[SOFTATTN_MAX_RANK];
+    } numberings[SHAPES] = {{3, {4, 15, COLS}},       {4, {1, 4, 15, COLS}},       {4, {2, 2, 15, COLS}},
+                            {5, {4, 1, 1, 15, COLS}}, {6, {1, 2, 1, 2, 15, COLS}}, {8, {1, 1, 2, 1, 2, 1, 15, COLS}}};
+    softattn_context *const context = context_create(isa, 1);
+    for (int variant = 0; variant < 16 * SHAPES; variant++) {
+        softmax_options options = softmax_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 60, COLS);
+        random_source contents = *random;
+        softmax_case flat, other;
+        options.lengths.given = variant / 4 % 2;
+        options.keep.given = variant / 8 % 2;
+        options.rank = numberings[0].rank;
+        options.axis = options.rank - 1;
+        memcpy(options.shape, numberings[0].shape, sizeof options.shape);
+        options.causal = variant / 2 % 2 ? SOFTATTN_CAUSAL_TOP_LEFT : SOFTATTN_CAUSAL_NONE;
+        softmax_case_create(&flat, &options, random);
+        options.rank = numberings[variant / 16].rank;
+        options.axis = options.rank - 1;
+        memcpy(options.shape, numberings[variant / 16].shape, sizeof options.shape);
+        options.layout = variant % 3 ? ARRAY_COMPACT : ARRAY_PADDED;
+        options.output_layout = variant % 5 ? ARRAY_COMPACT : ARRAY_PADDED;
+        softmax_case_create(&other, &options, &contents);
+        EXPECT(softmax_case_run(&flat, context) == SOFTATTN_OK, "%s", last_error());
+        EXPECT(softmax_case_run(&other, context) == SOFTATTN_OK, "%s", last_error());
+        EXPECT(compare_bits("y", &other.y, &flat.y) == 0 && compare_bits("lse", &other.lse, &flat.lse) == 0 &&
+                   compare_bits("row_max", &other.row_max, &flat.row_max) == 0,
+               "on %s: %s", isa, softmax_case_text(&other));
+        softmax_case_destroy(&flat);
         softmax_case_destroy(&other);
     }
     softattn_context_destroy(context);
@@ -116,6 +155,7 @@ int main(void) {
         const char *const isa = softattn_isa_name(i);
         softmax_ignores_the_thread_count(isa, &random);
         softmax_ignores_the_layout(isa, &random);
+        softmax_ignores_how_rows_are_numbered(isa, &random);
         softmax_ignores_the_alignment(isa, &random);
         softmax_of_a_large_matrix_equals_its_rows(isa, &random);
     }

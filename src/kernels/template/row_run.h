@@ -26,7 +26,8 @@ struct row_run {
     void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
     int64_t x_step, y_step; /* from one row to the next */
     int64_t last;           /* of rows that are general: columns of the row at work, at most cols, */
-    int64_t last_step;      /* and how many more the next has, not less than 0 */
+    int64_t last_step;      /* and how many more the next has, not less than 0; or, where not NULL, */
+    const int64_t *lasts;   /* those of the row at work and of the rows after it */
     real scale;             /* of rows that are general, above 0 */
     int looks_far;          /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
@@ -54,7 +55,7 @@ ALWAYS_INLINE const void *row_run_x(struct row_kind kind, const struct row_run *
 }
 
 ALWAYS_INLINE int64_t row_run_cols(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
-    return kind.is_general ? run->last + rows_on * run->last_step : run->cols;
+    return !kind.is_general ? run->cols : run->lasts ? run->lasts[rows_on] : run->last + rows_on * run->last_step;
 }
 
 /* The largest score, from the largest x. */
@@ -62,10 +63,10 @@ ALWAYS_INLINE real row_run_scaled(struct row_kind kind, const struct row_run *ru
     return kind.is_general ? run->scale * max + 0 : max;
 }
 
-ALWAYS_INLINE real row_run_first_max(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
-    const int64_t cols = row_run_cols(kind, run, rows_on);
-    const real *x = few_as_reals(kind.format, row_run_x(kind, run, rows_on), 0, cols, run->scratch);
-    return row_run_scaled(kind, run, row_signless_max(x, cols));
+/* By itself, of a row of which it was not found along with the weights of another. */
+ALWAYS_INLINE real row_run_lone_max(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
+    const void *x = row_run_x(kind, run, rows_on);
+    return row_run_scaled(kind, run, row_max_from(kind.format, x, 0, row_run_cols(kind, run, rows_on)) + 0);
 }
 
 /* kind, here and below, is the run's, and a constant. */
@@ -74,10 +75,10 @@ ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     /* that much on from the row whose maximum is found, gaps between rows not counted */
     const int64_t cols = run->cols > 0 ? run->cols : 1;
     run->later = (row_run_lookahead(run) + lead / cols) * run->x_step + lead % cols;
-    run->max = row_run_first_max(kind, run, 0);
+    run->max = row_run_lone_max(kind, run, 0);
     run->max_after = 0;
     if (row_run_lookahead(run) == 2 && run->left > 1) {
-        run->max_after = row_run_first_max(kind, run, 1);
+        run->max_after = row_run_lone_max(kind, run, 1);
     }
 }
 
@@ -139,14 +140,18 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     VECTOR_ALIGNED real sums[STRIPES];
     real next_max = 0;
     const int64_t cols = row_run_cols(kind, run, 0);
+    const int64_t next_cols = is_looking ? row_run_cols(kind, run, lookahead) : 0;
+    const int is_next_shorter = is_looking && next_cols < cols;
     if (kind.stream) {
         prefetch_row_end(kind.format, run->y, cols);
     }
     real *const to = row_run_kept_weights(kind, run);
     const struct row_company company = {.kind = row_run_done_kind(kind),
                                         .scale = run->scale,
-                                        .next_cols = row_run_cols(kind, run, lookahead),
-                                        .next = is_looking ? row_run_x(kind, run, lookahead) : 0,
+                                        .next_cols = next_cols,
+                                        .next = is_looking && !is_next_shorter
+                                                    ? row_run_x(kind, run, lookahead)
+                                                    : 0,
                                         .next_max = &next_max,
                                         .done = run->done,
                                         .later = kind.is_general && run->source ? run->source
@@ -160,7 +165,7 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         row_weights(run->x, cols, base, run->exponent_factor, to, sums, company);
     }
     row_run_put_special(kind, run);
-    next_max = row_run_scaled(kind, run, next_max);
+    next_max = is_next_shorter ? row_run_lone_max(kind, run, lookahead) : row_run_scaled(kind, run, next_max);
     run->max = lookahead == 2 ? run->max_after : next_max;
     run->max_after = next_max;
     run->done.cols = 0;
@@ -171,7 +176,8 @@ ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
     run->left--;
     run->x = row_run_x(kind, run, 1);
     run->y = element_to(kind.format, run->y, run->y_step);
-    run->last = row_run_cols(kind, run, 1);
+    run->last += run->last_step;
+    run->lasts += run->lasts ? 1 : 0;
 }
 
 /* The weights get their factor along with the next row; 16-bit floats that may hold a NaN, at once. */

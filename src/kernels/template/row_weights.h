@@ -121,7 +121,7 @@ struct row_done {
 struct row_company {
     struct row_kind kind;
     real scale;       /* of rows that are general */
-    const void *next; /* a row whose maximum is found, before it is scaled; NULL: none */
+    const void *next; /* a row, not shorter than this one, whose maximum is found, before it is scaled; NULL: none */
     int64_t next_cols;
     real *next_max;
     struct row_done done;
@@ -291,7 +291,7 @@ ALWAYS_INLINE void row_weights_rest(struct row_kind kind, const void *x, real sc
     }
 }
 
-/* Of the columns from j on. */
+/* Of the columns from j on, at most MOST_COPIED. */
 ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int64_t cols) {
     VECTOR_ALIGNED real copy[MOST_COPIED];
     const real *rest = few_as_reals(format, row, j, cols - j, copy);
@@ -300,6 +300,20 @@ ALWAYS_INLINE real row_max_rest(int32_t format, const void *row, int64_t j, int6
         max = v_max(load_columns(rest + i, cols - j - i, -REAL_INFINITY), max);
     }
     return v_reduce_max(max);
+}
+
+/* Of the columns from j on, of any number. */
+NEVER_INLINE real row_max_from(int32_t format, const void *row, int64_t j, int64_t cols) {
+    real max = -REAL_INFINITY;
+    if (!is_half(format)) {
+        return row_max((const real *)row + j, cols - j);
+    }
+    for (; j < cols; j += MOST_COPIED) {
+        const int64_t end = cols - j < MOST_COPIED ? cols : j + MOST_COPIED;
+        const real some = row_max_rest(format, row, j, end);
+        max = some > max ? some : max;
+    }
+    return max;
 }
 
 /* p into `to` (NULL: not wanted) and the stripes' sums into sums; x may be `to`. The sums stay in memory because scalable
@@ -377,7 +391,9 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
     if (company.next) {
         const real turns = is_half(format) ? half_extremes_largest(format, extremes) : v_reduce_max(largest);
         const int64_t next_cols = kind.is_general ? company.next_cols : cols;
-        const real rest = j < next_cols ? row_max_rest(format, company.next, j, next_cols) : turns;
+        const real rest = j >= next_cols    ? turns
+                          : kind.is_general ? row_max_from(format, company.next, j, next_cols)
+                                            : row_max_rest(format, company.next, j, next_cols);
         *company.next_max = (turns > rest ? turns : rest) + 0; /* of -0 and +0, +0 */
     }
 }

@@ -53,14 +53,14 @@ ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
     return v_unless(v_equal(y, v_set(masked_value(product))), v);
 }
 
-/* One row. */
+/* A row whose sum is known, and the one after it. */
 struct backward_row {
     const void *y, *v;
     void *out;
-    const void *next_y, *next_v; /* asked for meanwhile; NULL: none */
+    const void *next_y, *next_v; /* its sum is made meanwhile; NULL: there is none */
     int64_t cols;
     real scale;
-    int stream;
+    int prefetch, stream;
 };
 
 /* What a row's loops are made for: a constant wherever they are used, but for which 16-bit floats. */
@@ -69,40 +69,34 @@ struct backward_kind {
     int32_t format;
 };
 
-/* The last columns, fewer than STRIPES, from j on; rarely much beside the others, so not once for each
- * kind. */
-NEVER_INLINE void backward_last_sums(struct backward_kind kind, const struct backward_row *row, int64_t j,
-                                     real *sums) {
+/* What STRIPES columns of a row from j on add to its sums. */
+ALWAYS_INLINE void backward_add(struct backward_kind kind, const void *y, const void *v, int64_t j,
+                                real *sums) {
     VECTOR_ALIGNED real y_copy[STRIPES], v_copy[STRIPES];
-    const int64_t count = row->cols - j;
-    const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
-    const real *vs = few_as_reals(kind.format, row->v, j, count, v_copy);
-    for (int64_t i = 0; i < count; i += LANES) {
-        const int64_t n = count - i < LANES ? count - i : LANES;
-        const vec y = v_load_part(ys + i, n, masked_value(kind.product));
-        const vec v = visible_values(kind.product, y, v_load_part(vs + i, n, 0));
-        v_store(sums + i, product_sum(kind.product, y, v, v_load(sums + i)));
+    const real *ys = as_split_reals(kind.format, y, j, STRIPES, y_copy);
+    const real *vs = as_split_reals(kind.format, v, j, STRIPES, v_copy);
+    for (int i = 0; i < STRIPES; i += LANES) {
+        const vec y_i = v_load(ys + i);
+        const vec v_i = visible_values(kind.product, y_i, v_load(vs + i));
+        v_store(sums + i, product_sum(kind.product, y_i, v_i, v_load(sums + i)));
     }
 }
 
-ALWAYS_INLINE real backward_sum(struct backward_kind kind, const struct backward_row *row) {
-    VECTOR_ALIGNED real sums[STRIPES], y_copy[STRIPES], v_copy[STRIPES];
-    stripes_start(sums);
-    int64_t j = 0;
-    for (; j + STRIPES <= row->cols; j += STRIPES) {
-        const real *ys = as_split_reals(kind.format, row->y, j, STRIPES, y_copy);
-        const real *vs = as_split_reals(kind.format, row->v, j, STRIPES, v_copy);
-        for (int i = 0; i < STRIPES; i += LANES) {
-            const vec y = v_load(ys + i);
-            const vec v = visible_values(kind.product, y, v_load(vs + i));
-            v_store(sums + i, product_sum(kind.product, y, v, v_load(sums + i)));
-        }
+/* The columns from j on, fewer than a turn, which begin with the first stripe; rarely much beside the others, so not once for
+ * each kind. */
+NEVER_INLINE void backward_add_last(struct backward_kind kind, const void *y, const void *v, int64_t j,
+                                    int64_t cols, real *sums) {
+    VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED];
+    const int64_t count = cols - j;
+    const real *ys = few_as_reals(kind.format, y, j, count, y_copy);
+    const real *vs = few_as_reals(kind.format, v, j, count, v_copy);
+    for (int64_t i = 0; i < count; i += LANES) {
+        const int64_t n = count - i < LANES ? count - i : LANES;
+        real *sum = sums + i % STRIPES;
+        const vec y_i = v_load_part(ys + i, n, masked_value(kind.product));
+        const vec v_i = visible_values(kind.product, y_i, v_load_part(vs + i, n, 0));
+        v_store(sum, product_sum(kind.product, y_i, v_i, v_load(sum)));
     }
-    order_split_stripes(kind.format, sums);
-    if (j < row->cols) {
-        backward_last_sums(kind, row, j, sums);
-    }
-    return stripe_sum(sums);
 }
 
 ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, vec scale, vec sum) {
@@ -131,84 +125,115 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
 #define LOG_VALUE(i)                                                                                         \
     const vec v_##i = log_transposed_value(p_##i, v_load(vs + i * LANES), scale, sum);                       \
     const vec visible_##i = visible_values(OF_LOG_TRANSPOSED, v_load(ys + i * LANES), v_##i);                \
-    v_put(format, row->out, j, i *LANES, out, visible_##i, row->stream);
+    v_put(format, to, j, i *LANES, copy, visible_##i, stream);
 
-/* Of OF_LOG_TRANSPOSED, four vectors at a time from column j on, for v_exp2_four; returns the first column left. */
-ALWAYS_INLINE int64_t backward_log_fours(int32_t format, const struct backward_row *row, int64_t j, vec scale,
-                                         vec sum) {
-    for (; j + 4 * LANES <= row->cols; j += 4 * LANES) {
-        VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out[MOST_COPIED];
-        if (row->next_y) {
-            prefetch_elements(format, row->next_y, j, 4 * LANES, 1);
-            prefetch_elements(format, row->next_v, j, 4 * LANES, 1);
-        }
-        const real *ys = as_split_reals(format, row->y, j, 4 * LANES, y_copy);
-        const real *vs = as_split_reals(format, row->v, j, 4 * LANES, v_copy);
-        EXP2_EACH(LOG_EXPONENT)
-        v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_ANY);
-        EXP2_EACH(LOG_VALUE)
-        put_split_copy(format, row->out, j, 4 * LANES, out, row->stream);
-    }
-    return j;
+/* Four vectors of OF_LOG_TRANSPOSED, for v_exp2_four. */
+ALWAYS_INLINE void backward_log_four(int32_t format, const real *ys, const real *vs, vec scale, vec sum,
+                                     void *to, int64_t j, real *copy, int stream) {
+    EXP2_EACH(LOG_EXPONENT)
+    v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_ANY);
+    EXP2_EACH(LOG_VALUE)
 }
 
-/* Of the other products, STRIPES columns at a time. */
-ALWAYS_INLINE int64_t backward_stripes(struct backward_kind kind, const struct backward_row *row, int64_t j,
-                                       vec scale, vec sum) {
-    for (; j + STRIPES <= row->cols; j += STRIPES) {
-        VECTOR_ALIGNED real y_copy[STRIPES], v_copy[STRIPES], out[STRIPES];
-        if (row->next_y) {
-            prefetch_elements(kind.format, row->next_y, j, STRIPES, 1);
-            prefetch_elements(kind.format, row->next_v, j, STRIPES, 1);
+/* Columns that the loop takes at a time: whole stripes, and whole fours for v_exp2_four. */
+ALWAYS_INLINE int64_t backward_columns(enum jacobian_product product) {
+    return product == OF_LOG_TRANSPOSED ? TURN_VECTORS * LANES : STRIPES;
+}
+
+/* The results of so many columns from j on. */
+ALWAYS_INLINE void backward_turn(struct backward_kind kind, const struct backward_row *row, int64_t j,
+                                 vec scale, vec sum) {
+    VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED], copy[MOST_COPIED];
+    const int64_t columns = backward_columns(kind.product);
+    const real *ys = as_split_reals(kind.format, row->y, j, columns, y_copy);
+    const real *vs = as_split_reals(kind.format, row->v, j, columns, v_copy);
+    if (kind.product == OF_LOG_TRANSPOSED) {
+        for (int64_t i = 0; i < columns; i += 4 * LANES) {
+            backward_log_four(kind.format, ys + i, vs + i, scale, sum, row->out, j + i, copy + i,
+                              row->stream);
         }
-        const real *ys = as_split_reals(kind.format, row->y, j, STRIPES, y_copy);
-        const real *vs = as_split_reals(kind.format, row->v, j, STRIPES, v_copy);
-        for (int i = 0; i < STRIPES; i += LANES) {
+    } else {
+        for (int64_t i = 0; i < columns; i += LANES) {
             const vec value = backward_values(kind.product, v_load(ys + i), v_load(vs + i), scale, sum);
-            v_put(kind.format, row->out, j, i, out, value, row->stream);
+            v_put(kind.format, row->out, j, i, copy, value, row->stream);
         }
-        put_split_copy(kind.format, row->out, j, STRIPES, out, row->stream);
     }
-    return j;
+    put_split_copy(kind.format, row->out, j, columns, copy, row->stream);
 }
 
-ALWAYS_INLINE void backward_row(struct backward_kind kind, const struct backward_row *row) {
-    if (row->stream) {
+enum { BACKWARD_AHEAD = 2048 }; /* bytes */
+
+/*
+ * The results of a row from its column `head` on, and the next row's sums, as far as whole turns go, in one loop, in which
+ * reading the one and storing the other overlap. Either row may be missing.
+ */
+ALWAYS_INLINE void backward_loop(struct backward_kind kind, const struct backward_row *row, int64_t head,
+                                 real sum, real *next_sums) {
+    VECTOR_ALIGNED real sums[STRIPES];
+    const vec scales = v_set(row->scale), row_sum = v_set(sum);
+    const int64_t columns = backward_columns(kind.product), bytes = columns * element_bytes(kind.format);
+    const int64_t last = row->y ? row->cols - head - columns : -1;
+    stripes_start(sums);
+    for (int64_t j = 0; j + columns <= row->cols; j += columns) {
+        if (row->next_y) {
+            if (row->prefetch) {
+                prefetch_bytes((const char *)element_at(kind.format, row->next_y, j) + BACKWARD_AHEAD, bytes,
+                               1);
+                prefetch_bytes((const char *)element_at(kind.format, row->next_v, j) + BACKWARD_AHEAD, bytes,
+                               1);
+            }
+            for (int64_t i = 0; i < columns; i += STRIPES) {
+                backward_add(kind, row->next_y, row->next_v, j + i, sums);
+            }
+        }
+        if (j <= last) {
+            backward_turn(kind, row, head + j, scales, row_sum);
+        }
+    }
+    stripes_copy(sums, next_sums);
+}
+
+/* Returns the sum of the next row, if there is one. */
+ALWAYS_INLINE real backward_row(struct backward_kind kind, const struct backward_row *row, real sum) {
+    VECTOR_ALIGNED real sums[STRIPES];
+    const int64_t columns = backward_columns(kind.product), whole = row->cols / columns * columns;
+    const int stream = row->y && row->stream;
+    const int64_t head = stream ? element_head(kind.format, row->out, row->cols) : 0;
+    const int64_t done = head + (row->cols - head) / columns * columns;
+    if (stream) {
         prefetch_row_end(kind.format, row->out, row->cols);
     }
-    const real sum = backward_sum(kind, row);
-    const vec sums = v_set(sum), scale = v_set(row->scale);
-    int64_t j = row->stream ? element_head(kind.format, row->out, row->cols) : 0;
-    if (j > 0) {
-        backward_few(kind, row, 0, j, sum);
+    if (head > 0) {
+        backward_few(kind, row, 0, head, sum);
     }
-    if (kind.product == OF_LOG_TRANSPOSED) {
-        j = backward_log_fours(kind.format, row, j, scale, sums);
-    } else {
-        j = backward_stripes(kind, row, j, scale, sums);
+    backward_loop(kind, row, head, sum, sums);
+    if (row->y && done < row->cols) {
+        backward_few(kind, row, done, row->cols - done, sum);
     }
-    if (j < row->cols) {
-        backward_few(kind, row, j, row->cols - j, sum);
+    order_split_stripes(kind.format, sums);
+    if (row->next_y && whole < row->cols) {
+        backward_add_last(kind, row->next_y, row->next_v, whole, row->cols, sums);
     }
+    return stripe_sum(sums);
 }
 
+/* The first turn has no row yet, the last no next one. */
 SPEED_INLINE void backward_rows(struct backward_kind kind, const struct softattn_row_backward *rows) {
-    struct backward_row row = {.y = rows->y,
-                               .v = rows->v,
-                               .out = rows->out,
+    struct backward_row row = {.next_y = rows->y,
+                               .next_v = rows->v,
                                .cols = rows->cols,
                                .scale = (real)rows->scale,
+                               .prefetch = rows->prefetch,
                                .stream = rows->stream};
-    for (int64_t r = 0; r < rows->rows; r++) {
-        const void *next_y = element_at(kind.format, row.y, rows->y_step);
-        const void *next_v = element_at(kind.format, row.v, rows->v_step);
-        const int prefetch = rows->prefetch && r + 1 < rows->rows;
-        row.next_y = prefetch ? next_y : 0;
-        row.next_v = prefetch ? next_v : 0;
-        backward_row(kind, &row);
-        row.y = next_y;
-        row.v = next_v;
-        row.out = element_to(kind.format, row.out, rows->out_step);
+    real sum = 0;
+    for (int64_t r = 0; r <= rows->rows; r++) {
+        const int has_more = r + 1 < rows->rows;
+        sum = backward_row(kind, &row, sum);
+        row.out = row.y ? element_to(kind.format, row.out, rows->out_step) : rows->out;
+        row.y = row.next_y;
+        row.v = row.next_v;
+        row.next_y = has_more ? element_at(kind.format, row.y, rows->y_step) : 0;
+        row.next_v = has_more ? element_at(kind.format, row.v, rows->v_step) : 0;
     }
 }
 

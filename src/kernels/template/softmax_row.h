@@ -34,7 +34,7 @@ NEVER_INLINE const real *row_scores(const struct softattn_row *row, int64_t r, r
     const real *x = (const real *)row->x + r * row->x_step;
     const real *bias = row->bias ? (const real *)row->bias + r * row->bias_step : 0;
     const real scale = (real)row->scale;
-    const int64_t last = row->last + r * row->last_step;
+    const int64_t last = row->lasts ? row->lasts[r] : row->last + r * row->last_step;
     int64_t j = row->first;
     row_fill(scores, j, -REAL_INFINITY);
     if (!bias) {
@@ -123,9 +123,10 @@ static void plain_rows_of(const struct softattn_row *row) {
 
 /* Results of columns that are not visible, in a row that is not empty. In one with a NaN they are NaN. */
 static void row_fill_masked(struct row_kind kind, const struct row_run *run, real base, real factor) {
-    if (run->last < run->cols) {
+    const int64_t last = row_run_cols(kind, run, 0);
+    if (last < run->cols) {
         const real masked = kind.is_log ? -REAL_INFINITY - base - factor : 0 * factor;
-        fill_elements(kind.format, element_to(kind.format, run->y, run->last), run->cols - run->last, masked,
+        fill_elements(kind.format, element_to(kind.format, run->y, last), run->cols - last, masked,
                       kind.stream);
     }
 }
@@ -160,6 +161,7 @@ ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *ro
                           .y_step = row->y ? row->y_step : 0,
                           .last = has_masks ? row->cols : row->last,
                           .last_step = has_masks ? 0 : row->last_step,
+                          .lasts = has_masks ? 0 : row->lasts,
                           .scale = has_masks ? 1 : (real)row->scale,
                           .looks_far = !has_masks && row_is_quick(row->cols),
                           .exponent_factor = LOG2_E,
@@ -203,7 +205,7 @@ static void softmax_row(const struct softattn_row *row) {
     const real scale = (real)row->scale;
     const int has_masks = row->bias || row->keep || row->first > 0 || !(scale > 0 && scale <= REAL_LARGEST);
     const int asks_for_more = row->lse || row->max || row->plus_one || !row->y ||
-                              row->output != SOFTATTN_ROW_PROBABILITIES || row->last_step != 0;
+                              row->output != SOFTATTN_ROW_PROBABILITIES || row->last_step != 0 || row->lasts;
     if (has_masks || asks_for_more || !row_is_plain(row) || row->cols == 0) {
         if (IS_SMALL || !is_half(row->format)) {
             general_rows(row, has_masks);
