@@ -61,8 +61,11 @@ static void run_everything(const softattn_context *context, int32_t engine) {
     array_set(&softmax.x, 2, -HUGE_VAL);
     assert_ok(softmax_case_run(&softmax, context));
     softmax_case_destroy(&softmax);
-    for (int type = 0; type < 2; type++) {
-        attention_options sequences = attention_options_plain(type ? ARRAY_F64 : ARRAY_F32, 2, 90, 11);
+    for (int variant = 0; variant < 4; variant++) {
+        attention_options sequences = attention_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 2, 90, 11);
+        sequences.batch = 2;
+        sequences.dropout = variant < 2 ? 0 : 0.9;
+        sequences.has_key_lengths = true;
         sequences.causal = SOFTATTN_CAUSAL_BOTTOM_RIGHT;
         sequences.has_bias = true;
         sequences.deviation = 5.0;
@@ -70,6 +73,7 @@ static void run_everything(const softattn_context *context, int32_t engine) {
         attention_case attention;
         attention_case_create(&attention, &sequences, &contents);
         array_set(&attention.bias, 3, -HUGE_VAL);
+        array_set(&attention.key_lengths, 1, 0); /* queries that see nothing */
         if (attention_case_is_served(&attention, context)) {
             assert_ok(attention_case_run(&attention, context));
         }

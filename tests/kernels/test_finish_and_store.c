@@ -1,6 +1,6 @@
 /*
  * finish, store_lanes and store_rows of every instruction set give the generic one's bits, and touch nothing outside
- * their operands, gaps between output rows included.
+ * their operands, gaps between output rows included. Of a row without visible keys nothing shows, of others even a value times 0.
  */
 #include "expect.h"
 #include "reals.h"
@@ -123,8 +123,47 @@ static void check_store(const struct softattn_kernels *tested, const struct soft
     reals_destroy(&strided);
 }
 
+/* The factor of a row without visible keys, of one whose keys weigh nothing beside the sink, and of one that has its weight. */
+static void check_emptiness(const struct softattn_kernels *tested) {
+    enum { ROWS = 3 };
+    const double maxima[ROWS] = {-(double)INFINITY, 0, 0}, sums[ROWS] = {0, 1, 1},
+                 sinks[ROWS] = {5, 1e4, -1e4};
+    const double to_expected[ROWS] = {0, NAN, NAN}, factors_expected[ROWS] = {-1, 0, 8};
+    const int32_t bytes = tested->real_bytes;
+    const int64_t block = tested->lanes() * ((ROWS + tested->lanes() - 1) / tested->lanes());
+    struct reals max = reals_create(bytes, ROWS, GUARD_AFTER), sum = reals_create(bytes, ROWS, GUARD_AFTER);
+    struct reals sink = reals_create(bytes, ROWS, GUARD_AFTER),
+                 factor = reals_create(bytes, ROWS, GUARD_AFTER);
+    struct reals from = reals_create(bytes, block, GUARD_AFTER);
+    struct reals by_rows = reals_create(bytes, ROWS, GUARD_AFTER),
+                 by_lanes = reals_create(bytes, ROWS, GUARD_AFTER);
+    for (int r = 0; r < ROWS; r++) {
+        reals_set(&max, r, maxima[r]);
+        reals_set(&sum, r, sums[r]);
+        reals_set(&sink, r, sinks[r]);
+    }
+    reals_fill(&from, NAN);
+    tested->finish(ROWS, 8, sink.block.data, max.block.data, sum.block.data, factor.block.data, NULL);
+    tested->store_rows(ROWS, 1, from.block.data, 1, factor.block.data, by_rows.block.data, 1);
+    tested->store_lanes(ROWS, 1, block, from.block.data, factor.block.data, by_lanes.block.data, 1);
+    for (int r = 0; r < ROWS; r++) {
+        EXPECT(reals_get(&factor, r) == factors_expected[r], "%s f%d, row %d: factor %g", tested->isa,
+               8 * bytes, r, reals_get(&factor, r));
+        for (int i = 0; i < 2; i++) {
+            const double to = reals_get(i ? &by_lanes : &by_rows, r);
+            EXPECT(to == to_expected[r] || (isnan(to) && isnan(to_expected[r])),
+                   "%s f%d, row %d: NaN became %g", tested->isa, 8 * bytes, r, to);
+        }
+    }
+    struct reals *const all[] = {&max, &sum, &sink, &factor, &from, &by_rows, &by_lanes};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        reals_destroy(all[i]);
+    }
+}
+
 static void finish_and_store_equal_generic(const struct softattn_kernels *tested,
                                            const struct softattn_kernels *generic, random_source *random) {
+    check_emptiness(tested);
     for (int64_t i = 0; i < test_rounds(); i++) {
         check_finish(tested, generic, random);
         check_store(tested, generic, random);

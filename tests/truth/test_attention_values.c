@@ -177,6 +177,12 @@ static void spoil_a_value_of_weight_0(attention_case *c) {
     spoil_a_value(c);
 }
 
+/* Beside such a sink all weights are 0; still a value that is seen shows. */
+static void outweigh_by_sinks_and_spoil_a_value(attention_case *c) {
+    array_fill(&c->sink, 1e4);
+    spoil_a_value(c);
+}
+
 static void special_values_reach_exactly_the_rows_that_see_them(const softattn_context *context,
                                                                 random_source *random) {
     static void (*const spoilers[])(attention_case *) = {
@@ -197,6 +203,17 @@ static void special_values_reach_exactly_the_rows_that_see_them(const softattn_c
         options.causal = SOFTATTN_CAUSAL_NONE;
         options.wants_weights = true;
         check_on_every_engine(&options, spoilers[i], context, random);
+    }
+}
+
+static void a_spoiled_value_shows_beside_a_large_sink(const softattn_context *context,
+                                                      random_source *random) {
+    for (int variant = 0; variant < 4; variant++) {
+        attention_options options = attention_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 1, 90, 7);
+        options.seq_q = variant < 2 ? 90 : 1;
+        options.causal = SOFTATTN_CAUSAL_BOTTOM_RIGHT;
+        options.has_sink = true;
+        check_on_every_engine(&options, outweigh_by_sinks_and_spoil_a_value, context, random);
     }
 }
 
@@ -329,6 +346,7 @@ int main(void) {
         causal_offsets_match_the_oracle(context, &random);
         masked_tiles_and_rows_match_the_oracle(context, &random);
         special_values_reach_exactly_the_rows_that_see_them(context, &random);
+        a_spoiled_value_shows_beside_a_large_sink(context, &random);
         infinite_and_nan_biases_spoil_their_row(context, &random);
         one_dominant_score_takes_the_whole_weight(context);
         flat_functions_equal_the_handle(context, &random);

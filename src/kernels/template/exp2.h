@@ -15,11 +15,9 @@
 #if SOFTATTN_REAL_BITS == 32
 #define LOWEST_EXPONENT (-126.0f)
 #define REAL_LARGEST    0x1.fffffep127f
-#define REAL_SMALLEST   0x1p-126f
 #else
 #define LOWEST_EXPONENT (-1022.0)
 #define REAL_LARGEST    0x1.fffffffffffffp1023
-#define REAL_SMALLEST   0x1p-1022
 #endif
 
 /* The coefficients of q, the highest and then the others. */

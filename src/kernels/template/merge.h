@@ -74,10 +74,10 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
             of_own = v_exp2_apart(v_sub(own_max, base));
             all_sum = v_fma(own_sum, of_own, v_exp2_apart(v_sub(logit, base)));
         }
-        const mask empty = v_equal(all_sum, v_zero());
-        /* the maximum only matters for the sum 0, whose division would raise a flag even if its result is not used */
-        const vec inverse = v_div(v_set((real)keep_scale), v_max(v_set(REAL_SMALLEST), all_sum));
-        v_store_part((real *)factor + i, v_unless(empty, v_mul(of_own, inverse)), part);
+        const mask has_nothing = v_equal(all_sum, v_zero()), is_empty = v_equal(own_sum, v_zero());
+        /* a division by 0 would raise a flag even if its result is not used */
+        const vec inverse = v_div(v_set((real)keep_scale), v_select(has_nothing, v_set(1), all_sum));
+        v_store_part((real *)factor + i, v_select(is_empty, v_set(-1), v_mul(of_own, inverse)), part);
         if (lse) {
             VECTOR_ALIGNED real maxima[SOFTATTN_MAX_LANES], sums[SOFTATTN_MAX_LANES];
             v_store(maxima, all_max);
@@ -91,10 +91,10 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
     }
 }
 
-/* Adding 0 makes every zero +0: whether a masked key was skipped or added as 0 then shows nowhere. A factor of 0, of an
- * empty row, gives 0 whatever values its weights of 0 were multiplied with. */
+/* Adding 0 makes every zero +0: whether a masked key was skipped or added as 0 then shows nowhere. A negative factor, of an
+ * empty row, gives 0 whatever values its weights of 0 were multiplied with; 0 itself may be that of visible keys. */
 ALWAYS_INLINE vec scaled(vec value, vec factor) {
-    return v_unless(v_equal(factor, v_zero()), v_fma(value, factor, v_zero()));
+    return v_unless(v_less(factor, v_zero()), v_fma(value, factor, v_zero()));
 }
 
 static void store_rows(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor,
