@@ -128,8 +128,9 @@ static int32_t fit_tensors(const struct softattn_array *arrays,
         }
     }
     if (status == SOFTATTN_OK) {
-        struct softattn_row_operand *of_rows[] = {&problem->logits,  &problem->probabilities, &problem->gradient,
-                                                  &problem->targets, &problem->losses,        &problem->lse};
+        struct softattn_row_operand *of_rows[] = {&problem->logits,   &problem->probabilities,
+                                                  &problem->gradient, &problem->targets,
+                                                  &problem->losses,   &problem->lse};
         problem->rows = softattn_rows_of(logits, axis);
         softattn_rows_join(&problem->rows, 0, of_rows, (int32_t)(sizeof of_rows / sizeof of_rows[0]));
     }

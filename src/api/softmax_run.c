@@ -150,7 +150,8 @@ static bool empty_is_zero(const softattn_softmax *softmax, const struct softattn
 static int64_t causal_offset(const softattn_softmax *softmax,
                              const struct softattn_softmax_problem *problem) {
     switch (softmax->causal) {
-    case SOFTATTN_CAUSAL_BOTTOM_RIGHT: return problem->rows.cols - problem->rows.shape[problem->rows.rank - 1];
+    case SOFTATTN_CAUSAL_BOTTOM_RIGHT:
+        return problem->rows.cols - problem->rows.shape[problem->rows.rank - 1];
     case SOFTATTN_CAUSAL_OFFSET: return softmax->causal_offset;
     default: return 0;
     }
@@ -206,8 +207,9 @@ int32_t softattn_softmax_read_tensors(const softattn_softmax_args *args, struct 
 
 int32_t softattn_softmax_fit(const softattn_softmax *softmax, const struct softattn_array *arrays,
                              int32_t *axis, struct softattn_softmax_problem *problem) {
-    struct softattn_row_operand *operands_of[] = {&problem->x,       &problem->y,   &problem->bias,   &problem->keep,
-                                         &problem->lengths, &problem->lse, &problem->row_max};
+    struct softattn_row_operand *operands_of[] = {&problem->x,      &problem->y,       &problem->bias,
+                                                  &problem->keep,   &problem->lengths, &problem->lse,
+                                                  &problem->row_max};
     int32_t status = find_axis(softmax, &arrays[X], axis);
     if (status == SOFTATTN_OK) {
         status = fit_tensors(arrays, *axis, problem);

@@ -13,7 +13,12 @@ enum {
     CONVERTED_BYTES =
         16384, /* floats converted together: with other things, they stay in the nearest cache */
     HALVES_PER_LINE = 32,
-    STRIP = 64,              /* elements gathered for one conversion */
+    PUT_TOGETHER = 8, /* columns of gathered rows: as many lines are sure to be cached till they are full */
+    STRIP = 64,       /* columns gathered for one conversion */
+    ROWS_OF_HALVES = GROUP_BYTES / sizeof(float), /* gathered together */
+    MANY_COLUMNS = 256, /* from here on gathering rows costs little beside the rows themselves */
+    SIDE_BY_SIDE =
+        64, /* rows that lie so are shared out so many at a time: whole vectors and lines of any kind */
     WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds, */
     GRABS_PER_WORKER =
         16, /* or more, where it still comes back so often: each grab starts with an empty pipeline */
@@ -49,6 +54,11 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
     return rows->cols >= shortest && (is_whole_lines || rows->cols / 4 >= shortest);
 }
 
+bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes) {
+    const int64_t neighbours = rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
+    return neighbours >= (rows->cols > MANY_COLUMNS ? 8 : 2) * lanes;
+}
+
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }
 
 /* Size of the last row dimension, along which neighbouring rows lie. */
@@ -58,42 +68,64 @@ static int64_t inner_size(const struct softattn_rows *rows) {
 
 /* ---- Copying ---- */
 
+/* Rows in scratch: contiguous, and so many reals apart. */
+struct packed {
+    char *first;
+    int64_t stride;
+};
+
+/* Reals of 4 or 8 bytes, at any distance, in bytes, from one to the next. */
+static void copy_reals(int64_t count, int64_t bytes, const char *from, int64_t from_step, char *to,
+                       int64_t to_step) {
+    for (int64_t i = 0; bytes == 4 && i < count; i++) {
+        memcpy(to + i * to_step, from + i * from_step, 4);
+    }
+    for (int64_t i = 0; bytes == 8 && i < count; i++) {
+        memcpy(to + i * to_step, from + i * from_step, 8);
+    }
+}
+
 /* count neighbours along the last row dimension, their elements gathered row by row (or put back). */
 static void gather_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
-                        int64_t count, char *strided, char *packed, bool gather) {
+                        int64_t count, char *strided, struct packed packed, bool gather) {
     const struct softattn_kernels *kernels = walk->kernels;
     const int64_t bytes = kernels->real_bytes, cols = walk->rows.cols, axis = operand->axis_stride;
     const int64_t step = softattn_row_inner_stride(&walk->rows, operand);
     if (step == 1 && gather) {
-        kernels->transpose(cols, count, 1, strided, axis, packed, cols);
+        kernels->transpose(cols, count, 1, strided, axis, packed.first, packed.stride);
         return;
     }
+    for (int64_t j = 0; step == 1 && j < cols; j += PUT_TOGETHER) {
+        const int64_t width = cols - j < PUT_TOGETHER ? cols - j : PUT_TOGETHER;
+        kernels->transpose(count, width, 1, packed.first + j * bytes, packed.stride,
+                           strided + j * axis * bytes, axis);
+    }
     if (step == 1) {
-        kernels->transpose(count, cols, 1, packed, cols, strided, axis);
         return;
     }
     for (int64_t r = 0; r < count; r++) {
-        for (int64_t j = 0; j < cols; j++) {
-            char *element = strided + (r * step + j * axis) * bytes;
-            char *copy = packed + (r * cols + j) * bytes;
-            memcpy(gather ? copy : element, gather ? element : copy, (size_t)bytes);
+        char *elements = strided + r * step * bytes, *copies = packed.first + r * packed.stride * bytes;
+        if (gather) {
+            copy_reals(cols, bytes, elements, axis * bytes, copies, bytes);
+        } else {
+            copy_reals(cols, bytes, copies, bytes, elements, axis * bytes);
         }
     }
 }
 
-static void convert(const struct softattn_row_walk *walk, int32_t format, int64_t count, char *narrow,
-                    char *wide, bool widen) {
-    uint16_t *halves = (uint16_t *)(void *)narrow;
+static void convert(const struct softattn_row_walk *walk, int32_t format, int64_t count, uint16_t *halves,
+                    char *floats, bool widen) {
     if (widen) {
-        walk->kernels->widen(format, count, halves, wide);
+        walk->kernels->widen(format, count, halves, floats);
     } else {
-        walk->kernels->narrow(format, count, wide, halves, walk->stream);
+        walk->kernels->narrow(format, count, floats, halves, walk->stream);
     }
 }
 
-/* As gather_rows, with columns that are no neighbours, a strip of all rows after the other. */
+/* As gather_rows, with 16-bit floats whose columns are no neighbours and whose rows need not be, a strip of all rows after the
+ * other. */
 static void convert_strips(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
-                           int64_t count, char *strided, char *packed, bool widen) {
+                           int64_t count, char *strided, struct packed packed, bool widen) {
     const int64_t cols = walk->rows.cols, axis = operand->axis_stride;
     const int64_t step = softattn_row_inner_stride(&walk->rows, operand);
     uint16_t *halves = (uint16_t *)(void *)strided, strip[STRIP];
@@ -101,11 +133,11 @@ static void convert_strips(const struct softattn_row_walk *walk, const struct so
         const int64_t width = cols - j < STRIP ? cols - j : STRIP;
         for (int64_t r = 0; r < count; r++) {
             uint16_t *from = halves + r * step + j * axis;
-            char *wide = packed + (r * cols + j) * (int64_t)sizeof(float);
+            char *floats = packed.first + (r * packed.stride + j) * (int64_t)sizeof(float);
             for (int64_t i = 0; widen && i < width; i++) {
                 strip[i] = from[i * axis];
             }
-            convert(walk, operand->format, width, (char *)strip, wide, widen);
+            convert(walk, operand->format, width, strip, floats, widen);
             for (int64_t i = 0; !widen && i < width; i++) {
                 from[i * axis] = strip[i];
             }
@@ -113,28 +145,51 @@ static void convert_strips(const struct softattn_row_walk *walk, const struct so
     }
 }
 
-/* As gather_rows, with 16-bit floats to become floats (or back). */
-static void convert_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
-                         int64_t count, char *strided, char *packed, bool widen) {
-    const int64_t cols = walk->rows.cols, step = softattn_row_inner_stride(&walk->rows, operand);
-    if (!softattn_row_is_contiguous(&walk->rows, operand)) {
-        convert_strips(walk, operand, count, strided, packed, widen);
-        return;
+/* The same of rows that are neighbours, column by column, each of which is contiguous. */
+static void convert_columns(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                            int64_t count, char *strided, struct packed packed, bool widen) {
+    const struct softattn_kernels *kernels = walk->kernels;
+    const int64_t cols = walk->rows.cols, axis = operand->axis_stride;
+    float columns[STRIP * ROWS_OF_HALVES];
+    for (int64_t j = 0; j < cols; j += STRIP) {
+        const int64_t width = cols - j < STRIP ? cols - j : STRIP;
+        char *copies = packed.first + j * (int64_t)sizeof(float);
+        uint16_t *halves = (uint16_t *)(void *)strided + j * axis;
+        if (!widen) {
+            kernels->transpose(count, width, 1, copies, packed.stride, columns, count);
+        }
+        for (int64_t i = 0; i < width; i++) {
+            convert(walk, operand->format, count, halves + i * axis, (char *)(columns + i * count), widen);
+        }
+        if (widen) {
+            kernels->transpose(width, count, 1, columns, count, copies, packed.stride);
+        }
     }
-    const int64_t together = step == cols ? count : 1;
+}
+
+/* The same of columns that are neighbours. */
+static void convert_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
+                         int64_t count, char *memory, struct packed packed, bool widen) {
+    const int64_t cols = walk->rows.cols, step = softattn_row_inner_stride(&walk->rows, operand);
+    const int64_t together = step == cols && packed.stride == cols ? count : 1;
+    uint16_t *halves = (uint16_t *)(void *)memory;
     for (int64_t r = 0; r < count; r += together) {
-        convert(walk, operand->format, together * cols, strided + r * step * (int64_t)sizeof(uint16_t),
-                packed + r * cols * (int64_t)sizeof(float), widen);
+        convert(walk, operand->format, together * cols, halves + r * step,
+                packed.first + r * packed.stride * (int64_t)sizeof(float), widen);
     }
 }
 
 /* Between an operand in memory and its copy in scratch. */
 static void copy_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
-                      int64_t count, char *memory, char *copy, bool into_copy) {
+                      int64_t count, char *memory, struct packed packed, bool into_copy) {
     if (operand->format == SOFTATTN_FORMAT_REAL) {
-        gather_rows(walk, operand, count, memory, copy, into_copy);
+        gather_rows(walk, operand, count, memory, packed, into_copy);
+    } else if (softattn_row_is_contiguous(&walk->rows, operand)) {
+        convert_rows(walk, operand, count, memory, packed, into_copy);
+    } else if (softattn_row_inner_stride(&walk->rows, operand) == 1) {
+        convert_columns(walk, operand, count, memory, packed, into_copy);
     } else {
-        convert_rows(walk, operand, count, memory, copy, into_copy);
+        convert_strips(walk, operand, count, memory, packed, into_copy);
     }
 }
 
@@ -143,7 +198,8 @@ static void copy_rows(const struct softattn_row_walk *walk, const struct softatt
 struct run {
     const struct softattn_row_walk *walk;
     int64_t rows, rows_per_grab, workers;
-    int64_t group; /* rows copied together, 1 where nothing is copied */
+    int64_t group;  /* rows copied together, 1 where nothing is copied, */
+    int64_t stride; /* and reals from one copied row to the next */
     bool has_copies, streams_halves;
     bool copied[SOFTATTN_ROW_MATRICES];
     char *scratch;
@@ -184,7 +240,7 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
         if (!run->copied[i]) {
             continue;
         }
-        matrices[i].step = walk->rows.cols * bytes;
+        matrices[i].step = run->stride * bytes;
         const int32_t shared = shared_copy(run, i);
         if (shared >= 0) {
             matrices[i].first = matrices[shared].first;
@@ -193,7 +249,7 @@ static void open_group(const struct run *run, const struct softattn_row_place *p
         matrices[i].first = buffer;
         buffer += run->buffer_bytes;
         if (walk->matrix[i].is_read) {
-            copy_rows(walk, operand, count, memory, matrices[i].first, true);
+            copy_rows(walk, operand, count, memory, (struct packed){matrices[i].first, run->stride}, true);
         }
     }
 }
@@ -202,7 +258,8 @@ static void close_group(const struct run *run, int64_t count, const struct group
     const struct softattn_row_walk *walk = run->walk;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         if (run->copied[i] && walk->matrix[i].is_written) {
-            copy_rows(walk, &walk->matrix[i].operand, count, matrices[i].memory, matrices[i].first, false);
+            copy_rows(walk, &walk->matrix[i].operand, count, matrices[i].memory,
+                      (struct packed){matrices[i].first, run->stride}, false);
         }
     }
 }
@@ -291,17 +348,24 @@ static void share_out(struct run *run, int32_t threads) {
 static bool measure_scratch(struct run *run) {
     const struct softattn_row_walk *walk = run->walk;
     const int64_t bytes = walk->kernels->real_bytes;
-    const int64_t reals = walk->scratch_reals > walk->rows.cols ? walk->scratch_reals : walk->rows.cols;
+    const int64_t reals = walk->scratch_reals > run->stride ? walk->scratch_reals : run->stride;
     if (reals > INT64_MAX / (4 * GROUP_BYTES * SOFTATTN_ROW_MATRICES * run->workers)) {
         return false;
     }
     run->visit_bytes = round_up((uint64_t)(walk->scratch_reals * bytes));
-    run->buffer_bytes = round_up((uint64_t)(run->group * walk->rows.cols * bytes));
+    run->buffer_bytes = round_up((uint64_t)(run->group * run->stride * bytes));
     run->worker_bytes = run->visit_bytes;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         run->worker_bytes += run->copied[i] && shared_copy(run, i) < 0 ? run->buffer_bytes : 0;
     }
     return true;
+}
+
+/* Reals from one gathered row to the next: an odd number of cache lines, as they are written side by side, and would otherwise
+ * crowd each other out of the first level. */
+static int64_t stride_of_gathered(int64_t cols, int64_t bytes) {
+    const int64_t line = GROUP_BYTES / bytes, lines = (cols + line - 1) / line;
+    return (lines % 2 == 0 ? lines + 1 : lines) * line;
 }
 
 /* Which matrices are copied, and how many rows at a time. */
@@ -311,7 +375,7 @@ static void plan_copies(struct run *run) {
     bool gathers = false;
     for (int32_t i = 0; i < SOFTATTN_ROW_MATRICES; i++) {
         const struct softattn_row_operand *operand = &walk->matrix[i].operand;
-        const bool is_gathered = !softattn_row_is_contiguous(&walk->rows, operand);
+        const bool is_gathered = !walk->takes_columns && !softattn_row_is_contiguous(&walk->rows, operand);
         gathers = gathers || is_gathered;
         run->copied[i] = is_gathered || (operand->data != NULL && !walk->takes_halves &&
                                          operand->format != SOFTATTN_FORMAT_REAL);
@@ -319,9 +383,11 @@ static void plan_copies(struct run *run) {
         run->streams_halves = run->streams_halves || (walk->stream && walk->matrix[i].is_written &&
                                                       operand->format != SOFTATTN_FORMAT_REAL);
     }
-    run->group = 1;
+    run->group = walk->takes_columns ? SIDE_BY_SIDE : 1;
+    run->stride = walk->rows.cols;
     if (gathers) {
         run->group = GROUP_BYTES / bytes;
+        run->stride = stride_of_gathered(walk->rows.cols, bytes);
     } else if (run->has_copies && row_bytes < CONVERTED_BYTES) {
         run->group = CONVERTED_BYTES / row_bytes;
     }

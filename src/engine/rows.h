@@ -74,6 +74,15 @@ static inline int64_t softattn_row_inner_stride(const struct softattn_rows *rows
     return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
 }
 
+/* Whether neighbouring rows lie side by side, as kernels by columns take them; so if the operand is not given. */
+static inline bool softattn_rows_lie_side_by_side(const struct softattn_rows *rows,
+                                                  const struct softattn_row_operand *operand) {
+    return operand->data == NULL || softattn_row_inner_stride(rows, operand) == 1;
+}
+
+/* Whether enough rows lie so for the kernels by columns, which compute whole blocks, to be the faster ones. */
+bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes);
+
 /* Bytes of a matrix's element in memory, where reals have real_bytes. */
 static inline int64_t softattn_row_element_bytes(const struct softattn_row_operand *operand,
                                                  int64_t real_bytes) {
@@ -118,6 +127,7 @@ struct softattn_row_walk {
     int64_t scratch_reals; /* that a visit needs */
     bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
     bool takes_halves;     /* rows of 16-bit floats that need no gathering are visited as they are */
+    bool takes_columns;    /* rows of which the columns are no neighbours are visited as they are, too */
     bool stream;           /* 16-bit rows are stored around the caches; the visits see to the others */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;

@@ -12,7 +12,7 @@ enum { X, Y }; /* the walk's matrices */
 
 struct run {
     const struct softattn_softmax_problem *problem;
-    bool stream, halves;
+    bool columns, halves, stream;
 };
 
 static int64_t length_at(const struct softattn_softmax_problem *problem,
@@ -91,6 +91,8 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .rows = stretch->rows,
         .x_step = visit->step[X],
         .y_step = visit->step[Y],
+        .x_stride = run->columns ? problem->x.axis_stride : 1,
+        .y_stride = run->columns ? problem->y.axis_stride : 1,
         .cols = problem->rows.cols,
         .format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL,
         .x = visit->data[X] + r * x_bytes,
@@ -130,6 +132,8 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
         if (problem->diagnoses != NULL) {
             problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                            &problem->diagnoses[visit->row]);
+        } else if (run->columns) {
+            problem->kernels->softmax_columns(&row);
         } else if (softattn_normalize_is_softmax(problem->normalizer)) {
             problem->kernels->softmax_row(&row);
         } else {
@@ -146,7 +150,7 @@ static bool worth_streaming(const struct run *run) {
     const double elements = (double)softattn_rows_count(&problem->rows) * (double)problem->rows.cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
-           softattn_row_is_contiguous(&problem->rows, &problem->y) &&
+           (run->columns || softattn_row_is_contiguous(&problem->rows, &problem->y)) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
@@ -179,11 +183,26 @@ static bool takes_halves(const struct run *run) {
            softattn_row_is_contiguous(&problem->rows, &problem->y);
 }
 
+/* Whether rows lie side by side, and the kernel for such rows takes them: without masks. */
+static bool takes_columns(const struct softattn_softmax_problem *problem) {
+    return !softattn_row_is_contiguous(&problem->rows, &problem->x) &&
+           softattn_rows_suit_columns(&problem->rows, problem->kernels->lanes()) &&
+           softattn_rows_lie_side_by_side(&problem->rows, &problem->x) &&
+           softattn_rows_lie_side_by_side(&problem->rows, &problem->y) &&
+           softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
+           problem->lengths.data == NULL && !problem->causal && problem->diagnoses == NULL;
+}
+
 /* Reals of scratch that a visit needs. */
-static int64_t scratch_reals(const struct softattn_softmax_problem *problem) {
-    return !softattn_normalize_is_softmax(problem->normalizer) ? SOFTATTN_NORMALIZE_SCRATCH(problem->rows.cols)
-           : makes_scores_first(problem)                       ? SOFTATTN_ROWS_SCRATCH(problem->rows.cols)
-                                                               : problem->rows.cols;
+static int64_t scratch_reals(const struct run *run) {
+    const struct softattn_softmax_problem *problem = run->problem;
+    if (run->columns) {
+        return SOFTATTN_COLUMNS_SCRATCH(problem->rows.cols, problem->kernels->lanes());
+    }
+    return !softattn_normalize_is_softmax(problem->normalizer)
+               ? SOFTATTN_NORMALIZE_SCRATCH(problem->rows.cols)
+           : makes_scores_first(problem) ? SOFTATTN_ROWS_SCRATCH(problem->rows.cols)
+                                         : problem->rows.cols;
 }
 
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
@@ -191,14 +210,16 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     struct run run = {.problem = problem};
     struct softattn_row_walk walk = {
         .kernels = problem->kernels, .rows = problem->rows, .visit = visit, .user = &run};
+    run.columns = takes_columns(problem);
     run.stream = worth_streaming(&run);
-    run.halves = takes_halves(&run);
+    run.halves = run.columns ? problem->x.format != SOFTATTN_FORMAT_REAL : takes_halves(&run);
+    walk.takes_columns = run.columns;
     walk.takes_halves = run.halves;
     walk.matrix[X] =
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
-    walk.scratch_reals = scratch_reals(problem);
+    walk.scratch_reals = scratch_reals(&run);
     walk.in_runs = problem->diagnoses == NULL && softattn_normalize_is_softmax(problem->normalizer);
     return softattn_rows_walk(&walk, runtime);
 }

@@ -18,7 +18,8 @@ struct softattn_softmax_problem {
     struct softattn_row_operand x, y, bias, keep, lengths, lse, row_max;
     int32_t length_bytes; /* 4 or 8: element size of lengths */
     double scale;
-    bool causal; /* row i of the last row dimension sees columns <= i + causal_offset, which is less than cols - 1 */
+    bool
+        causal; /* row i of the last row dimension sees columns <= i + causal_offset, which is less than cols - 1 */
     int64_t causal_offset;
     int32_t output; /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
     int32_t

@@ -13,7 +13,7 @@ enum { Y, V, OUT };
 
 struct product {
     const struct softattn_softmax_backward_problem *problem;
-    bool halves, prefetch, stream;
+    bool columns, halves, prefetch, stream;
 };
 
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
@@ -29,16 +29,33 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .y_step = visit->step[Y],
                                                .v_step = visit->step[V],
                                                .out_step = visit->step[OUT],
+                                               .y_stride = product->columns ? problem->y.axis_stride : 1,
+                                               .v_stride = product->columns ? problem->v.axis_stride : 1,
+                                               .out_stride = product->columns ? problem->out.axis_stride : 1,
                                                .scale = problem->scale,
                                                .output = problem->output,
                                                .transposed = problem->transposed,
+                                               .scratch = visit->scratch,
                                                .prefetch = product->prefetch,
                                                .stream = product->stream && format == problem->out.format};
-    if (softattn_normalize_is_softmax(problem->normalizer)) {
+    if (product->columns) {
+        problem->kernels->softmax_backward_columns(&rows);
+    } else if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_backward(&rows);
     } else {
         problem->kernels->normalize_backward(problem->normalizer, &rows);
     }
+}
+
+/* Whether rows lie side by side, and the kernel for such rows takes them. */
+static bool takes_columns(const struct softattn_softmax_backward_problem *problem) {
+    const struct softattn_rows *rows = &problem->rows;
+    return softattn_normalize_is_softmax(problem->normalizer) &&
+           !softattn_row_is_contiguous(rows, &problem->y) &&
+           softattn_rows_suit_columns(rows, problem->kernels->lanes()) &&
+           softattn_rows_lie_side_by_side(rows, &problem->y) &&
+           softattn_rows_lie_side_by_side(rows, &problem->v) &&
+           softattn_rows_lie_side_by_side(rows, &problem->out);
 }
 
 enum { SHORTEST_OF_HALVES = 64 };
@@ -69,20 +86,25 @@ static void suit_to_caches(struct product *product) {
     const double room = (product->halves ? 1 : 0.75) * (double)softattn_cpu_cache_bytes(1);
     product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES && 2 * row_bytes <= room;
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
-                      problem->out.data != problem->v.data && softattn_row_is_contiguous(rows, &problem->out);
+                      problem->out.data != problem->v.data &&
+                      (product->columns || softattn_row_is_contiguous(rows, &problem->out));
 }
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
                                        const struct softattn_runtime *runtime) {
-    struct product product = {.problem = problem, .halves = takes_halves(problem)};
+    struct product product = {.problem = problem, .columns = takes_columns(problem)};
+    product.halves = product.columns ? problem->y.format != SOFTATTN_FORMAT_REAL : takes_halves(problem);
     suit_to_caches(&product);
+    const int64_t scratch = SOFTATTN_BACKWARD_COLUMNS_SCRATCH(problem->rows.cols, problem->kernels->lanes());
     const struct softattn_row_walk walk = {
         .kernels = problem->kernels,
         .rows = problem->rows,
         .matrix = {[Y] = {.operand = problem->y, .is_read = true},
                    [V] = {.operand = problem->v, .is_read = true, .may_be_overwritten = true},
                    [OUT] = {.operand = problem->out, .is_written = true}},
+        .scratch_reals = product.columns ? scratch : 0,
         .in_runs = true,
+        .takes_columns = product.columns,
         .takes_halves = product.halves,
         .stream = product.stream,
         .visit = visit_product,

@@ -19,7 +19,8 @@ enum {
     SOFTATTN_KEY_CHUNK = 512,
     SOFTATTN_MAX_QUERY_BLOCK = 256, /* query_vectors * lanes() is at most this */
     SOFTATTN_MAX_DECODE_ROWS = 16,  /* decode_rows is at most this */
-    SOFTATTN_MAX_LANES = 32         /* reals per vector: 128 bytes of floats */
+    SOFTATTN_MAX_LANES = 32,        /* reals per vector: 128 bytes of floats */
+    SOFTATTN_BLOCK_VECTORS = 4      /* rows that lie side by side are taken so many vectors at a time */
 };
 
 /* How the elements of rows lie in memory: as a table's own reals, or, in tables of floats, as 16-bit floats that are floats
@@ -34,17 +35,26 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  * scale that is not above 0 and finite. */
 #define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
 
+/* Reals of scratch that rows side by side take, with vectors of so many lanes: a block's scores, the sums of stripes, of which there are at
+ * most 32, and three more for each row. */
+#define SOFTATTN_COLUMNS_SCRATCH(cols, lanes) (((cols) + 32 + 3) * SOFTATTN_BLOCK_VECTORS * (lanes))
+/* The same of their derivatives: three matrices of a block, and the sums. */
+#define SOFTATTN_BACKWARD_COLUMNS_SCRATCH(cols, lanes) ((3 * (cols) + 32) * SOFTATTN_BLOCK_VECTORS * (lanes))
+
 /*
  * One row of scores, or several, and what to make of it.
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
- * The members that end in _step are elements from one row to the next; softmax_row alone takes more than one row. 16-bit
+ * The members that end in _step are elements from one row to the next, those that end in _stride from one column to the next;
+ * softmax_row and softmax_columns alone take more than one row. 16-bit
  * floats are for rows without bias and keep, with first 0 and a scale above 0 and finite, and have results; lse and max are
  * reals.
  */
 struct softattn_row {
     int64_t rows;
     int64_t x_step, y_step;
+    int64_t x_stride,
+        y_stride; /* of softmax_columns, whose steps of x and y are 1; of the others they are 1 */
     int64_t cols;
     int32_t format; /* SOFTATTN_FORMAT_*, of x and y */
     const void *x;
@@ -64,7 +74,7 @@ struct softattn_row {
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
         *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
-    void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH */
+    void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
     void *lse, *max; /* one real each; NULL: not wanted */
     int64_t lse_step, max_step;
 };
@@ -119,11 +129,14 @@ struct softattn_row_backward {
     const void *y, *v;
     void *out;                        /* may be v, with the same step */
     int64_t y_step, v_step, out_step; /* elements from one row to the next */
+    int64_t y_stride, v_stride,
+        out_stride; /* from one column to the next: of softmax_backward_columns, whose steps are 1; of the others they are 1 */
     double scale;
     int32_t output;     /* SOFTATTN_ROW_*: what y is */
     int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
     int32_t prefetch;   /* 1: rows are out of cache: each is asked for while the one before is worked on */
     int32_t stream;     /* 1: store around the caches */
+    void *scratch;      /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
 };
 
 /*
@@ -330,6 +343,9 @@ struct softattn_kernels {
     /* Softmax of one row; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
 
+    /* The same of rows that lie side by side and are such as 16-bit floats may be, with last = cols; y may be NULL. */
+    void (*softmax_columns)(const struct softattn_row *row);
+
     /*
      * Weights of rows by another normalizer; row->output, stream, plus_one, lse and max are not used, y is given, and scratch
      * holds SOFTATTN_NORMALIZE_SCRATCH(cols) reals. Returns whether the last row has a score that is not -infinity.
@@ -351,6 +367,8 @@ struct softattn_kernels {
 
     /* Products with the Jacobian, and cross-entropy: see the structs. */
     void (*softmax_backward)(const struct softattn_row_backward *row);
+    /* Of rows that lie side by side; prefetch is not used. */
+    void (*softmax_backward_columns)(const struct softattn_row_backward *row);
     void (*cross_entropy)(const struct softattn_row_cross_entropy *row);
 
     /*
@@ -423,20 +441,20 @@ struct softattn_kernels {
                        const void *chunk_sum);
 
     /*
-     * Joins a sink logit if there is one, then factor[i] = keep_scale / sum (0 for an empty row) and
+     * Joins a sink logit if there is one, then factor[i] = keep_scale / sum (-1 for a row without a visible key) and
      * lse[i] = ln(2) * max + ln(sum), for n rows or lanes. sink: base-2 logits, or NULL. lse may be NULL.
      */
     void (*finish)(int64_t n, double keep_scale, const void *sink, const void *max, const void *sum,
                    void *factor, void *lse);
 
     /*
-     * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), or 0 where the factor is 0; c < dim, r < rows: the
+     * to[r * to_stride + c] = fma(from[c * block + r], factor[r], 0), or 0 where the factor is negative; c < dim, r < rows: the
      * lanes' outputs as rows.
      * `from` is used up.
      */
     void (*store_lanes)(int64_t rows, int64_t dim, int64_t block, void *from, const void *factor, void *to,
                         int64_t to_stride);
-    /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0), or 0 where the factor is 0. */
+    /* to[r * to_stride + c] = fma(from[r * from_stride + c], factor[r], 0), or 0 where the factor is negative. */
     void (*store_rows)(int64_t rows, int64_t dim, const void *from, int64_t from_stride, const void *factor,
                        void *to, int64_t to_stride);
 

@@ -301,8 +301,8 @@ static void check_rows(const struct softattn_kernels *tested, int64_t cols, rand
              "%s f%d, %" PRId64 " rows of %" PRId64 " columns, scale %g, last %" PRId64 " + %" PRId64
              ", lasts %d, plus one %d, bias %d, keep %d, log %d, stream %d, in place %d",
              tested->isa, 8 * tested->real_bytes, together.rows, cols, together.scale, together.last,
-             together.last_step, c.has_lasts, together.plus_one, c.has_bias, c.has_keep, together.output, together.stream,
-             c.in_place);
+             together.last_step, c.has_lasts, together.plus_one, c.has_bias, c.has_keep, together.output,
+             together.stream, c.in_place);
     expect_equal(context, "y", &c.y[0], &c.y[1], tolerance_none);
     expect_equal(context, "lse", &c.lse[0], &c.lse[1], tolerance_none);
     expect_equal(context, "max", &c.max[0], &c.max[1], tolerance_none);

@@ -68,8 +68,9 @@ static void softmax_ignores_how_rows_are_numbered(const char *isa, random_source
     static const struct {
         int32_t rank;
         int64_t shape[SOFTATTN_MAX_RANK];
-    } numberings[SHAPES] = {{3, {4, 15, COLS}},       {4, {1, 4, 15, COLS}},       {4, {2, 2, 15, COLS}},
-                            {5, {4, 1, 1, 15, COLS}}, {6, {1, 2, 1, 2, 15, COLS}}, {8, {1, 1, 2, 1, 2, 1, 15, COLS}}};
+    } numberings[SHAPES] = {{3, {4, 15, COLS}},          {4, {1, 4, 15, COLS}},
+                            {4, {2, 2, 15, COLS}},       {5, {4, 1, 1, 15, COLS}},
+                            {6, {1, 2, 1, 2, 15, COLS}}, {8, {1, 1, 2, 1, 2, 1, 15, COLS}}};
     softattn_context *const context = context_create(isa, 1);
     for (int variant = 0; variant < 16 * SHAPES; variant++) {
         softmax_options options = softmax_options_plain(variant % 2 ? ARRAY_F64 : ARRAY_F32, 60, COLS);

@@ -7,9 +7,9 @@ typedef real vec;
 typedef int mask;
 
 #define LANES              1
-#define TILE_ROWS          4
+#define TILE_ROWS          1
 #define TILE_VECTORS       4
-#define DECODE_TILE_ROWS   4
+#define DECODE_TILE_ROWS   1
 #define DECODE_KEY_VECTORS 2
 #define TRANSPOSE_COLUMNS  1
 #define DECODE_ROWS        4

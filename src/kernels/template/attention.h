@@ -19,6 +19,7 @@
 
 #define HALF_ROWS_8      4
 #define HALF_ROWS_4      2
+#define HALF_ROWS_1      1 /* never multiplied */
 #define HALF_ROWS_(rows) HALF_ROWS_##rows
 #define HALF_ROWS(rows)  HALF_ROWS_(rows)
 
@@ -40,7 +41,7 @@
             kind##_full_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \
-        for (; has_half && r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                                  \
+        for (; has_half && TILE_ROWS > 1 && r + TILE_ROWS / 2 <= rows; r += TILE_ROWS / 2) {                 \
             kind##_half_##vectors(a + r * A_ROW, A_ROW, A_COL, b, block, steps, c + r * block, block, extra, \
                                   0);                                                                        \
         }                                                                                                    \

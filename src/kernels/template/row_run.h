@@ -55,7 +55,9 @@ ALWAYS_INLINE const void *row_run_x(struct row_kind kind, const struct row_run *
 }
 
 ALWAYS_INLINE int64_t row_run_cols(struct row_kind kind, const struct row_run *run, int64_t rows_on) {
-    return !kind.is_general ? run->cols : run->lasts ? run->lasts[rows_on] : run->last + rows_on * run->last_step;
+    return !kind.is_general ? run->cols
+           : run->lasts     ? run->lasts[rows_on]
+                            : run->last + rows_on * run->last_step;
 }
 
 /* The largest score, from the largest x. */
@@ -146,17 +148,16 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         prefetch_row_end(kind.format, run->y, cols);
     }
     real *const to = row_run_kept_weights(kind, run);
-    const struct row_company company = {.kind = row_run_done_kind(kind),
-                                        .scale = run->scale,
-                                        .next_cols = next_cols,
-                                        .next = is_looking && !is_next_shorter
-                                                    ? row_run_x(kind, run, lookahead)
-                                                    : 0,
-                                        .next_max = &next_max,
-                                        .done = run->done,
-                                        .later = kind.is_general && run->source ? run->source
-                                                 : is_looking ? element_at(kind.format, run->x, run->later)
-                                                              : run->prefetch};
+    const struct row_company company = {
+        .kind = row_run_done_kind(kind),
+        .scale = run->scale,
+        .next_cols = next_cols,
+        .next = is_looking && !is_next_shorter ? row_run_x(kind, run, lookahead) : 0,
+        .next_max = &next_max,
+        .done = run->done,
+        .later = kind.is_general && run->source ? run->source
+                 : is_looking                   ? element_at(kind.format, run->x, run->later)
+                                                : run->prefetch};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);
     } else if (is_half(kind.format)) {

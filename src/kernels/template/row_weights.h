@@ -120,8 +120,9 @@ struct row_done {
 /* What is done for other rows while the weights of one are computed. */
 struct row_company {
     struct row_kind kind;
-    real scale;       /* of rows that are general */
-    const void *next; /* a row, not shorter than this one, whose maximum is found, before it is scaled; NULL: none */
+    real scale; /* of rows that are general */
+    const void
+        *next; /* a row, not shorter than this one, whose maximum is found, before it is scaled; NULL: none */
     int64_t next_cols;
     real *next_max;
     struct row_done done;

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/addend.h"
 #include "kernels/template/attention.h"
+#include "kernels/template/backward_columns.h"
 #include "kernels/template/convert.h"
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
@@ -18,6 +19,7 @@
 #include "kernels/template/normalize.h"
 #include "kernels/template/sampling.h"
 #include "kernels/template/softmax_backward.h"
+#include "kernels/template/softmax_columns.h"
 #include "kernels/template/softmax_row.h"
 #include "kernels/template/transpose.h"
 
@@ -45,10 +47,12 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .decode_rows = DECODE_ROWS,
     .lanes = lanes,
     .softmax_row = softmax_row,
+    .softmax_columns = softmax_columns,
     .normalize_row = normalize_row,
     .normalize_backward = normalize_backward,
     .diagnose_row = diagnose_row,
     .softmax_backward = softmax_backward,
+    .softmax_backward_columns = softmax_backward_columns,
     .cross_entropy = cross_entropy,
     .jacobian_row = jacobian_row,
 #if SOFTATTN_REAL_BITS == 32

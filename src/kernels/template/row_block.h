@@ -1,0 +1,108 @@
+/*
+ * Blocks of rows that lie side by side, the elements of a column being neighbours: with rows in the lanes nothing need be turned,
+ * and nothing is summed across lanes. What is read is copied first: columns may be so far apart, and by such powers of two, that
+ * the caches do not keep them from one sweep to the next.
+ */
+#ifndef SOFTATTN_KERNELS_TEMPLATE_ROW_BLOCK_H
+#define SOFTATTN_KERNELS_TEMPLATE_ROW_BLOCK_H
+
+#include "kernels/kernels.h"
+#include "kernels/template/columns.h"
+#include "kernels/template/elements.h"
+#include "kernels/template/exp2.h"
+
+/* Rows of a block, and the first of each of its vectors. */
+#define BLOCK_ROWS     (SOFTATTN_BLOCK_VECTORS * LANES)
+#define EACH_VECTOR(i) for (int64_t i = 0; i < BLOCK_ROWS; i += LANES)
+
+enum { MOST_BLOCK_ROWS = SOFTATTN_BLOCK_VECTORS * SOFTATTN_MAX_LANES };
+
+struct row_block {
+    int64_t first, rows; /* rows: at most BLOCK_ROWS */
+    int64_t cols;
+    int32_t format;
+    int stream; /* results go around the caches; all columns are aligned for it */
+};
+
+static struct row_block row_block_at(struct row_block before, int64_t first, int64_t all_rows) {
+    before.first = first;
+    before.rows = all_rows - first < BLOCK_ROWS ? all_rows - first : BLOCK_ROWS;
+    return before;
+}
+
+/* Whether its elements are reals in whole vectors. */
+static int row_block_is_plain(const struct row_block *block) {
+    return !is_half(block->format) && block->rows == BLOCK_ROWS;
+}
+
+/* Whether all columns' vectors of whole blocks are aligned for stores around the caches. */
+static int columns_are_aligned(int32_t format, const void *array, int64_t stride) {
+    return ((uintptr_t)array | (uintptr_t)(stride * element_bytes(format))) % LINE_BYTES == 0;
+}
+
+/* Elements of a column as reals. Those of rows that the block lacks are `missing`. */
+NEVER_INLINE void block_copy_column(const struct row_block *block, const void *column, real missing,
+                                    real *to) {
+    VECTOR_ALIGNED real copy[MOST_BLOCK_ROWS];
+    const real *from = few_as_reals(block->format, column, block->first, block->rows, copy);
+    for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
+        const int64_t left = block->rows - i;
+        v_store(to + i, load_columns(from + i, left > 0 ? left : 0, missing));
+    }
+}
+
+#define BLOCK_LOWEST(i) vec max_##i = v_set(-REAL_INFINITY);
+#define BLOCK_COPY(i)                                                                                        \
+    const vec v_##i = v_mul(v_load(from + i * LANES), v_set(factor));                                        \
+    v_store(to + i * LANES, v_##i);                                                                          \
+    max_##i = v_max(v_##i, max_##i);
+#define BLOCK_MAX(i) v_store(maxima + i * LANES, max_##i);
+
+/* The block's elements of an array, times factor, to [cols][BLOCK_ROWS], and their maxima; the next block's are asked for. */
+NEVER_INLINE void block_copy(const struct row_block *block, const void *array, int64_t stride, real factor,
+                             real missing, real *to, real *maxima) {
+    EXP2_EACH(BLOCK_LOWEST)
+    for (int64_t j = 0; j < block->cols; j++, to += BLOCK_ROWS) {
+        const void *column = element_at(block->format, array, j * stride);
+        const real *from = to;
+        prefetch_elements(block->format, column, block->first + BLOCK_ROWS, BLOCK_ROWS, 1);
+        if (row_block_is_plain(block)) {
+            from = (const real *)column + block->first;
+        } else {
+            block_copy_column(block, column, missing, to);
+        }
+        EXP2_EACH(BLOCK_COPY)
+    }
+    EXP2_EACH(BLOCK_MAX)
+}
+
+/* Results of a column that are not stored where they are made: of 16-bit floats, or of a block that lacks rows. */
+NEVER_INLINE void block_put(const struct row_block *block, void *column, const real *results) {
+    if (is_half(block->format) && block->rows == BLOCK_ROWS) {
+        put_copy(block->format, column, block->first, BLOCK_ROWS, results, 1, block->stream);
+    } else if (is_half(block->format)) {
+        put_few_halves(block->format, column, block->first, block->rows, results);
+    } else {
+        for (int64_t i = 0; i < block->rows; i += LANES) {
+            store_columns((real *)column + block->first + i, v_load(results + i), block->rows - i);
+        }
+    }
+}
+
+/* The sums of stripes are [STRIPES][BLOCK_ROWS]: where column j's are, and what is in them before it. */
+ALWAYS_INLINE real *block_stripe(real *sums, int64_t j) { return sums + j % STRIPES * BLOCK_ROWS; }
+ALWAYS_INLINE vec block_before(const real *sum, int64_t j) { return j < STRIPES ? v_zero() : v_load(sum); }
+
+/* The halving tree over those that have columns, in each lane. */
+NEVER_INLINE void block_sum(int64_t cols, real *sums) {
+    if (cols == 0) {
+        row_fill(sums, BLOCK_ROWS, 0);
+    }
+    for (int64_t half = STRIPES / 2; half > 0; half /= 2) {
+        for (int64_t k = 0; k < half * BLOCK_ROWS && k + half * BLOCK_ROWS < cols * BLOCK_ROWS; k += LANES) {
+            v_store(sums + k, v_add(v_load(sums + k), v_load(sums + half * BLOCK_ROWS + k)));
+        }
+    }
+}
+
+#endif
