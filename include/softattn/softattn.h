@@ -13,7 +13,8 @@
  *     (broadcast). Those of an output keep its elements apart in nested order: sorted by magnitude, each steps over all
  *     that the smaller ones reach, else SOFTATTN_ERROR_STRIDE. Strides along sizes of 1 mean nothing.
  *   - Inputs may share memory with each other; an output shares none with any other argument unless its comment allows
- *     it. Arrays that interleave without sharing are fine.
+ *     it. Arrays that interleave without sharing are fine; where their strides make it too hard to tell, they are taken to
+ *     share.
  *   - Arrays are aligned to their elements, tensors at data + byte_offset, else SOFTATTN_ERROR_ARGUMENT.
  *   - Arguments are checked before anything is written: NULL handles and struct sizes first, then each array by itself
  *     in the order of the arguments, then how they fit together, then overlap. The first failure decides the status.
@@ -681,7 +682,8 @@ typedef struct softattn_attention_args {
     /*
      * Block-sparse attention: bool or uint8, broadcasts to [batch, heads_q, ceil(seq_q / block_q),
      * ceil(seq_kv / block_k)]; zero hides that block of keys from that block of queries, counted within the sequence.
-     * Blocks that are hidden cost nothing.
+     * The fused engine leaves hidden blocks out where 8 keys or more side by side are hidden from queries that it takes
+     * together, some dozens; blocks of 64 or more cost what is visible of them.
      */
     const softattn_tensor *block_mask;
 
@@ -715,7 +717,8 @@ SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *atten
  * Joins attention over parts of the keys, computed separately (here or elsewhere), into attention over all of them:
  * part p gave outs[p] [batch, heads, seq, dim] and lses[p] [batch, heads, seq] (natural log), f32 or f64, all of one
  * type. out and lse have the same shapes and type, may be the memory of outs[0] and lses[0] with the same strides, and
- * overlap nothing else. A part whose lse is -infinity in a row has no effect there, whatever its output holds. parts:
+ * overlap nothing else. A part whose lse is -infinity in a row has no effect there, whatever its output holds; an lse
+ * beyond 0.69 of the type's largest number counts as infinite. parts:
  * 1 … 2^20; lse NULL: not wanted. Parts that were computed with a sink would each count it: give the sink to one part
  * only. context may be NULL.
  */
@@ -744,7 +747,7 @@ SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int
  * Attention whose similarity is a product of features (Katharopoulos et al., "Transformers are RNNs", 2020), so that its
  * cost grows with the sequence, not with its square: for every batch and head, with f the feature map,
  *   out_i = (f(q_i) S_i) / (f(q_i) . z_i),   S_i = sum over visible j of f(k_j)^T v_j,   z_i = sum over them of f(k_j)
- * A denominator of 0, as without any visible key, gives output 0. Configure once, run any number of times through a const
+ * A denominator of 0, as of a finite query without any visible key, gives output 0. Configure once, run any number of times through a const
  * handle from any threads at once.
  */
 typedef struct softattn_linear_attention softattn_linear_attention;

@@ -532,9 +532,7 @@ static void run_tile(struct tile *tile) {
     write_out(tile);
 }
 
-static int64_t query_blocks(const struct softattn_attention_problem *problem) {
-    return (problem->seq_q + QUERY_TILE - 1) / QUERY_TILE;
-}
+static int64_t query_blocks(int64_t queries) { return (queries + QUERY_TILE - 1) / QUERY_TILE; }
 
 static void run_tiles(struct run *run, int64_t index) {
     const struct softattn_attention_problem *problem = run->problem;
@@ -570,7 +568,7 @@ void softattn_blas_plan(const struct softattn_attention_problem *problem, int32_
     shape->query_tile = QUERY_TILE;
     shape->key_tile = problem->seq_kv;
     shape->key_chunk = problem->seq_kv;
-    shape->tasks = problem->batch * problem->heads_q * query_blocks(problem);
+    shape->tasks = problem->batch * problem->heads_q * query_blocks(problem->seq_q);
     shape->scratch_bytes =
         (uint64_t)max_i64(1, min_i64(threads, shape->tasks)) * cut_scratch(problem, NULL, &unused);
     shape->kernel =
@@ -582,7 +580,7 @@ void softattn_blas_execute(const struct softattn_attention_problem *problem,
     struct scratch unused;
     struct run run = {.problem = problem, .scratch = scratch};
     run.real_bytes = problem->kernels->real_bytes;
-    run.blocks = query_blocks(problem);
+    run.blocks = query_blocks(softattn_longest_sequence(problem).queries);
     run.work_limit = softattn_blas_available() ? softattn_blas_work_limit() : 0;
     run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
     run.worker_bytes = cut_scratch(problem, NULL, &unused);

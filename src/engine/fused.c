@@ -15,10 +15,12 @@ enum { ALIGNMENT = 64, TASKS_PER_THREAD = 4 };
 /* How sequences are cut; the same for every sequence but for their numbers of rows. */
 struct cut {
     int64_t lanes, register_block; /* queries per vector; per register block */
-    int64_t block_rows;            /* most rows of a block */
+    int64_t block_rows,
+        padded_rows; /* most rows of a block; and of its arrays: the lanes layout pads to whole vectors */
+    int64_t blocks;  /* most blocks of a head, at least 1 */
     bool in_rows;
     bool split;     /* tasks are chunks of blocks */
-    int64_t chunks; /* most chunks of a sequence */
+    int64_t chunks; /* then: most chunks of which a block sees keys, from the first of those on */
     int64_t tasks;
 };
 
@@ -26,10 +28,11 @@ struct task {
     int64_t sequence, head_kv, block, chunk;
 };
 
-/* A sequence and how much there is to do for it. */
+/* A sequence, how much there is to do for it, and the first of its tasks where they are not split. */
 struct load {
     int64_t sequence;
     double work;
+    int64_t first_task;
 };
 
 struct run {
@@ -57,14 +60,13 @@ static int64_t blocks_of(const struct cut *cut, int64_t rows) { return ceil_div(
  * K and V of one head that do not stay in the second-level cache are read by four register blocks at a time; otherwise
  * one at a time leaves more tasks.
  */
-static int64_t register_blocks_per_task(const struct softattn_attention_problem *problem) {
-    const double bytes = softattn_bytes_of_keys(problem, problem->seq_kv);
+static int64_t register_blocks_per_task(const struct softattn_attention_problem *problem, int64_t keys) {
+    const double bytes = softattn_bytes_of_keys(problem, keys);
     return bytes > 0.5 * (double)softattn_cpu_cache_bytes(2) ? SOFTATTN_SUB_BLOCKS : 1;
 }
 
-/* Keys that a query sees at most, or with a causal mask alone twice the mean. */
-static int64_t visible_span(const struct softattn_attention_problem *problem) {
-    const int64_t keys = problem->seq_kv;
+/* Of `keys` keys, those that a query sees at most, or with a causal mask alone twice the mean. */
+static int64_t visible_span(const struct softattn_attention_problem *problem, int64_t keys) {
     const int64_t left = problem->window_left >= 0 ? min_i64(problem->window_left, keys) : keys;
     const int64_t right = problem->window_right >= 0 ? min_i64(problem->window_right, keys) : keys;
     const int64_t after = problem->causal != SOFTATTN_ALIGN_NONE ? 0 : right;
@@ -72,45 +74,51 @@ static int64_t visible_span(const struct softattn_attention_problem *problem) {
 }
 
 /* Vectors of queries per register block. */
-static int64_t vectors_per_block(const struct softattn_attention_problem *problem) {
+static int64_t vectors_per_block(const struct softattn_attention_problem *problem, int64_t keys) {
     const struct softattn_kernels *kernels = problem->kernels;
-    const int64_t span = visible_span(problem), lanes = kernels->lanes();
+    const int64_t span = visible_span(problem, keys), lanes = kernels->lanes();
     if (problem->causal == SOFTATTN_ALIGN_NONE && problem->window_left < 0 && problem->window_right < 0) {
         return kernels->query_vectors;
     }
     return span < kernels->two_vector_keys * lanes ? 2 : kernels->query_vectors;
 }
 
-static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads) {
+/* Most chunks of which a block sees keys. One that holds rows of several heads may hold any queries. */
+static int64_t chunks_of_block(const struct softattn_attention_problem *problem, const struct cut *cut,
+                               struct softattn_extent longest) {
+    const int64_t queries =
+        group_of(problem) > 1 ? longest.queries : min_i64(cut->block_rows, longest.queries);
+    const int64_t keys = visible_span(problem, longest.keys) + queries;
+    return max_i64(
+        1, min_i64(ceil_div(keys, SOFTATTN_KEY_CHUNK) + 1, ceil_div(longest.keys, SOFTATTN_KEY_CHUNK)));
+}
+
+static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
+                              struct softattn_extent longest) {
     const struct softattn_kernels *kernels = problem->kernels;
-    const int64_t rows = group_of(problem) * problem->seq_q;
+    const int64_t rows = group_of(problem) * longest.queries;
     struct cut cut = {.lanes = kernels->lanes()};
-    cut.register_block = cut.lanes * vectors_per_block(problem);
+    cut.register_block = cut.lanes * vectors_per_block(problem, longest.keys);
     cut.in_rows = rows <= kernels->decode_rows;
-    cut.chunks = max_i64(1, ceil_div(problem->seq_kv, SOFTATTN_KEY_CHUNK));
     const int64_t heads = problem->batch * problem->heads_kv;
-    int64_t sub_blocks = register_blocks_per_task(problem);
+    int64_t sub_blocks = register_blocks_per_task(problem, longest.keys);
     while (sub_blocks > 1 &&
            heads * ceil_div(rows, cut.register_block * sub_blocks) < TASKS_PER_THREAD * threads &&
            threads > 1) {
         sub_blocks /= 2;
     }
     cut.block_rows = cut.in_rows ? max_i64(rows, 1) : cut.register_block * sub_blocks;
-    const int64_t blocks = max_i64(blocks_of(&cut, rows), 1);
-    cut.split = threads > 1 && cut.chunks > 1 && heads * blocks < TASKS_PER_THREAD * threads;
-    cut.tasks = heads * blocks * (cut.split ? cut.chunks : 1);
+    cut.blocks = max_i64(blocks_of(&cut, rows), 1);
+    const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
+    cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
+    cut.chunks = chunks_of_block(problem, &cut, longest);
+    cut.split = threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads;
+    cut.tasks = heads * cut.blocks * (cut.split ? cut.chunks : 1);
     return cut;
 }
 
-/* Most rows that a block's arrays hold: the lanes layout pads to whole vectors. */
-static int64_t padded_rows(const struct softattn_attention_problem *problem, const struct cut *cut) {
-    const int64_t rows = min_i64(cut->block_rows, group_of(problem) * max_i64(problem->seq_q, 1));
-    return cut->in_rows ? rows : ceil_div(rows, cut->lanes) * cut->lanes;
-}
-
 static int64_t blocks_in_all(const struct softattn_attention_problem *problem, const struct cut *cut) {
-    return problem->batch * problem->heads_kv *
-           max_i64(blocks_of(cut, group_of(problem) * problem->seq_q), 1);
+    return problem->batch * problem->heads_kv * cut->blocks;
 }
 
 bool softattn_fused_serves(const struct softattn_attention_problem *problem) {
@@ -119,10 +127,21 @@ bool softattn_fused_serves(const struct softattn_attention_problem *problem) {
 
 static uint64_t split_bytes(const struct softattn_attention_problem *problem, const struct cut *cut) {
     const int64_t blocks = blocks_in_all(problem, cut);
-    return cut->split ? round_up((uint64_t)blocks * sizeof(atomic_llong)) +
-                            (uint64_t)(blocks * cut->chunks) *
-                                softattn_partial_bytes(problem, padded_rows(problem, cut))
-                      : 0;
+    return cut->split
+               ? round_up((uint64_t)blocks * sizeof(atomic_llong)) +
+                     (uint64_t)(blocks * cut->chunks) * softattn_partial_bytes(problem, cut->padded_rows)
+               : 0;
+}
+
+static int64_t workers_of(const struct cut *cut, int32_t threads) {
+    return max_i64(1, min_i64(threads, cut->tasks));
+}
+
+static uint64_t cut_bytes(const struct softattn_attention_problem *problem, const struct cut *cut,
+                          int32_t threads) {
+    return (uint64_t)workers_of(cut, threads) *
+               softattn_fused_scratch_bytes(problem, cut->padded_rows, cut->in_rows) +
+           split_bytes(problem, cut);
 }
 
 /* Kept for every batch: a plan may be made before the lists of lengths are there. */
@@ -130,36 +149,79 @@ static uint64_t order_bytes(const struct softattn_attention_problem *problem) {
     return problem->batch > 1 ? round_up((uint64_t)problem->batch * sizeof(struct load)) : 0;
 }
 
+/* As if each sequence had the whole axes: a plan may be made before the lists are there. */
+static struct cut planned_cut(const struct softattn_attention_problem *problem, int32_t threads) {
+    return cut_problem(problem, threads, (struct softattn_extent){problem->seq_q, problem->seq_kv});
+}
+
+/* The cut for the sequences that there are, if the memory planned suffices for it. */
+static struct cut cut_for_run(const struct softattn_attention_problem *problem, int32_t threads) {
+    const struct cut planned = planned_cut(problem, threads);
+    const struct softattn_extent longest = softattn_longest_sequence(problem);
+    if (longest.queries == problem->seq_q && longest.keys == problem->seq_kv) {
+        return planned;
+    }
+    struct cut cut = cut_problem(problem, threads, longest);
+    if (cut.split && cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
+        cut.split = false;
+        cut.tasks /= cut.chunks;
+    }
+    return cut_bytes(problem, &cut, threads) <= cut_bytes(problem, &planned, threads) ? cut : planned;
+}
+
 void softattn_fused_plan(const struct softattn_attention_problem *problem, int32_t threads,
                          struct softattn_attention_shape *shape) {
-    const struct cut cut = cut_problem(problem, threads);
-    const int64_t workers = max_i64(1, min_i64(threads, cut.tasks));
-    const int64_t rows = padded_rows(problem, &cut);
+    const struct cut cut = planned_cut(problem, threads);
     shape->query_tile = cut.block_rows;
     shape->key_tile = SOFTATTN_KEY_TILE;
     shape->key_chunk = SOFTATTN_KEY_CHUNK;
     shape->tasks = cut.tasks;
-    shape->scratch_bytes = (uint64_t)workers * softattn_fused_scratch_bytes(problem, rows, cut.in_rows) +
-                           split_bytes(problem, &cut) + order_bytes(problem);
+    shape->scratch_bytes = cut_bytes(problem, &cut, threads) + order_bytes(problem);
     shape->kernel = cut.in_rows ? "decode: keys in lanes" : "prefill: queries in lanes";
 }
 
 /* ---- Execution ---- */
 
+/* Of each head; at least 1, which sees to padding. */
+static int64_t blocks_of_sequence(const struct run *run, int64_t sequence) {
+    const int64_t queries = softattn_sequence_at(run->problem, sequence).queries;
+    return max_i64(blocks_of(&run->cut, group_of(run->problem) * queries), 1);
+}
+
+/* The place in the order of the sequence that has this task. */
+static int64_t place_of_task(const struct run *run, int64_t index) {
+    int64_t low = 0, high = run->problem->batch;
+    while (high - low > 1) {
+        const int64_t middle = low + (high - low) / 2;
+        if (run->order[middle].first_task <= index) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 /* Tasks run block-last-to-first inside a head: with a causal mask the later blocks see more keys. */
 static struct task task_at(const struct run *run, int64_t index) {
     const struct softattn_attention_problem *problem = run->problem;
-    const int64_t chunks = run->cut.split ? run->cut.chunks : 1;
-    const int64_t blocks = max_i64(blocks_of(&run->cut, group_of(problem) * problem->seq_q), 1);
-    struct task task;
-    task.chunk = index % chunks;
-    index /= chunks;
+    int64_t blocks = run->cut.blocks;
+    struct task task = {.sequence = -1};
+    if (run->cut.split) {
+        task.chunk = index % run->cut.chunks;
+        index /= run->cut.chunks;
+    } else if (run->order != NULL) {
+        const struct load *load = &run->order[place_of_task(run, index)];
+        task.sequence = load->sequence;
+        index -= load->first_task;
+        blocks = blocks_of_sequence(run, task.sequence);
+    }
     task.block = blocks - 1 - index % blocks;
     index /= blocks;
     task.head_kv = index % problem->heads_kv;
-    task.sequence = index / problem->heads_kv;
-    if (run->order != NULL) {
-        task.sequence = run->order[task.sequence].sequence;
+    index /= problem->heads_kv;
+    if (task.sequence < 0) {
+        task.sequence = run->order != NULL ? run->order[index].sequence : index;
     }
     return task;
 }
@@ -208,6 +270,16 @@ static void sort_sequences(const struct softattn_attention_problem *problem, str
         order[end] = last;
         sink_load(order, 0, end);
     }
+}
+
+/* Gives each sequence of the order the tasks that it has; returns their number. */
+static int64_t count_tasks(const struct run *run, struct load *order) {
+    int64_t tasks = 0;
+    for (int64_t i = 0; i < run->problem->batch; i++) {
+        order[i].first_task = tasks;
+        tasks += run->problem->heads_kv * blocks_of_sequence(run, order[i].sequence);
+    }
+    return tasks;
 }
 
 /* Cuts the block's rows into register blocks of whole vectors, as even as possible. */
@@ -268,22 +340,30 @@ static void run_whole_block(struct softattn_fused_block *block) {
 
 static struct softattn_partial partial_at(const struct run *run, int64_t block_index, int64_t chunk) {
     char *memory = run->partials + (uint64_t)(block_index * run->cut.chunks + chunk) * run->partial_bytes;
-    return softattn_partial_cut(run->problem, padded_rows(run->problem, &run->cut), memory);
+    return softattn_partial_cut(run->problem, run->cut.padded_rows, memory);
 }
 
+/* Chunks are counted from the first that the block sees keys of. */
 static void run_chunk_of_block(struct run *run, const struct task *task, struct softattn_fused_block *block) {
-    const int64_t blocks = max_i64(blocks_of(&run->cut, group_of(run->problem) * run->problem->seq_q), 1);
-    const int64_t index = (task->sequence * run->problem->heads_kv + task->head_kv) * blocks + task->block;
-    int64_t first, last;
-    softattn_block_prepare(block);
-    chunk_range(block, &first, &last);
-    if ((task->chunk >= first && task->chunk < last) || task->chunk == first) {
+    const int64_t head = task->sequence * run->problem->heads_kv + task->head_kv;
+    const int64_t index = head * run->cut.blocks + task->block;
+    const bool may_see_keys = task->chunk == 0 || task->chunk * SOFTATTN_KEY_CHUNK < block->sequence.keys;
+    int64_t first = 0, last = 0;
+    if (may_see_keys) {
+        softattn_block_prepare(block);
+        chunk_range(block, &first, &last);
+    }
+    if (task->chunk == 0 || first + task->chunk < last) {
         const struct softattn_partial partial = partial_at(run, index, task->chunk);
-        softattn_block_chunk(block, task->chunk, &partial);
+        softattn_block_chunk(block, first + task->chunk, &partial);
     }
     if (atomic_fetch_sub_explicit(&run->remaining[index], 1, memory_order_acq_rel) == 1) {
-        const struct softattn_partial total = partial_at(run, index, first);
-        for (int64_t chunk = first + 1; chunk < last; chunk++) {
+        const struct softattn_partial total = partial_at(run, index, 0);
+        if (!may_see_keys) {
+            softattn_block_prepare(block);
+            chunk_range(block, &first, &last);
+        }
+        for (int64_t chunk = 1; chunk < last - first; chunk++) {
             const struct softattn_partial partial = partial_at(run, index, chunk);
             softattn_block_merge(block, &total, &partial);
         }
@@ -314,7 +394,7 @@ static void worker(void *context, int64_t index) {
     struct run *run = context;
     const struct cut *cut = &run->cut;
     struct softattn_fused_scratch scratch;
-    softattn_fused_scratch_cut(run->problem, padded_rows(run->problem, cut), cut->in_rows,
+    softattn_fused_scratch_cut(run->problem, cut->padded_rows, cut->in_rows,
                                run->worker_scratch + (uint64_t)index * run->worker_bytes, &scratch);
     for (;;) {
         const int64_t next = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
@@ -339,16 +419,17 @@ static void worker(void *context, int64_t index) {
 
 void softattn_fused_execute(const struct softattn_attention_problem *problem,
                             const struct softattn_runtime *runtime, void *scratch) {
-    struct run run = {.problem = problem, .cut = cut_problem(problem, runtime->threads)};
-    const int64_t workers = max_i64(1, min_i64(runtime->threads, run.cut.tasks));
-    const int64_t rows = padded_rows(problem, &run.cut);
+    struct run run = {.problem = problem, .cut = cut_for_run(problem, runtime->threads)};
+    const int64_t rows = run.cut.padded_rows;
     run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
     run.worker_bytes = softattn_fused_scratch_bytes(problem, rows, run.cut.in_rows);
     run.worker_scratch = (char *)scratch + order_bytes(problem);
     if (has_unequal_sequences(problem)) {
         sort_sequences(problem, scratch);
         run.order = scratch;
+        run.cut.tasks = run.cut.split ? run.cut.tasks : count_tasks(&run, scratch);
     }
+    const int64_t workers = workers_of(&run.cut, runtime->threads);
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
         run.remaining = (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)workers * run.worker_bytes);

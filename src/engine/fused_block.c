@@ -183,11 +183,13 @@ const char *softattn_tile_keys(const struct softattn_fused_block *block, const s
     if (view->col == 1) {
         return rows;
     }
-    for (int64_t j = 0; j < keys; j++) {
-        for (int64_t d = 0; d < dim; d++) {
-            memcpy(copy + (j * dim + d) * block->real_bytes,
-                   rows + (j * view->row + d * view->col) * block->real_bytes, (size_t)block->real_bytes);
-        }
+    const int64_t bytes = block->real_bytes;
+    if (view->row == 1) {
+        block->problem->kernels->transpose(dim, keys, 1, rows, view->col, copy, dim);
+    }
+    for (int64_t j = 0; view->row != 1 && j < keys; j++) {
+        softattn_copy_reals(dim, bytes, rows + j * view->row * bytes, view->col * bytes,
+                            copy + j * dim * bytes, bytes);
     }
     *stride = dim;
     return copy;

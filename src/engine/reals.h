@@ -16,6 +16,17 @@ static inline void softattn_put_real(char *array, int64_t index, double value, i
     }
 }
 
+/* `count` reals, at distances in bytes. */
+static inline void softattn_copy_reals(int64_t count, int64_t real_bytes, const char *from, int64_t from_step,
+                                       char *to, int64_t to_step) {
+    for (int64_t i = 0; real_bytes == 4 && i < count; i++) {
+        memcpy(to + i * to_step, from + i * from_step, 4);
+    }
+    for (int64_t i = 0; real_bytes == 8 && i < count; i++) {
+        memcpy(to + i * to_step, from + i * from_step, 8);
+    }
+}
+
 static inline double softattn_get_real(const char *array, int64_t index, int64_t real_bytes) {
     float narrow;
     double value;

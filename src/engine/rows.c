@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/reals.h"
 #include "platform/cpu.h"
 #include "platform/memory.h"
 
@@ -74,17 +75,6 @@ struct packed {
     int64_t stride;
 };
 
-/* Reals of 4 or 8 bytes, at any distance, in bytes, from one to the next. */
-static void copy_reals(int64_t count, int64_t bytes, const char *from, int64_t from_step, char *to,
-                       int64_t to_step) {
-    for (int64_t i = 0; bytes == 4 && i < count; i++) {
-        memcpy(to + i * to_step, from + i * from_step, 4);
-    }
-    for (int64_t i = 0; bytes == 8 && i < count; i++) {
-        memcpy(to + i * to_step, from + i * from_step, 8);
-    }
-}
-
 /* count neighbours along the last row dimension, their elements gathered row by row (or put back). */
 static void gather_rows(const struct softattn_row_walk *walk, const struct softattn_row_operand *operand,
                         int64_t count, char *strided, struct packed packed, bool gather) {
@@ -106,9 +96,9 @@ static void gather_rows(const struct softattn_row_walk *walk, const struct softa
     for (int64_t r = 0; r < count; r++) {
         char *elements = strided + r * step * bytes, *copies = packed.first + r * packed.stride * bytes;
         if (gather) {
-            copy_reals(cols, bytes, elements, axis * bytes, copies, bytes);
+            softattn_copy_reals(cols, bytes, elements, axis * bytes, copies, bytes);
         } else {
-            copy_reals(cols, bytes, copies, bytes, elements, axis * bytes);
+            softattn_copy_reals(cols, bytes, copies, bytes, elements, axis * bytes);
         }
     }
 }

@@ -17,38 +17,83 @@ enum kept { KEPT_ALL, KEPT_NONE, KEPT_SOME };
 
 /* ---- Block map ---- */
 
-static bool map_keeps(const struct softattn_fused_block *block, int64_t row, int64_t key) {
+/* The rows of the map that rows of the block have, each with where the rows that share it end. */
+struct map_rows {
+    int64_t count;
+    const uint8_t *map[SOFTATTN_MAX_QUERY_BLOCK];
+    int64_t end[SOFTATTN_MAX_QUERY_BLOCK];
+};
+
+static void find_map_rows(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
+                          struct map_rows *rows) {
     const struct softattn_view *map = &block->problem->block_map;
-    const int64_t block_row = softattn_row_query(block, row) / block->problem->block_q;
-    const int64_t block_col = key / block->problem->block_k;
-    return map->data[block->sequence.batch * map->batch + softattn_row_head(block, row) * map->head +
-                     block_row * map->row + block_col * map->col] != 0;
+    const int64_t block_q = block->problem->block_q, last = first_row + count;
+    rows->count = 0;
+    for (int64_t row = first_row; row < last;) {
+        const int64_t query = softattn_row_query(block, row), head = softattn_row_head(block, row);
+        const int64_t offset =
+            block->sequence.batch * map->batch + head * map->head + query / block_q * map->row;
+        row += min_i64(rows_of_head(block, row, last), block_q - query % block_q);
+        rows->map[rows->count] = (const uint8_t *)map->data + offset;
+        rows->end[rows->count++] = row - first_row;
+    }
 }
 
-static enum kept kept_by_map(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
-                             int64_t key, int64_t keys) {
+/* Of a block of keys. */
+static enum kept key_block_kept(const struct map_rows *rows, int64_t offset) {
     bool any = false, all = true;
-    if (block->problem->block_map.data == NULL) {
-        return KEPT_ALL;
-    }
-    for (int64_t r = 0; r < count; r++) {
-        for (int64_t j = key; j < key + keys;
-             j = (j / block->problem->block_k + 1) * block->problem->block_k) {
-            const bool keeps = map_keeps(block, first_row + r, j);
-            any = any || keeps;
-            all = all && keeps;
-        }
+    for (int64_t i = 0; i < rows->count; i++) {
+        const bool keeps = rows->map[i][offset] != 0;
+        any = any || keeps;
+        all = all && keeps;
     }
     return all ? KEPT_ALL : any ? KEPT_SOME : KEPT_NONE;
 }
 
-static void apply_map(const struct softattn_fused_block *block, int64_t first_row, int64_t count, int64_t key,
+/* Of the tile's keys masks->first … masks->last - 1; those hidden from all rows at either end are taken from them. */
+static enum kept kept_by_map(const struct softattn_attention_problem *problem, const struct map_rows *rows,
+                             int64_t key, struct softattn_tile_masks *masks) {
+    const int64_t size = problem->block_k, end = key + masks->last;
+    int64_t first = end, last = end;
+    bool any_hidden = false; /* between those that are kept */
+    for (int64_t b = (key + masks->first) / size; b * size < end; b++) {
+        const enum kept kept = key_block_kept(rows, b * problem->block_map.col);
+        if (kept != KEPT_NONE) {
+            const int64_t begin = max_i64(b * size, key + masks->first);
+            any_hidden = any_hidden || kept == KEPT_SOME || (first < end && last < begin);
+            first = min_i64(first, begin);
+            last = b * size + min_i64(size, end - b * size);
+        }
+    }
+    if (first == end) {
+        return KEPT_NONE;
+    }
+    masks->first = max_i64((first - key) / 8 * 8, masks->first);
+    masks->last = last - key;
+    return any_hidden || key + masks->first < first ? KEPT_SOME : KEPT_ALL;
+}
+
+/* Hides keys begin … end - 1 of the tile from rows first … last - 1. */
+static void hide(const struct softattn_fused_block *block, int64_t first, int64_t last, int64_t begin,
+                 int64_t end, struct softattn_tile_layout layout) {
+    for (int64_t r = first; r < last; r++) {
+        for (int64_t j = begin; j < end; j++) {
+            softattn_put_real(block->scratch->addend, r * layout.row + j * layout.key, -(double)INFINITY,
+                              block->real_bytes);
+        }
+    }
+}
+
+/* Hides what the map does, of the tile's first `keys` keys. */
+static void apply_map(const struct softattn_fused_block *block, const struct map_rows *rows, int64_t key,
                       int64_t keys, struct softattn_tile_layout layout) {
-    for (int64_t r = 0; r < count; r++) {
-        for (int64_t j = 0; j < keys; j++) {
-            if (!map_keeps(block, first_row + r, key + j)) {
-                softattn_put_real(block->scratch->addend, r * layout.row + j * layout.key, -(double)INFINITY,
-                                  block->real_bytes);
+    const int64_t size = block->problem->block_k, col = block->problem->block_map.col;
+    for (int64_t b = key / size; b * size < key + keys; b++) {
+        const int64_t begin = max_i64(b * size - key, 0);
+        const int64_t end = b * size - key + min_i64(size, key + keys - b * size);
+        for (int64_t i = 0, first = 0; i < rows->count; first = rows->end[i++]) {
+            if (rows->map[i][b * col] == 0) {
+                hide(block, first, rows->end[i], begin, end, layout);
             }
         }
     }
@@ -199,9 +244,18 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     if (masks.first >= masks.last) {
         return masks;
     }
-    const enum kept map = kept_by_map(block, first_row, count, key, masks.last);
+    enum kept map = KEPT_ALL;
+    struct map_rows map_rows;
+    map_rows.count = 0;
+    if (problem->block_map.data != NULL) {
+        find_map_rows(block, first_row, count, &map_rows);
+        map = kept_by_map(problem, &map_rows, key, &masks);
+    }
+    if (map == KEPT_NONE) {
+        return masks;
+    }
     const enum kept mask = kept_by_mask(block, first_row, count, key, masks.first, masks.last);
-    if (map == KEPT_NONE || mask == KEPT_NONE) {
+    if (mask == KEPT_NONE) {
         return masks;
     }
     masks.skip = false;
@@ -215,7 +269,7 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
     if (problem->bias.data != NULL || mask == KEPT_SOME || map == KEPT_SOME) {
         pack_addend(block, first_row, count, key, masks.last, mask == KEPT_SOME, layout);
         if (map == KEPT_SOME) {
-            apply_map(block, first_row, count, key, masks.last, layout);
+            apply_map(block, &map_rows, key, masks.last, layout);
         }
         pad_lanes(block->scratch->addend, count, padded, masks.last, layout, block->real_bytes);
         masks.addend = block->scratch->addend;

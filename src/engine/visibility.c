@@ -42,6 +42,20 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
     return sequence;
 }
 
+struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem) {
+    struct softattn_extent longest = {problem->seq_q, problem->seq_kv};
+    if (problem->query_offsets == NULL && problem->key_lengths == NULL) {
+        return longest;
+    }
+    longest = (struct softattn_extent){0, 0};
+    for (int64_t i = 0; i < problem->batch; i++) {
+        const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
+        longest.queries = max_i64(longest.queries, sequence.rows);
+        longest.keys = max_i64(longest.keys, sequence.keys);
+    }
+    return longest;
+}
+
 /* a + b, held inside the range in which keys are counted so that no sum here can overflow. */
 static int64_t near_sum(int64_t a, int64_t b) {
     const int64_t far = INT64_MAX / 4;

@@ -22,6 +22,12 @@ struct softattn_interval {
 };
 
 /* index: 0 … batch - 1 (with packed sequences, their number). */
+/* Most queries, padding included, and keys of a sequence: what the lists of offsets and key lengths say, or the axes. */
+struct softattn_extent {
+    int64_t queries, keys;
+};
+struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem);
+
 struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem,
                                               int64_t index);
 

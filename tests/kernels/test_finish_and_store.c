@@ -123,12 +123,13 @@ static void check_store(const struct softattn_kernels *tested, const struct soft
     reals_destroy(&strided);
 }
 
-/* The factor of a row without visible keys, of one whose keys weigh nothing beside the sink, and of one that has its weight. */
+/* The factor of a row without visible keys, of one whose keys weigh nothing beside the sink, of one that has its weight, and of
+ * one without keys and with a sink of NaN. */
 static void check_emptiness(const struct softattn_kernels *tested) {
-    enum { ROWS = 3 };
-    const double maxima[ROWS] = {-(double)INFINITY, 0, 0}, sums[ROWS] = {0, 1, 1},
-                 sinks[ROWS] = {5, 1e4, -1e4};
-    const double to_expected[ROWS] = {0, NAN, NAN}, factors_expected[ROWS] = {-1, 0, 8};
+    enum { ROWS = 4 };
+    const double maxima[ROWS] = {-(double)INFINITY, 0, 0, -(double)INFINITY}, sums[ROWS] = {0, 1, 1, 0};
+    const double sinks[ROWS] = {5, 1e4, -1e4, NAN};
+    const double to_expected[ROWS] = {0, NAN, NAN, NAN}, factors_expected[ROWS] = {-1, 0, 8, NAN};
     const int32_t bytes = tested->real_bytes;
     const int64_t block = tested->lanes() * ((ROWS + tested->lanes() - 1) / tested->lanes());
     struct reals max = reals_create(bytes, ROWS, GUARD_AFTER), sum = reals_create(bytes, ROWS, GUARD_AFTER);
@@ -147,8 +148,9 @@ static void check_emptiness(const struct softattn_kernels *tested) {
     tested->store_rows(ROWS, 1, from.block.data, 1, factor.block.data, by_rows.block.data, 1);
     tested->store_lanes(ROWS, 1, block, from.block.data, factor.block.data, by_lanes.block.data, 1);
     for (int r = 0; r < ROWS; r++) {
-        EXPECT(reals_get(&factor, r) == factors_expected[r], "%s f%d, row %d: factor %g", tested->isa,
-               8 * bytes, r, reals_get(&factor, r));
+        const double f = reals_get(&factor, r);
+        EXPECT(f == factors_expected[r] || (isnan(f) && isnan(factors_expected[r])),
+               "%s f%d, row %d: factor %g", tested->isa, 8 * bytes, r, f);
         for (int i = 0; i < 2; i++) {
             const double to = reals_get(i ? &by_lanes : &by_rows, r);
             EXPECT(to == to_expected[r] || (isnan(to) && isnan(to_expected[r])),

@@ -74,7 +74,9 @@ static void finish(int64_t n, double keep_scale, const void *sink, const void *m
             of_own = v_exp2_apart(v_sub(own_max, base));
             all_sum = v_fma(own_sum, of_own, v_exp2_apart(v_sub(logit, base)));
         }
-        const mask has_nothing = v_equal(all_sum, v_zero()), is_empty = v_equal(own_sum, v_zero());
+        const mask has_nothing = v_equal(all_sum, v_zero());
+        const mask is_empty =
+            v_and(v_equal(own_sum, v_zero()), v_equal(all_sum, all_sum)); /* a sink of NaN shows */
         /* a division by 0 would raise a flag even if its result is not used */
         const vec inverse = v_div(v_set((real)keep_scale), v_select(has_nothing, v_set(1), all_sum));
         v_store_part((real *)factor + i, v_select(is_empty, v_set(-1), v_mul(of_own, inverse)), part);
