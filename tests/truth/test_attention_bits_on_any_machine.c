@@ -11,7 +11,14 @@
 
 #include <string.h>
 
-enum { MOST_ISAS = 16, MOST_THREADS = 8, PROBLEMS = 50, LAYOUT_PROBLEMS = 5, MOST_SHIFT = 16 };
+enum {
+    MOST_ISAS = 16,
+    MOST_THREADS = 8,
+    PROBLEMS = 50,
+    LONG_CACHES = 30,
+    LAYOUT_PROBLEMS = 5,
+    MOST_SHIFT = 16
+};
 
 /* Few rows with many keys are split along the keys, many rows are not; all borders of tiles are crossed. */
 static attention_options random_options(random_source *random) {
@@ -25,6 +32,26 @@ static attention_options random_options(random_source *random) {
     attention_options_add_masks(&o, random);
     o.engine = SOFTATTN_ENGINE_FUSED;
     o.wants_weights = false;
+    return o;
+}
+
+/* A few queries on a long cache of which windows, lengths and padding leave little: threads share chunks of keys, from the first
+ * that is visible on. */
+static attention_options random_long_cache(random_source *random) {
+    static const int64_t queries[] = {1, 3, 20, 70};
+    attention_options o = attention_options_plain(random_below(random, 2) ? ARRAY_F64 : ARRAY_F32, 4, 1, 8);
+    o.batch = random_between(random, 1, 2);
+    o.heads_kv = random_below(random, 2) ? 2 : 4;
+    o.seq_q = queries[random_below(random, 4)];
+    o.seq_kv = random_between(random, 1500, 3500);
+    o.causal = random_below(random, 2) ? SOFTATTN_CAUSAL_BOTTOM_RIGHT : SOFTATTN_CAUSAL_OFFSET;
+    o.offset = random_below(random, o.seq_kv);
+    o.has_window = random_below(random, 4) != 0;
+    o.window_left = random_below(random, 1700);
+    o.window_right = -1;
+    o.has_key_lengths = random_below(random, 2);
+    o.has_key_starts = random_below(random, 2);
+    o.engine = SOFTATTN_ENGINE_FUSED;
     return o;
 }
 
@@ -46,8 +73,8 @@ static void instruction_sets_and_threads_change_no_bit(random_source *random) {
         contexts[i / MOST_THREADS][i % MOST_THREADS] =
             context_create(softattn_isa_name(i / MOST_THREADS), i % MOST_THREADS + 1);
     }
-    for (int problem = 0; problem < PROBLEMS; problem++) {
-        const attention_options o = random_options(random);
+    for (int problem = 0; problem < PROBLEMS + LONG_CACHES; problem++) {
+        const attention_options o = problem < PROBLEMS ? random_options(random) : random_long_cache(random);
         random_source contents = *random;
         attention_case expected, actual;
         attention_case_create(&expected, &o, random);
