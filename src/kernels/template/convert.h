@@ -112,7 +112,7 @@ ALWAYS_INLINE void narrow_bf16(const float *from, uint16_t *to, int has_nan, int
 #endif
 
 /* HALVES elements; as the functions that simd.h describes. */
-ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) {
+SPEED_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) {
     if (format == SOFTATTN_FORMAT_F16) {
         widen_f16(from, to);
     } else {
@@ -120,7 +120,7 @@ ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, float *to) 
     }
 }
 
-ALWAYS_INLINE void narrow_block(int32_t format, const float *from, uint16_t *to, int has_nan, int stream) {
+SPEED_INLINE void narrow_block(int32_t format, const float *from, uint16_t *to, int has_nan, int stream) {
     if (format == SOFTATTN_FORMAT_F16) {
         narrow_f16(from, to, has_nan, stream);
     } else {
@@ -199,10 +199,10 @@ static void finish_narrowing(void) { V_FENCE(); }
 #else
 
 /* Doubles have no 16-bit floats that stand for them; what templates do with those is never reached. */
-ALWAYS_INLINE void widen_block(int32_t format, const uint16_t *from, real *to) {
+SPEED_INLINE void widen_block(int32_t format, const uint16_t *from, real *to) {
     (void)format, (void)from, (void)to;
 }
-ALWAYS_INLINE void narrow_block(int32_t format, const real *from, uint16_t *to, int has_nan, int stream) {
+SPEED_INLINE void narrow_block(int32_t format, const real *from, uint16_t *to, int has_nan, int stream) {
     (void)format, (void)from, (void)to, (void)has_nan, (void)stream;
 }
 ALWAYS_INLINE int64_t halves_head(const uint16_t *to, int64_t count) { return (void)to, count; }
