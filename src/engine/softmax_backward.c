@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "engine/reals.h"
-#include "platform/cpu.h"
 
 /* ---- Products ---- */
 
@@ -72,8 +71,7 @@ static bool takes_halves(const struct softattn_softmax_backward_problem *problem
 
 enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
 
-/* Rows that do not stay in the caches anyway are asked for early where both arrays' fit the first level: longer ones, which the
- * hardware asks for too, only crowded each other out. Where out is not v it is stored around the caches. */
+/* Long rows that do not stay in the caches anyway are asked for early. Where out is not v it is stored around the caches. */
 static void suit_to_caches(struct product *product) {
     const struct softattn_softmax_backward_problem *problem = product->problem;
     const struct softattn_rows *rows = &problem->rows;
@@ -81,10 +79,7 @@ static void suit_to_caches(struct product *product) {
         (double)(rows->cols * softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     const bool is_converted = problem->y.format != SOFTATTN_FORMAT_REAL && !product->halves;
-    /* As a row of both is used up, the next ones take its place in the first-level cache. Reals, which wait for memory alone,
-     * would rather be late than crowd each other out. */
-    const double room = (product->halves ? 1 : 0.75) * (double)softattn_cpu_cache_bytes(1);
-    product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES && 2 * row_bytes <= room;
+    product->prefetch = is_cold && !is_converted && row_bytes >= LONG_ROW_BYTES;
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data &&
                       (product->columns || softattn_row_is_contiguous(rows, &problem->out));

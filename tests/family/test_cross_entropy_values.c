@@ -257,6 +257,24 @@ static void a_mean_over_nothing_is_zero(const softattn_context *context, random_
     }
 }
 
+static void without_classes_lse_is_minus_infinity_at_any_scale(const softattn_context *context,
+                                                               random_source *random) {
+    static const double scales[] = {1, 0, -1};
+    for (int i = 0; i < 3; i++) {
+        entropy_options options = entropy_options_plain(ARRAY_F32, 3, 0);
+        options.scale = scales[i];
+        options.has_probabilities = true;
+        entropy_case c;
+        entropy_case_create(&c, &options, random);
+        EXPECT(entropy_case_run(&c, context) == SOFTATTN_OK, "%s", last_error());
+        for (int64_t row = 0; row < 3; row++) {
+            EXPECT(array_get(&c.lse, row) == -HUGE_VAL && isnan(array_get(&c.losses, row)),
+                   "scale %g: lse %g", scales[i], array_get(&c.lse, row));
+        }
+        entropy_case_destroy(&c);
+    }
+}
+
 /* Logits whose exponentials would overflow; the true class far ahead and far behind. */
 static void extreme_logits_stay_finite(const softattn_context *context) {
     static const float logits[2][3] = {{FLT_MAX / 4, 0, -FLT_MAX / 4}, {10000, 200, 1}};
@@ -378,6 +396,7 @@ int main(void) {
         targets_without_probability_cost_infinity(context, &random);
         ignored_rows_are_zero_whatever_they_hold(context, &random);
         a_mean_over_nothing_is_zero(context, &random);
+        without_classes_lse_is_minus_infinity_at_any_scale(context, &random);
         extreme_logits_stay_finite(context);
         each_output_may_be_left_out(context, &random);
         the_total_adds_the_losses_in_order(context, &random);

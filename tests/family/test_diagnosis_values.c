@@ -142,35 +142,39 @@ static void check_softmax(const softattn_context *context, random_source *random
 
 /* One score far above the others: what is left of entropy and norm keeps its relative accuracy. */
 static void saturated_rows_keep_relative_accuracy(const softattn_context *context) {
-    enum { COLS = 64 };
-    for (int32_t gap = 0; gap <= 72; gap += 4) {
-        float x[COLS], entropy, norm;
-        int64_t shape[] = {COLS};
-        softattn_tensor scores = {
-            .data = x, .device = {SOFTATTN_DEVICE_CPU, 0}, .ndim = 1, .dtype = {2, 32, 1}, .shape = shape};
-        softattn_tensor one = {.data = &entropy, .device = {SOFTATTN_DEVICE_CPU, 0}, .dtype = {2, 32, 1}},
-                        two = one;
+    enum { COLS = 37 };
+    for (int32_t variant = 0; variant < 2 * 43; variant++) {
+        const bool is_f64 = variant % 2;
+        /* up to where the other weights are below the smallest normal number */
+        const double gap = is_f64 ? 16 * (variant / 2) + 1 : 2 * (variant / 2) + 1;
+        const int64_t shape[] = {COLS};
+        test_array x, entropy, norm;
+        array_create(&x, is_f64 ? ARRAY_F64 : ARRAY_F32, 1, shape, ARRAY_COMPACT, GUARD_AFTER);
+        array_create(&entropy, x.type, 0, NULL, ARRAY_COMPACT, GUARD_AFTER);
+        array_create(&norm, x.type, 0, NULL, ARRAY_COMPACT, GUARD_AFTER);
         softattn_softmax *softmax = NULL;
-        for (int32_t j = 0; j < COLS; j++) {
-            x[j] = j == 5 ? 100.0f : 100.0f - (float)gap - (float)(j % 4) / 4;
-        }
-        two.data = &norm;
-        const softattn_softmax_args args = {.struct_size = sizeof args, .x = &scores};
-        const softattn_diagnosis outputs = {
-            .struct_size = sizeof outputs, .entropy = &one, .jacobian_norm = &two};
-        EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "create");
-        EXPECT(softattn_softmax_diagnose(softmax, &args, &outputs) == SOFTATTN_OK, "%s", last_error());
         oracle_real exact[COLS], errors[COLS] = {0};
         for (int32_t j = 0; j < COLS; j++) {
-            exact[j] = (oracle_real)x[j];
+            array_set(&x, j, j == 5 ? 100 : 100 - gap - (j % 4) / 4.0);
+            exact[j] = (oracle_real)array_get(&x, j);
         }
-        const diagnosis_expected expected =
-            diagnosis_of_scores(exact, errors, COLS, -(oracle_real)INFINITY, 0, oracle_f32);
-        EXPECT(fabsl((oracle_real)entropy / expected.value[DIAGNOSIS_ENTROPY] - 1) < 1e-4L, "gap %d: %g",
-               (int)gap, (double)entropy);
-        EXPECT(fabsl((oracle_real)norm / expected.value[DIAGNOSIS_JACOBIAN_NORM] - 1) < 1e-4L, "gap %d: %g",
-               (int)gap, (double)norm);
+        const softattn_softmax_args args = {.struct_size = sizeof args, .x = &x.tensor};
+        const softattn_diagnosis outputs = {
+            .struct_size = sizeof outputs, .entropy = &entropy.tensor, .jacobian_norm = &norm.tensor};
+        EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "create");
+        EXPECT(softattn_softmax_diagnose(softmax, &args, &outputs) == SOFTATTN_OK, "%s", last_error());
+        const diagnosis_expected expected = diagnosis_of_scores(exact, errors, COLS, -(oracle_real)INFINITY,
+                                                                0, is_f64 ? oracle_f64 : oracle_f32);
+        const oracle_real tolerance = is_f64 ? 1e-11L : 1e-4L;
+        EXPECT(fabsl((oracle_real)array_get(&entropy, 0) / expected.value[DIAGNOSIS_ENTROPY] - 1) < tolerance,
+               "f%d, gap %g: %g", is_f64 ? 64 : 32, gap, array_get(&entropy, 0));
+        EXPECT(fabsl((oracle_real)array_get(&norm, 0) / expected.value[DIAGNOSIS_JACOBIAN_NORM] - 1) <
+                   tolerance,
+               "f%d, gap %g: %g", is_f64 ? 64 : 32, gap, array_get(&norm, 0));
         softattn_softmax_destroy(softmax);
+        array_destroy(&x);
+        array_destroy(&entropy);
+        array_destroy(&norm);
     }
 }
 

@@ -307,7 +307,7 @@ static real entropy_read_extreme(const struct entropy_row *row) {
 /* All but the sums, from the extreme logit and, where there is a target class, that one's. */
 static void entropy_begin(const struct entropy_row *row, real extreme, real target_x,
                           struct entropy_state *s) {
-    s->max = row->scale * extreme;
+    s->max = row->cols == 0 ? -REAL_INFINITY : row->scale * extreme; /* the scale may be 0 */
     s->extreme = s->max == -REAL_INFINITY ? 0 : extreme;
     s->log_sum = 0;
     s->lse = s->max;

@@ -21,11 +21,16 @@
 
 enum { DIAGNOSE_BLOCK = 512 };
 
-/* w is multiplied by this before it is squared, so that squares of small weights are not lost. */
+/* w is multiplied by a scale before it is squared, so that squares of small weights are not lost: the usual one, or, where the
+ * sum of all w but that of the maximum is below DIAGNOSE_LITTLE, the large one. */
 #if SOFTATTN_REAL_BITS == 32
-#define DIAGNOSE_SCALE 0x1p40f
+#define DIAGNOSE_SCALE       0x1p40f
+#define DIAGNOSE_LITTLE      0x1p-60f
+#define DIAGNOSE_LARGE_SCALE 0x1p110f
 #else
-#define DIAGNOSE_SCALE 0x1p300
+#define DIAGNOSE_SCALE       0x1p300
+#define DIAGNOSE_LITTLE      0x1p-500
+#define DIAGNOSE_LARGE_SCALE 0x1p900
 #endif
 
 /* Sums over a row in stripes. */
@@ -35,7 +40,7 @@ struct diagnose_sums {
     VECTOR_ALIGNED real squares[STRIPES]; /* (s - mean)^2 */
     VECTOR_ALIGNED real ties[STRIPES];    /* 1 for each score with w = 1, */
     VECTOR_ALIGNED real w[STRIPES];       /* and of those with w < 1: w, */
-    VECTOR_ALIGNED real w2[STRIPES];      /* (w * DIAGNOSE_SCALE)^2, */
+    VECTOR_ALIGNED real w2[STRIPES];      /* (w * scale)^2, */
     VECTOR_ALIGNED real w3[STRIPES];      /* that times w */
     VECTOR_ALIGNED real drop[STRIPES];    /* w * (m - s) */
 };
@@ -74,7 +79,7 @@ ALWAYS_INLINE void diagnose_weights(const real *s, int64_t cols, vec max, real *
 }
 
 /* Differences that overflow become the lowest real: their w is 0, and 0 times infinity would be NaN. */
-static void diagnose_block(const real *s, int64_t cols, real max_value, real mean_value,
+static void diagnose_block(const real *s, int64_t cols, real max_value, real mean_value, real scale,
                            struct diagnose_sums *sums) {
     const vec max = v_set(max_value), mean = v_set(mean_value), lowest = v_set(-REAL_LARGEST);
     VECTOR_ALIGNED real weights[DIAGNOSE_BLOCK];
@@ -84,7 +89,7 @@ static void diagnose_block(const real *s, int64_t cols, real max_value, real mea
         const mask masked = is_masked(s_j), other = v_less(w, v_set(1));
         const vec drop = v_unless(masked, v_max(lowest, v_sub(s_j, max)));
         const vec from_mean = v_unless(masked, v_sub(s_j, mean));
-        const vec w1 = v_where(other, w), scaled = v_mul(w1, v_set(DIAGNOSE_SCALE));
+        const vec w1 = v_where(other, w), scaled = v_mul(w1, v_set(scale));
         const vec w2 = v_mul(scaled, scaled);
         stripe_add(sums->squares, j, v_mul(from_mean, from_mean));
         stripe_add(sums->ties, j, v_unless(other, v_set(1)));
@@ -92,6 +97,19 @@ static void diagnose_block(const real *s, int64_t cols, real max_value, real mea
         stripe_add(sums->w2, j, w2);
         stripe_add(sums->w3, j, v_mul(w2, w1));
         stripe_add(sums->drop, j, v_mul(w, v_sub(v_zero(), drop)));
+    }
+}
+
+/* All sums but those of diagnose_mean. */
+static void diagnose_weighted(const real *s, int64_t cols, real max, real mean, real scale,
+                              struct diagnose_sums *sums) {
+    real *const weighted[] = {sums->squares, sums->ties, sums->w, sums->w2, sums->w3, sums->drop};
+    for (uint64_t i = 0; i < sizeof weighted / sizeof *weighted; i++) {
+        stripes_start(weighted[i]);
+    }
+    for (int64_t first = 0; first < cols; first += DIAGNOSE_BLOCK) {
+        const int64_t left = cols - first;
+        diagnose_block(s + first, left < DIAGNOSE_BLOCK ? left : DIAGNOSE_BLOCK, max, mean, scale, sums);
     }
 }
 
@@ -105,15 +123,15 @@ static real log_of_one_plus(real x) {
 /* exp(x) for x >= 0. */
 static real real_exp(real x) { return 1 / v_reduce_max(v_exp2_apart(v_set(-x * LOG2_E))); }
 
-/* Sums over the scores but one at the maximum. */
+/* Sums over the scores but one at the maximum, and the scale of w2 and w3. */
 struct diagnose_others {
-    real w, w2, w3, drop;
+    real w, w2, w3, drop, scale;
 };
 
 /* A score that joins the row: the sink. */
 static void diagnose_join(real score, real max, struct diagnose_others *others) {
     const real w = row_weight_of(score, max);
-    const real w2 = (w * DIAGNOSE_SCALE) * (w * DIAGNOSE_SCALE);
+    const real w2 = (w * others->scale) * (w * others->scale);
     if (score > -REAL_INFINITY || score != score) {
         others->w += w;
         others->w2 += w2;
@@ -125,16 +143,37 @@ static void diagnose_join(real score, real max, struct diagnose_others *others) 
 /* Scores at the maximum beside the one apart. */
 static void diagnose_ties(real ties, struct diagnose_others *others) {
     others->w += ties;
-    others->w2 += ties * (DIAGNOSE_SCALE * DIAGNOSE_SCALE);
-    others->w3 += ties * (DIAGNOSE_SCALE * DIAGNOSE_SCALE);
+    others->w2 += ties == 0 ? 0 : ties * (others->scale * others->scale);
+    others->w3 += ties == 0 ? 0 : ties * (others->scale * others->scale);
 }
 
-/* The norm in double, whose range its squares need. */
+/* max: with the sink, which is the one apart where it is larger than every other score. */
+NEVER_INLINE struct diagnose_others diagnose_others_of(const real *s, int64_t cols, real max, real mean,
+                                                       real scale, real sink, int sink_is_apart,
+                                                       struct diagnose_sums *sums) {
+    diagnose_weighted(s, cols, max, mean, scale, sums);
+    const real ties = diagnose_total(sums->ties) - (sink_is_apart ? 0 : 1);
+    struct diagnose_others others = {.scale = scale};
+    others.w = diagnose_total(sums->w);
+    others.w2 = diagnose_total(sums->w2);
+    others.w3 = diagnose_total(sums->w3);
+    others.drop = diagnose_total(sums->drop);
+    diagnose_ties(ties, &others);
+    if (!sink_is_apart) {
+        diagnose_join(sink, max, &others);
+    }
+    return others;
+}
+
+/* With d taken out of the root, as its square would underflow: what is left of r2 and r3 are t2 = r2 / d^2 and t3 = r3 / d^2. */
 static double diagnose_norm(const struct diagnose_others *others, double sum) {
-    const double unit = (double)DIAGNOSE_SCALE * (double)DIAGNOSE_SCALE;
+    const double scaled = (double)others->w * (double)others->scale;
     const double a = 1 / sum, d = (double)others->w / sum;
-    const double r2 = (double)others->w2 / unit * a * a, r3 = (double)others->w3 / unit * a * a * a;
-    return __builtin_sqrt(a * a * d * d + (r2 - 2 * r3) + 2 * a * a * r2 + r2 * r2);
+    if (others->w == 0) {
+        return 0;
+    }
+    const double t2 = (double)others->w2 / (scaled * scaled), t3 = (double)others->w3 / (scaled * scaled) * a;
+    return d * __builtin_sqrt(a * a + (t2 - 2 * t3) + 2 * a * a * t2 + t2 * t2 * d * d);
 }
 
 static void diagnose_result(const struct diagnose_others *others, struct softattn_diagnosis_of_row *out) {
@@ -162,17 +201,12 @@ static void diagnose_row(const struct softattn_row *row, double sink, struct sof
         return;
     }
     const real mean = diagnose_total(sums.mean) * ((real)row->cols / visible);
-    for (int64_t first = 0; first < row->cols; first += DIAGNOSE_BLOCK) {
-        const int64_t left = row->cols - first;
-        diagnose_block(s + first, left < DIAGNOSE_BLOCK ? left : DIAGNOSE_BLOCK, base, mean, &sums);
-    }
-    /* the one apart is the sink where that is larger than every other score */
-    const real ties = diagnose_total(sums.ties) - (sink_score > largest ? 0 : 1);
-    struct diagnose_others others = {diagnose_total(sums.w), diagnose_total(sums.w2), diagnose_total(sums.w3),
-                                     diagnose_total(sums.drop)};
-    diagnose_ties(ties, &others);
-    if (!(sink_score > largest)) {
-        diagnose_join(sink_score, base, &others);
+    const int sink_is_apart = sink_score > largest;
+    struct diagnose_others others =
+        diagnose_others_of(s, row->cols, base, mean, DIAGNOSE_SCALE, sink_score, sink_is_apart, &sums);
+    if (others.w > 0 && others.w < DIAGNOSE_LITTLE) {
+        others = diagnose_others_of(s, row->cols, base, mean, DIAGNOSE_LARGE_SCALE, sink_score, sink_is_apart,
+                                    &sums);
     }
     /* no sum of finite scores overflows here: each term of drop is below 1 */
     out->sound = __builtin_isfinite(others.w + others.drop + max);

@@ -268,8 +268,8 @@ static void softmax_backward(const struct softattn_row_backward *rows) {
 
 /* ---- The Jacobian ---- */
 
-/* LANES columns of row i, of which one may be i itself; factor is scale or scale * y_i. Adding 0 leaves no
- * -0. */
+/* LANES columns of row i, of which one may be i itself; factor is scale or scale * y_i. Adding 0 makes
+ * +0 of a masked column's product. */
 ALWAYS_INLINE vec jacobian_values(enum jacobian_product product, vec y, vec factor) {
     const vec p = product == OF_PROBABILITIES ? y : probability(y);
     return v_fma(v_sub(v_zero(), factor), p, v_zero());
