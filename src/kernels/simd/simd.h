@@ -104,6 +104,12 @@ typedef double real;
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
+/* Before a loop of known length that is not worth writing out. */
+#if defined(__clang__)
+#define ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define ROLLED _Pragma("GCC unroll 1")
+#endif
 /* In place for speed, once where the code is to be small. */
 #ifdef __OPTIMIZE_SIZE__
 enum { IS_SMALL = 1 };

@@ -33,10 +33,12 @@ enum { DIAGNOSE_BLOCK = 512 };
 #define DIAGNOSE_LARGE_SCALE 0x1p900
 #endif
 
-/* Sums over a row in stripes. */
-struct diagnose_sums {
+/* Sums over a row in stripes, those of the first sweep and of the second. */
+struct diagnose_counts {
     VECTOR_ALIGNED real visible[STRIPES]; /* 1 for each score above -infinity */
     VECTOR_ALIGNED real mean[STRIPES];    /* s / cols */
+};
+struct diagnose_sums {
     VECTOR_ALIGNED real squares[STRIPES]; /* (s - mean)^2 */
     VECTOR_ALIGNED real ties[STRIPES];    /* 1 for each score with w = 1, */
     VECTOR_ALIGNED real w[STRIPES];       /* and of those with w < 1: w, */
@@ -49,7 +51,7 @@ struct diagnose_sums {
 NEVER_INLINE real diagnose_total(real *sums) { return stripe_sum(sums); }
 
 /* Terms are divided by cols before they are summed, so that the sum overflows only where the mean does. */
-static void diagnose_mean(const real *s, int64_t cols, struct diagnose_sums *sums) {
+static void diagnose_mean(const real *s, int64_t cols, struct diagnose_counts *sums) {
     const vec part = v_set(1 / (real)cols);
     for (int64_t j = 0; j < cols; j += LANES) {
         const vec s_j = load_scores(s + j, cols - j);
@@ -100,13 +102,9 @@ static void diagnose_block(const real *s, int64_t cols, real max_value, real mea
     }
 }
 
-/* All sums but those of diagnose_mean. */
 static void diagnose_weighted(const real *s, int64_t cols, real max, real mean, real scale,
                               struct diagnose_sums *sums) {
-    real *const weighted[] = {sums->squares, sums->ties, sums->w, sums->w2, sums->w3, sums->drop};
-    for (uint64_t i = 0; i < sizeof weighted / sizeof *weighted; i++) {
-        stripes_start(weighted[i]);
-    }
+    __builtin_memset(sums, 0, sizeof *sums);
     for (int64_t first = 0; first < cols; first += DIAGNOSE_BLOCK) {
         const int64_t left = cols - first;
         diagnose_block(s + first, left < DIAGNOSE_BLOCK ? left : DIAGNOSE_BLOCK, max, mean, scale, sums);
@@ -190,17 +188,18 @@ static void diagnose_row(const struct softattn_row *row, double sink, struct sof
     const real sink_score = (real)sink, largest = row_max(s, row->cols);
     const real max = (sink_score > largest ? sink_score : largest) + 0;
     const real base = max == -REAL_INFINITY ? 0 : max;
+    struct diagnose_counts counts;
     struct diagnose_sums sums;
-    __builtin_memset(&sums, 0, sizeof sums);
+    __builtin_memset(&counts, 0, sizeof counts);
     if (row->cols > 0) {
-        diagnose_mean(s, row->cols, &sums);
+        diagnose_mean(s, row->cols, &counts);
     }
-    const real visible = diagnose_total(sums.visible);
+    const real visible = diagnose_total(counts.visible);
     *out = (struct softattn_diagnosis_of_row){.visible = visible > 0, .sound = 1};
     if (!out->visible) {
         return;
     }
-    const real mean = diagnose_total(sums.mean) * ((real)row->cols / visible);
+    const real mean = diagnose_total(counts.mean) * ((real)row->cols / visible);
     const int sink_is_apart = sink_score > largest;
     struct diagnose_others others =
         diagnose_others_of(s, row->cols, base, mean, DIAGNOSE_SCALE, sink_score, sink_is_apart, &sums);

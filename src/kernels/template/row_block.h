@@ -45,7 +45,7 @@ NEVER_INLINE void block_copy_column(const struct row_block *block, const void *c
                                     real *to) {
     VECTOR_ALIGNED real copy[MOST_BLOCK_ROWS];
     const real *from = few_as_reals(block->format, column, block->first, block->rows, copy);
-    for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
+    ROLLED for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
         const int64_t left = block->rows - i;
         v_store(to + i, load_columns(from + i, left > 0 ? left : 0, missing));
     }
@@ -98,7 +98,7 @@ NEVER_INLINE void block_sum(int64_t cols, real *sums) {
     if (cols == 0) {
         row_fill(sums, BLOCK_ROWS, 0);
     }
-    for (int64_t half = STRIPES / 2; half > 0; half /= 2) {
+    ROLLED for (int64_t half = STRIPES / 2; half > 0; half /= 2) {
         for (int64_t k = 0; k < half * BLOCK_ROWS && k + half * BLOCK_ROWS < cols * BLOCK_ROWS; k += LANES) {
             v_store(sums + k, v_add(v_load(sums + k), v_load(sums + half * BLOCK_ROWS + k)));
         }

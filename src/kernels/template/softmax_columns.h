@@ -21,7 +21,7 @@ struct softmax_block {
 
 /* From the largest scores; see row_base. */
 static void block_bases(const struct softmax_block *block) {
-    for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
+    ROLLED for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
         const vec max = v_add(v_load(block->max + i), v_zero()); /* of -0 and +0, +0 */
         const vec base = v_unless(v_equal(max, v_set(-REAL_INFINITY)), max);
         v_store(block->max + i, max);
@@ -54,7 +54,7 @@ NEVER_INLINE void block_weights(const struct softmax_block *block) {
 NEVER_INLINE void block_finish(const struct softmax_block *block) {
     const struct softattn_row *row = block->row;
     const real empty = row->empty_is_zero ? 0 : (real)__builtin_nanf("");
-    for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
+    ROLLED for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
         vec sum = v_load(block->sums + i);
         if (row->plus_one) {
             const vec base = v_load(block->base + i);
