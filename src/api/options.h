@@ -1,4 +1,4 @@
-/* Options that both operations have. */
+/* Options that several operations have. */
 #ifndef SOFTATTN_API_OPTIONS_H
 #define SOFTATTN_API_OPTIONS_H
 

@@ -68,11 +68,6 @@ static struct count read_targets(const struct run *run) {
 
 /* ---- Rows ---- */
 
-/* Elements from one row's value to the next one's, along the last row dimension. */
-static int64_t value_step(const struct softattn_rows *rows, const struct softattn_row_operand *values) {
-    return rows->rank > 0 ? values->stride[rows->rank - 1] : 0;
-}
-
 static void copy_values(int64_t count, int64_t bytes, const char *from, char *to, int64_t to_step) {
     for (int64_t i = 0; i < count; i++) {
         memcpy(to + i * to_step * bytes, from + i * bytes, (size_t)bytes);
@@ -104,14 +99,15 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .factor = run->factor,
         .loss = own_losses != NULL ? own_losses : losses,
         .lse = softattn_row_at(&problem->rows, &problem->lse, &visit->place, bytes),
-        .loss_step = own_losses != NULL ? 1 : value_step(&problem->rows, &problem->losses),
-        .lse_step = value_step(&problem->rows, &problem->lse),
+        .loss_step = own_losses != NULL ? 1 : softattn_row_inner_stride(&problem->rows, &problem->losses),
+        .lse_step = softattn_row_inner_stride(&problem->rows, &problem->lse),
         .prefetch = run->prefetch,
         .stream = run->stream && format == problem->gradient.format,
         .scratch = visit->scratch};
     problem->kernels->cross_entropy(&rows);
     if (losses != NULL && own_losses != NULL) {
-        copy_values(visit->count, bytes, own_losses, losses, value_step(&problem->rows, &problem->losses));
+        copy_values(visit->count, bytes, own_losses, losses,
+                    softattn_row_inner_stride(&problem->rows, &problem->losses));
     }
 }
 

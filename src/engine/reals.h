@@ -1,4 +1,4 @@
-/* Single elements of a problem's type (float for 4 bytes, double for 8), for code that runs once per row, not per score. */
+/* Single elements of a problem's type (float for 4 bytes, double for 8), for code that is not worth a kernel. */
 #ifndef SOFTATTN_ENGINE_REALS_H
 #define SOFTATTN_ENGINE_REALS_H
 

@@ -1,6 +1,6 @@
 /*
  * Which keys a query may see. Causal order, windows, lengths and packing all leave one interval of keys per query; the
- * keep mask, the bias and the block map then take single keys out of it (tile_masks.h).
+ * keep mask, the bias and the block map then take single keys out of it (tile_masks.c).
  */
 #ifndef SOFTATTN_ENGINE_VISIBILITY_H
 #define SOFTATTN_ENGINE_VISIBILITY_H

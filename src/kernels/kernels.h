@@ -31,7 +31,7 @@ enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 =
 
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
-/* Reals of scratch that several rows take of which the scores are made first: with a bias, a keep mask, first above 0, or a
+/* Reals of scratch for several rows whose scores are computed beforehand: those with a bias, a keep mask, first above 0, or a
  * scale that is not above 0 and finite. */
 #define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
 
@@ -47,9 +47,8 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
  *   score_j = fma(scale, x_j, bias_j); visible when first <= j < last, keep_j != 0 and score_j > -infinity
  *   y = softmax or log-softmax over the visible scores; masked places become 0 or -infinity
  * The members that end in _step are elements from one row to the next, those that end in _stride from one column to the next;
- * softmax_row and softmax_columns alone take more than one row. 16-bit
- * floats are for rows without bias and keep, with first 0 and a scale above 0 and finite, and have results; lse and max are
- * reals.
+ * softmax_row and softmax_columns alone take more than one row. 16-bit floats are for rows without bias and keep, with first 0
+ * and a scale above 0 and finite, and have results; lse and max are reals.
  */
 struct softattn_row {
     int64_t rows;
@@ -74,9 +73,9 @@ struct softattn_row {
     int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
     const void
-        *prefetch;   /* the row of x after these, brought to the second-level cache meanwhile; NULL: none */
+        *prefetch;   /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
     void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
-    void *lse, *max; /* one real each; NULL: not wanted */
+    void *lse, *max; /* one real per row; NULL: not wanted */
     int64_t lse_step, max_step;
 };
 
@@ -341,15 +340,15 @@ struct softattn_kernels {
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
 
-    /* Softmax of one row; see struct softattn_row. */
+    /* Softmax of rows; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
 
     /* The same of rows that lie side by side and are such as 16-bit floats may be, with last = cols; y may be NULL. */
     void (*softmax_columns)(const struct softattn_row *row);
 
     /*
-     * Weights of rows by another normalizer; row->output, stream, plus_one, lse and max are not used, y is given, and scratch
-     * holds SOFTATTN_NORMALIZE_SCRATCH(cols) reals. Returns whether the last row has a score that is not -infinity.
+     * Weights of a row by another normalizer; row->output, stream, plus_one, lse and max are not used, y is given, and scratch
+     * holds SOFTATTN_NORMALIZE_SCRATCH(cols) reals. Returns whether the row has a score that is not -infinity.
      */
     int32_t (*normalize_row)(int32_t normalizer, double sigmoid_bias, const struct softattn_row *row);
 

@@ -5,9 +5,16 @@
 set -eu
 cd "$1"
 
-# Declarations of arrays whose sizes are names; a pair of 16-bit floats is no vector.
-unaligned=$(grep -nE '^ +(const )?(real|float|uint16_t) [a-z_0-9]+\[[A-Z]' src/kernels/template/*.h |
-    grep -v 'sizeof(uint16_t)]' || true)
+# Declarations of arrays with names of constants in their sizes; a pair of 16-bit floats is no vector.
+find_unaligned() {
+    grep -nE '^ +(const )?(real|float|uint16_t) ([^;]*[ *])?[a-z_0-9]+\[[^]]*[A-Z]' "$@" |
+        grep -v -e 'sizeof(uint16_t)]' || true
+}
+selftest=$(mktemp)
+trap 'rm -f "$selftest"' EXIT
+printf '    real one[STRIPES];\n    VECTOR_ALIGNED real aligned[STRIPES];\n    real *to = x, two[4 * STRIPES];\n' >"$selftest"
+[ "$(find_unaligned "$selftest" | wc -l)" -eq 2 ] || { echo 'the search does not find what it should'; exit 1; }
+unaligned=$(find_unaligned src/kernels/template/*.h)
 if [ -n "$unaligned" ]; then
     printf 'not VECTOR_ALIGNED:\n%s\n' "$unaligned"
     exit 1

@@ -8,7 +8,10 @@ static void keeps_to_limits(const struct softattn_kernels *tested, const struct 
                             random_source *random) {
     const int32_t lanes = tested->lanes();
     (void)random;
-    EXPECT(lanes >= 1 && lanes <= 64 && (lanes & (lanes - 1)) == 0, "%s: %d lanes", tested->isa, (int)lanes);
+    EXPECT(lanes >= 1 && lanes <= SOFTATTN_MAX_LANES && (lanes & (lanes - 1)) == 0, "%s: %d lanes",
+           tested->isa, (int)lanes);
+    EXPECT(tested->query_vectors >= 1 && tested->query_vectors <= SOFTATTN_MAX_TILE_VECTORS,
+           "%s: %d vectors of queries", tested->isa, (int)tested->query_vectors);
     EXPECT(tested->query_vectors * lanes <= SOFTATTN_MAX_QUERY_BLOCK, "%s: %d vectors of %d lanes",
            tested->isa, (int)tested->query_vectors, (int)lanes);
     EXPECT(tested->decode_rows >= 1 && tested->decode_rows <= SOFTATTN_MAX_DECODE_ROWS, "%s: %d decode rows",
@@ -16,7 +19,8 @@ static void keeps_to_limits(const struct softattn_kernels *tested, const struct 
     EXPECT(tested->real_bytes == generic->real_bytes, "%s: reals of %d bytes", tested->isa,
            (int)tested->real_bytes);
     const struct softattn_isa *found = softattn_isa_find(tested->isa);
-    EXPECT(found && (found->f32 == tested || found->f64 == tested), "%s is found by its name", tested->isa);
+    EXPECT(found && (tested->real_bytes == sizeof(float) ? found->f32 : found->f64) == tested,
+           "%s of reals of %d bytes is found by its name", tested->isa, (int)tested->real_bytes);
 }
 
 int main(void) {

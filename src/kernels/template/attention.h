@@ -232,7 +232,7 @@ NEVER_INLINE void weigh_full_tile(const struct softattn_tile *tile, int64_t bloc
 }
 
 static void tile_softmax(const struct softattn_tile *tile, int64_t block, const real *tile_max, real *alpha) {
-    if (tile->low || tile->addend || !EXP2_HAS_MASKS || IS_SMALL) { /* to whom all arguments are alike */
+    if (tile->low || tile->addend || !EXP2_HAS_MASKS || IS_SMALL) { /* which treat every argument alike */
         weigh_masked_tile(tile, block, tile_max, alpha);
     } else {
         weigh_full_tile(tile, block, tile_max, alpha);

@@ -1,6 +1,6 @@
 /*
- * What a row of scores does to softmax (struct softattn_diagnosis): one sweep for the maximum and the mean, and one for all
- * other sums, a block at a time.
+ * What a row of scores does to softmax (struct softattn_diagnosis_of_row): sweeps for the maximum, the mean, and all other
+ * sums, the last a block at a time.
  *
  * With w_j = exp(s_j - m), one score at the maximum m apart from the others, and R the others' sum of w, the sum is
  * S = 1 + R and the largest probability 1 / S. Nothing below subtracts numbers that are nearly equal, so rows that are

@@ -1,5 +1,5 @@
 /*
- * exp2 for arguments <= 0 (differences to a maximum), natural log, and the constants between the bases.
+ * exp2 for arguments <= 0 (differences to a maximum), and the constants between the bases.
  *
  * 2^t = 2^n * 2^f with n = round(t), f = t - n in [-1/2, 1/2], and 2^f = 1 + f * q(f) evaluated by Horner's rule with
  * fused multiply-add. Results that would be subnormal, t < LOWEST_EXPONENT, become 0. NaN gives NaN.

@@ -136,21 +136,12 @@ static int32_t threshold_row(int squared, const struct softattn_row *row) {
     return 1;
 }
 
-static int32_t normalize_row(int32_t normalizer, double sigmoid_bias, const struct softattn_row *rows) {
-    struct softattn_row row = *rows;
-    int32_t visible = 0;
-    for (int64_t r = 0; r < rows->rows; r++) {
-        if (normalizer == SOFTATTN_NORMALIZE_SPARSEMAX) {
-            visible = threshold_row(0, &row);
-        } else if (normalizer == SOFTATTN_NORMALIZE_ENTMAX) {
-            visible = threshold_row(1, &row);
-        } else {
-            visible = elementwise_row(normalizer, sigmoid_bias, &row);
-        }
-        row.x = (const real *)row.x + row.x_step;
-        row.y = (real *)row.y + row.y_step;
+static int32_t normalize_row(int32_t normalizer, double sigmoid_bias, const struct softattn_row *row) {
+    switch (normalizer) {
+    case SOFTATTN_NORMALIZE_SPARSEMAX: return threshold_row(0, row);
+    case SOFTATTN_NORMALIZE_ENTMAX: return threshold_row(1, row);
+    default: return elementwise_row(normalizer, sigmoid_bias, row);
     }
-    return visible;
 }
 
 /* ---- Derivatives ---- */

@@ -1,6 +1,6 @@
 /*
  * The weights of a row of scores, p_j = exp2((s_j - max) * factor), their sum, and what is done for the rows beside it in the
- * same loop, so that none waits for the end of a reduction, and memory not for arithmetic.
+ * same loop, so that none waits for the end of a reduction, and memory access overlaps arithmetic.
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_ROW_WEIGHTS_H
 #define SOFTATTN_KERNELS_TEMPLATE_ROW_WEIGHTS_H
@@ -317,8 +317,8 @@ NEVER_INLINE real row_max_from(int32_t format, const void *row, int64_t j, int64
     return max;
 }
 
-/* p into `to` (NULL: not wanted) and the stripes' sums into sums; x may be `to`. The sums stay in memory because scalable
- * vectors cannot be array elements; it costs nothing measurable. */
+/* p into `to` (NULL: not wanted) and the stripes' sums into sums; x may be `to`. Sums are arrays of reals because scalable vectors
+ * cannot be array elements. */
 SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real factor_value, real *to,
                               real *sums, struct row_company company) {
     const vec max = v_set(max_value), factor = v_set(factor_value);

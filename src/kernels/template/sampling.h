@@ -183,7 +183,8 @@ ALWAYS_INLINE int64_t weigh_groups(const real *x, int64_t cols, vec max, vec fac
 
 static void token_weights(int64_t cols, const void *row, double row_max, double row_factor, void *weights) {
     const real *x = row;
-    real *to = weights, rest[4 * STRIPES];
+    VECTOR_ALIGNED real rest[4 * STRIPES];
+    real *to = weights;
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
     const int64_t j = weigh_groups(x, cols, max, factor, to);
     weigh_rest(x + j, cols - j, max, factor, rest);
@@ -300,7 +301,7 @@ ALWAYS_INLINE int64_t small_mass(const real *x, int64_t cols, double row_max, do
                                  const real *next) {
     const vec max = v_set((real)row_max), factor = v_set((real)row_factor);
     vec sum_0 = v_zero(), sum_1 = sum_0, sum_2 = sum_0, sum_3 = sum_0;
-    real rest[4 * STRIPES];
+    VECTOR_ALIGNED real rest[4 * STRIPES];
     int64_t j = 0;
     vec e_0 = v_zero(), e_1 = e_0, e_2 = e_0, e_3 = e_0;
     if (4 * LANES <= cols) {

@@ -1,5 +1,5 @@
 /*
- * Softmax of one row (struct softattn_row).
+ * Softmax of rows (struct softattn_row).
  *
  * Order of arithmetic: m = max of the visible scores; p_j = exp2((s_j - m) * log2(e)), 0 where masked; STRIPES partial
  * sums, stripe i adding p_j for j = i mod STRIPES ascending from 0; then a halving tree, stripe i plus stripe i + w/2.
@@ -76,7 +76,7 @@ NEVER_INLINE real row_weight_of(real score, real base) {
     return v_reduce_max(v_exp2(row_exponent(v_set(score), v_set(base), v_set(LOG2_E))));
 }
 
-/* The scores of the first row are x. */
+/* Whether the scores of the first row are x itself. */
 static int row_is_plain(const struct softattn_row *row) {
     return !row->bias && !row->keep && row->scale == 1 && row->first == 0 && row->last == row->cols;
 }
