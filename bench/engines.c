@@ -47,6 +47,8 @@ static const char *beyond_the_textbook(const struct bench_problem *problem) {
         return "scale";
     if (problem->is_log)
         return "log";
+    if (problem->side_by_side)
+        return "side-by-side";
     if (problem->operation == BENCH_SOFTMAX && problem->attention.causal != SOFTATTN_CAUSAL_NONE)
         return "causal";
     if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE)

@@ -38,6 +38,7 @@ static void add_problem(struct bench_fields *fields, const struct bench_problem 
     add_integer(fields, !bench_operation_only_reads(problem->operation), "in_place", problem->in_place);
     add_real(fields, softmax, "scale", problem->scale);
     add_integer(fields, softmax, "log", problem->is_log);
+    add_integer(fields, softmax, "side_by_side", problem->side_by_side);
     add_real(fields, sampling, "temperature", problem->sampling.temperature);
     add_integer(fields, sampling, "top_k", problem->sampling.top_k);
     add_real(fields, sampling, "top_p", problem->sampling.top_p);

@@ -27,8 +27,9 @@ def sampling_options(result):
 
 def softmax_options(result):
     options = [f'scale {result["scale"]:g}'] if result["scale"] != 1 else []
-    options += ["causal"] if result["causal"] != "none" else []
+    options += ["causal"] if result["causal"] not in ("none", None) else []
     options += ["log-softmax"] if result["log"] else []
+    options += ["side by side"] if result.get("side_by_side") else []
     return "".join(f", {option}" for option in options)
 
 
@@ -37,7 +38,7 @@ def shape(result):
         text = f'{result["operation"].replace("softmax-backward", "softmax backward")} {result["rows"]} × {result["cols"]}'
         if result["operation"] == "sampling":
             text += ", " + sampling_options(result)
-        if result["operation"] == "softmax":
+        if result["operation"] in ("softmax", "softmax-backward"):
             text += softmax_options(result)
         return text + (", in place" if result["in_place"] else "")
     heads = f'{result["heads"]}' if result["heads"] == result["kv_heads"] else f'{result["heads"]}/{result["kv_heads"]}'

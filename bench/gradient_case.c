@@ -23,11 +23,10 @@ struct state {
 static int32_t handle_backward(const struct state *state) {
     const struct bench_problem *problem = &state->problem;
     struct bench_matrix y, dy, dx;
-    const softattn_softmax_backward_args args = {
-        .struct_size = sizeof args,
-        .y = bench_matrix_of(&y, state->x, problem->type, problem->rows, problem->cols),
-        .dy = bench_matrix_of(&dy, state->dy, problem->type, problem->rows, problem->cols),
-        .dx = bench_matrix_of(&dx, state->out, problem->type, problem->rows, problem->cols)};
+    const softattn_softmax_backward_args args = {.struct_size = sizeof args,
+                                                 .y = bench_matrix_of(&y, state->x, problem),
+                                                 .dy = bench_matrix_of(&dy, state->dy, problem),
+                                                 .dx = bench_matrix_of(&dx, state->out, problem)};
     return softattn_softmax_backward(state->softmax, &args);
 }
 

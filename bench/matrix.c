@@ -5,9 +5,14 @@
 
 #include <stddef.h>
 
-const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data, enum bench_type type,
-                                       int64_t rows, int64_t cols) {
-    *matrix = (struct bench_matrix){.shape = {rows, cols}};
+const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data,
+                                       const struct bench_problem *problem) {
+    const enum bench_type type = problem->type;
+    *matrix = (struct bench_matrix){.shape = {problem->rows, problem->cols}, .strides = {problem->cols, 1}};
+    if (problem->side_by_side) {
+        matrix->strides[0] = 1;
+        matrix->strides[1] = problem->rows;
+    }
     matrix->tensor.data = data;
     matrix->tensor.device.device_type = SOFTATTN_DEVICE_CPU;
     matrix->tensor.ndim = 2;
@@ -15,6 +20,7 @@ const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data, 
     matrix->tensor.dtype.bits = (uint8_t)(8 * bench_type_bytes(type));
     matrix->tensor.dtype.lanes = 1;
     matrix->tensor.shape = matrix->shape;
+    matrix->tensor.strides = matrix->strides;
     return &matrix->tensor;
 }
 
@@ -32,7 +38,8 @@ static int32_t set_options(softattn_softmax *softmax, const struct bench_problem
 int32_t bench_softmax_handle(const struct bench_problem *problem, const softattn_context *context,
                              softattn_softmax **softmax) {
     const int is_plain = problem->normalizer == SOFTATTN_NORMALIZER_SOFTMAX && problem->scale == 1 &&
-                         problem->attention.causal == SOFTATTN_CAUSAL_NONE && !problem->is_log;
+                         problem->attention.causal == SOFTATTN_CAUSAL_NONE && !problem->is_log &&
+                         !problem->side_by_side;
     *softmax = NULL;
     if (is_plain)
         return SOFTATTN_OK;

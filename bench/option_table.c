@@ -80,6 +80,8 @@ const struct bench_option bench_option_table[BENCH_OPTION_COUNT] = {
      "write the result over the scores or gradient read"},
     {BENCH_OPTION_SCALE, BENCH_GROUP_SOFTMAXES, "scale", "S", "scores are multiplied by this (1)"},
     {BENCH_OPTION_LOG, BENCH_GROUP_SOFTMAXES, "log", NULL, "logarithms of the probabilities"},
+    {BENCH_OPTION_SIDE_BY_SIDE, BENCH_GROUP_SOFTMAXES, "side-by-side", NULL,
+     "rows lie side by side in memory, as along the first axis"},
     {BENCH_OPTION_TEMPERATURE, BENCH_GROUP_SAMPLING, "temperature", "T", "temperature; 0 for argmax (1)"},
     {BENCH_OPTION_TOP_K, BENCH_GROUP_SAMPLING, "top-k", "K", "keep the K largest logits; 0 for all (0)"},
     {BENCH_OPTION_TOP_P, BENCH_GROUP_SAMPLING, "top-p", "P",

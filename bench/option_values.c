@@ -192,6 +192,7 @@ int bench_option_set(struct bench_options *options, const struct bench_option *o
     case BENCH_OPTION_IN_PLACE: problem->in_place = 1; return 0;
     case BENCH_OPTION_SCALE: return read_real(name, value, 1e6, &problem->scale);
     case BENCH_OPTION_LOG: problem->is_log = 1; return 0;
+    case BENCH_OPTION_SIDE_BY_SIDE: problem->side_by_side = 1; return 0;
     case BENCH_OPTION_TEMPERATURE: return read_real(name, value, 1000, &problem->sampling.temperature);
     case BENCH_OPTION_TOP_K: return read_integer(name, value, 0, max_size, &problem->sampling.top_k);
     case BENCH_OPTION_TOP_P: return read_real(name, value, 1, &problem->sampling.top_p);

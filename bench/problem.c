@@ -138,6 +138,8 @@ static void append_options(const struct bench_problem *problem, char *name, size
         append(name, capacity, " %s", bench_causal_name(problem->attention.causal));
     if (problem->is_log)
         append(name, capacity, " log");
+    if (problem->side_by_side)
+        append(name, capacity, " side-by-side");
 }
 
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {

@@ -50,6 +50,7 @@ struct bench_problem {
     int32_t normalizer;             /* of softmax, its backward and attention: SOFTATTN_NORMALIZER_* */
     double scale;                   /* of softmax and its backward */
     int is_log;                     /* of softmax and its backward: logarithms of the probabilities */
+    int side_by_side;               /* of the same: the rows' elements of a column are neighbours in memory */
     struct bench_sampling sampling; /* of sampling */
     struct bench_attention_shape
         attention; /* of both attentions; linear ones have no window and no keep mask. Softmax has its causal mask */

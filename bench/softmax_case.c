@@ -10,8 +10,7 @@
 #include <stdlib.h>
 
 struct state {
-    int64_t rows, cols;
-    enum bench_type type;
+    struct bench_problem problem;
     const softattn_context *context;
     struct bench_team *team;
     void *x, *y;               /* the same array when in place */
@@ -20,20 +19,19 @@ struct state {
 
 static int32_t handle_softmax(const struct state *state) {
     struct bench_matrix x, y;
-    const softattn_softmax_args args = {
-        .struct_size = sizeof args,
-        .x = bench_matrix_of(&x, state->x, state->type, state->rows, state->cols),
-        .y = bench_matrix_of(&y, state->y, state->type, state->rows, state->cols)};
+    const softattn_softmax_args args = {.struct_size = sizeof args,
+                                        .x = bench_matrix_of(&x, state->x, &state->problem),
+                                        .y = bench_matrix_of(&y, state->y, &state->problem)};
     return softattn_softmax_run(state->softmax, &args);
 }
 
 static int32_t library_softmax(void *argument) {
     const struct state *state = argument;
     const softattn_context *context = state->context;
-    const int64_t rows = state->rows, cols = state->cols;
+    const int64_t rows = state->problem.rows, cols = state->problem.cols;
     if (state->softmax != NULL)
         return handle_softmax(state);
-    switch (state->type) {
+    switch (state->problem.type) {
     case BENCH_F16: return softattn_softmax_f16(context, rows, cols, state->x, cols, state->y, cols);
     case BENCH_BF16: return softattn_softmax_bf16(context, rows, cols, state->x, cols, state->y, cols);
     case BENCH_F64: return softattn_softmax_f64(context, rows, cols, state->x, cols, state->y, cols);
@@ -43,7 +41,8 @@ static int32_t library_softmax(void *argument) {
 
 static int32_t textbook_softmax(void *argument) {
     const struct state *state = argument;
-    bench_textbook_softmax(state->team, state->type, state->rows, state->cols, state->x, state->y);
+    const struct bench_problem *problem = &state->problem;
+    bench_textbook_softmax(state->team, problem->type, problem->rows, problem->cols, state->x, state->y);
     return SOFTATTN_OK;
 }
 
@@ -63,9 +62,7 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
     if (state == NULL)
         return bench_fail_from_memory(failure);
     const int64_t elements = problem->rows * problem->cols;
-    state->rows = problem->rows;
-    state->cols = problem->cols;
-    state->type = problem->type;
+    state->problem = *problem;
     state->context = context;
     state->team = team;
     state->x = bench_array_create(team, problem->type, elements);

@@ -226,7 +226,7 @@ def normalizers_are_named_and_run():
 
 def softmax_options_are_named_and_run():
     backward = ("softmax-backward", *SMALL_SOFTMAX[1:])
-    for option in ("--scale 0.125", "--scale 0", "--log"):
+    for option in ("--scale 0.125", "--scale 0", "--log", "--side-by-side"):
         for line in (SMALL_SOFTMAX, backward):
             check_result(run_json(*line, *option.split())["results"][0])
     for causal in ("none", "top-left", "bottom-right"):
@@ -236,7 +236,9 @@ def softmax_options_are_named_and_run():
     everything = "--scale 0.125 --causal top-left --log --normalizer softmax-plus-one"
     assert ("softmax 7x130 scale 0.125 top-left log softmax-plus-one f32"
             in run(*SMALL_SOFTMAX, *everything.split()).stdout)
-    for option in ("--scale 2", "--causal top-left", "--log"):
+    assert run_json(*backward, "--side-by-side")["results"][0]["side_by_side"] == 1
+    assert "softmax 7x130 side-by-side f32" in run(*SMALL_SOFTMAX, "--side-by-side").stdout
+    for option in ("--scale 2", "--causal top-left", "--log", "--side-by-side"):
         done = run(*SMALL_SOFTMAX, *option.split(), "--engine", "textbook", status=2)
         assert done.stderr.endswith(f"it has no {option.split()[0]}\n"), done.stderr
 
