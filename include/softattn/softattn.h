@@ -234,7 +234,8 @@ typedef struct softattn_softmax softattn_softmax;
 #define SOFTATTN_CAUSAL_BOTTOM_RIGHT 2 /* offset = keys - queries, of each sequence */
 #define SOFTATTN_CAUSAL_OFFSET       3 /* offset given by the caller: query 0 is at that position */
 
-/* context may be NULL. */
+/* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
+ * to destroy; on failure *out is left as it is. */
 SOFTATTN_API int32_t softattn_softmax_create(const softattn_context *context, softattn_softmax **out);
 SOFTATTN_API void softattn_softmax_destroy(softattn_softmax *softmax);
 
@@ -302,7 +303,8 @@ typedef struct softattn_softmax_args {
 } softattn_softmax_args;
 
 /*
- * Runs on the tensors in args. Masked elements have no effect whatever they hold, and become probability 0
+ * Runs on the tensors in args, of which at least one of y, lse and row_max is given (else SOFTATTN_ERROR_NULL). Masked elements
+ * have no effect whatever they hold, and become probability 0
  * (log-probability -infinity). A NaN or +infinity in a visible place makes its row NaN.
  */
 SOFTATTN_API int32_t softattn_softmax_run(const softattn_softmax *softmax, const softattn_softmax_args *args);
@@ -356,6 +358,8 @@ typedef struct softattn_softmax_jvp_args {
                                          memory with the same strides */
 } softattn_softmax_jvp_args;
 
+/* probabilities: y_tangent = scale * y * (x_tangent - sum of y * x_tangent); log-probabilities: scale * (x_tangent - sum of
+ * exp(y) * x_tangent). */
 SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax,
                                           const softattn_softmax_jvp_args *args);
 
@@ -366,6 +370,7 @@ typedef struct softattn_softmax_jacobian_args {
         *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
 } softattn_softmax_jacobian_args;
 
+/* probabilities: scale * y_i * ((i = j) - y_j); log-probabilities: scale * ((i = j) - exp(y_j)); 0 where i or j is masked. */
 SOFTATTN_API int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
                                                const softattn_softmax_jacobian_args *args);
 
@@ -413,7 +418,8 @@ typedef struct softattn_cross_entropy softattn_cross_entropy;
 #define SOFTATTN_REDUCTION_MEAN 1
 #define SOFTATTN_REDUCTION_SUM  2
 
-/* context may be NULL. */
+/* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
+ * to destroy; on failure *out is left as it is. */
 SOFTATTN_API int32_t softattn_cross_entropy_create(const softattn_context *context,
                                                    softattn_cross_entropy **out);
 SOFTATTN_API void softattn_cross_entropy_destroy(softattn_cross_entropy *cross_entropy);
@@ -508,7 +514,8 @@ SOFTATTN_API int32_t softattn_cross_entropy_bf16(const softattn_context *context
  */
 typedef struct softattn_sampler softattn_sampler;
 
-/* context may be NULL. */
+/* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
+ * to destroy; on failure *out is left as it is. */
 SOFTATTN_API int32_t softattn_sampler_create(const softattn_context *context, softattn_sampler **out);
 SOFTATTN_API void softattn_sampler_destroy(softattn_sampler *sampler);
 
@@ -576,7 +583,8 @@ typedef struct softattn_attention softattn_attention;
 #define SOFTATTN_ENGINE_BLAS                                                                                 \
     2 /* score rows by matrix product; alone has weights to return, and every normalizer */
 
-/* context may be NULL. */
+/* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
+ * to destroy; on failure *out is left as it is. */
 SOFTATTN_API int32_t softattn_attention_create(const softattn_context *context, softattn_attention **out);
 SOFTATTN_API void softattn_attention_destroy(softattn_attention *attention);
 
@@ -755,7 +763,8 @@ typedef struct softattn_linear_attention softattn_linear_attention;
 #define SOFTATTN_FEATURE_MAP_ELU_PLUS_ONE 0 /* x + 1 for x > 0, else exp(x) */
 #define SOFTATTN_FEATURE_MAP_IDENTITY     1 /* q and k hold features already, of any sign */
 
-/* context may be NULL. */
+/* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
+ * to destroy; on failure *out is left as it is. */
 SOFTATTN_API int32_t softattn_linear_attention_create(const softattn_context *context,
                                                       softattn_linear_attention **out);
 SOFTATTN_API void softattn_linear_attention_destroy(softattn_linear_attention *attention);
