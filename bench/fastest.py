@@ -10,7 +10,8 @@ import json
 import pathlib
 import sys
 
-SETTINGS = ("family", "operation", "type", "engine", "isa", "threads", "rows", "cols", "in_place", "scale", "log", "side_by_side", "temperature", "top_k",
+SETTINGS = ("family", "operation", "type", "engine", "isa", "threads", "rows", "cols", "in_place", "scale", "log", "side_by_side",
+            "temperature", "top_k",
             "top_p", "min_p", "batch", "heads", "kv_heads", "seq_q", "seq_kv", "dim", "dim_v", "causal", "window_left", "window_right",
             "keep_mask", "bias", "softcap", "alibi", "dropout", "layout", "normalizer")
 

@@ -110,6 +110,12 @@ def fill(path, name, text):
     path.write_text(pattern.sub(lambda match: match[1] + text + "\n" + match[2], content), encoding="utf-8")
 
 
+OF_README = ("softmax 256 × 256", "softmax 1024 × 1024", "softmax 4096 × 4096", "batch 1, 8 heads, 256 × 256, d = 64",
+             "batch 1, 8 heads, 1024 × 1024, d = 64", "batch 1, 8 heads, 4096 × 4096, d = 64",
+             "batch 1, 8 heads, 2048 × 2048, d = 128", "batch 1, 8 heads, 2048 × 2048, d = 64, top-left",
+             "batch 1, 32 heads, 1 × 4096, d = 128", "batch 1, 32/8 heads, 1 × 4096, d = 128")
+
+
 def main():
     *options, path = sys.argv[1:]
     document = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
@@ -129,7 +135,7 @@ def main():
     fill(page, "attention", table(attention, share, "problem"))
     fill(page, "decode", table(decode, row_cell, "problem"))
     fill(page, "small", table(of("tiny"), time_cell, "problem"))
-    best = [r for r in of("softmax", "prefill", "causal", "decode") if r["isa"] == columns(results)[0][0]]
+    best = [r for r in results if shape(r) in OF_README and r["type"] == "f32" and r["isa"] == columns(results)[0][0]]
     summary = table(best, row_cell, "time, and share of what the machine can do at best")
     fill(ROOT / "README.md", "", summary + "\n\n" + machine(document))
 

@@ -132,7 +132,7 @@ static int32_t merge(const softattn_context *context, struct call *call) {
     problem.out = call->views[2 * call->parts];
     problem.lse = call->views[2 * call->parts + 1];
     if (!softattn_merge_execute(&problem, &runtime)) {
-        return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
+        return softattn_fail_scratch();
     }
     return SOFTATTN_OK;
 }

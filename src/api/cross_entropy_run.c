@@ -203,7 +203,7 @@ int32_t softattn_cross_entropy_solve(const softattn_context *context, struct sof
     const struct softattn_runtime runtime = softattn_context_runtime(context);
     problem->kernels = softattn_context_kernels(context, real_bytes);
     if (!softattn_cross_entropy_execute(problem, &runtime)) {
-        return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
+        return softattn_fail_scratch();
     }
     return SOFTATTN_OK;
 }

@@ -161,7 +161,7 @@ static int32_t check_uniform(const struct softattn_sampling_problem *problem) {
 static int32_t solve(const struct softattn_sampling_problem *problem, const softattn_context *context) {
     const struct softattn_runtime runtime = softattn_context_runtime(context);
     if (!softattn_sampling_execute(problem, &runtime)) {
-        return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
+        return softattn_fail_scratch();
     }
     return SOFTATTN_OK;
 }

@@ -19,10 +19,6 @@
 #include "api/tensor.h"
 #include "engine/rows_join.h"
 
-static int32_t fail_scratch(void) {
-    return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
-}
-
 /* One tensor of an arguments struct. */
 struct operand {
     struct softattn_tensor_rule rule;
@@ -76,7 +72,7 @@ int32_t softattn_softmax_product(const softattn_context *context, struct softatt
     problem->kernels = softattn_context_kernels(context, y->element_bytes);
     problem->rows = softattn_rows_of(y, axis);
     softattn_rows_join(&problem->rows, 0, operands, SOFTATTN_PRODUCT_OPERANDS);
-    return softattn_softmax_backward_execute(problem, &runtime) ? SOFTATTN_OK : fail_scratch();
+    return softattn_softmax_backward_execute(problem, &runtime) ? SOFTATTN_OK : softattn_fail_scratch();
 }
 
 static int32_t check_output(const softattn_softmax *softmax) {
@@ -197,5 +193,5 @@ int32_t softattn_softmax_jacobian(const softattn_softmax *softmax,
     problem.scale = softmax->scale;
     problem.output = softmax->output;
     problem.normalizer = softmax->normalizer.kind;
-    return softattn_jacobian_execute(&problem, &runtime) ? SOFTATTN_OK : fail_scratch();
+    return softattn_jacobian_execute(&problem, &runtime) ? SOFTATTN_OK : softattn_fail_scratch();
 }

@@ -229,7 +229,7 @@ int32_t softattn_softmax_solve(const struct softattn_softmax_problem *problem,
                                const softattn_context *context) {
     const struct softattn_runtime runtime = softattn_context_runtime(context);
     if (!softattn_softmax_execute(problem, &runtime)) {
-        return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
+        return softattn_fail_scratch();
     }
     return SOFTATTN_OK;
 }

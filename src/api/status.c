@@ -27,6 +27,10 @@ int32_t softattn_fail_memory(uint64_t bytes) {
     return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no %" PRIu64 " bytes", bytes);
 }
 
+int32_t softattn_fail_scratch(void) {
+    return softattn_fail(SOFTATTN_ERROR_MEMORY, "context: its allocator gave no scratch memory");
+}
+
 int64_t softattn_last_error(char *buffer, int64_t capacity) {
     const int64_t length = (int64_t)strlen(detail);
     if (buffer != NULL && capacity > 0) {

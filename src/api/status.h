@@ -17,5 +17,6 @@ int32_t softattn_fail(int32_t status, const char *format, ...) SOFTATTN_PRINTF_L
 /* The two errors that most functions have. */
 int32_t softattn_fail_null(const char *argument);
 int32_t softattn_fail_memory(uint64_t bytes);
+int32_t softattn_fail_scratch(void);
 
 #endif

@@ -18,6 +18,11 @@ struct softattn_view {
     int64_t batch, head, row, col;
 };
 
+static inline char *softattn_view_at(const struct softattn_view *view, int64_t batch, int64_t head,
+                                     int64_t row, int64_t element_bytes) {
+    return view->data + (batch * view->batch + head * view->head + row * view->row) * element_bytes;
+}
+
 enum softattn_causal {
     SOFTATTN_ALIGN_NONE,
     SOFTATTN_ALIGN_TOP_LEFT,

@@ -91,21 +91,14 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, ch
 
 /* ---- Operands ---- */
 
-static char *address(const struct softattn_view *view, int64_t batch, int64_t head, int64_t row,
-                     int64_t bytes) {
-    return view->data + (batch * view->batch + head * view->head + row * view->row) * bytes;
-}
-
 static struct matrix matrix_of(const struct softattn_view *view, const char *first, int64_t rows,
                                int64_t cols, int64_t bytes, char *copy) {
     if (in_place(view, cols)) {
         return (struct matrix){first, view->row};
     }
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t c = 0; c < cols; c++) {
-            memcpy(copy + (r * cols + c) * bytes, first + (r * view->row + c * view->col) * bytes,
-                   (size_t)bytes);
-        }
+        softattn_copy_reals(cols, bytes, first + r * view->row * bytes, view->col * bytes,
+                            copy + r * cols * bytes, bytes);
     }
     return (struct matrix){copy, cols};
 }
@@ -115,15 +108,16 @@ static struct matrix visible_rows(const struct tile *tile, const struct softattn
                                   char *copy) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t head_kv = tile->head / (problem->heads_q / problem->heads_kv);
-    const char *first = address(view, tile->sequence.batch, head_kv,
-                                tile->sequence.key_base + tile->first_key, tile->run->real_bytes);
+    const char *first = softattn_view_at(view, tile->sequence.batch, head_kv,
+                                         tile->sequence.key_base + tile->first_key, tile->run->real_bytes);
     return matrix_of(view, first, tile->last_key - tile->first_key, dim, tile->run->real_bytes, copy);
 }
 
 static struct matrix queries_of(const struct tile *tile) {
     const struct softattn_attention_problem *problem = tile->run->problem;
-    const char *first = address(&problem->q, tile->sequence.batch, tile->head,
-                                tile->sequence.query_base + tile->first_query, tile->run->real_bytes);
+    const char *first =
+        softattn_view_at(&problem->q, tile->sequence.batch, tile->head,
+                         tile->sequence.query_base + tile->first_query, tile->run->real_bytes);
     return matrix_of(&problem->q, first, tile->queries, problem->dim_qk, tile->run->real_bytes,
                      tile->scratch.q);
 }
@@ -198,17 +192,18 @@ static void multiply_values(const struct tile *tile, struct matrix v) {
 static bool map_keeps(const struct tile *tile, int64_t query, int64_t key) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const struct softattn_view *map = &problem->block_map;
-    return map->data == NULL || address(map, tile->sequence.batch, tile->head, query / problem->block_q,
-                                        1)[key / problem->block_k * map->col] != 0;
+    return map->data == NULL ||
+           softattn_view_at(map, tile->sequence.batch, tile->head, query / problem->block_q,
+                            1)[key / problem->block_k * map->col] != 0;
 }
 
 /* Where the masks and the bias of a query start for the tile's first key. */
 static const char *mask_row(const struct tile *tile, const struct softattn_view *view, int64_t query,
                             int64_t bytes) {
-    return view->data == NULL
-               ? NULL
-               : address(view, tile->sequence.batch, tile->head, tile->sequence.query_base + query, bytes) +
-                     (tile->sequence.key_base + tile->first_key) * view->col * bytes;
+    return view->data == NULL ? NULL
+                              : softattn_view_at(view, tile->sequence.batch, tile->head,
+                                                 tile->sequence.query_base + query, bytes) +
+                                    (tile->sequence.key_base + tile->first_key) * view->col * bytes;
 }
 
 static bool visible(const struct tile *tile, int64_t query, int64_t key, struct softattn_interval interval) {
@@ -292,8 +287,8 @@ static void store_weights(const struct tile *tile, int64_t query, const char *we
     const int64_t bytes = tile->run->real_bytes;
     const bool spoiled = tile->spoiled[query - tile->first_query]; /* masked places too */
     const double masked = masked_weight(problem->normalizer);
-    char *row = address(&problem->weights, tile->sequence.batch, tile->head,
-                        tile->sequence.query_base + query, bytes);
+    char *row = softattn_view_at(&problem->weights, tile->sequence.batch, tile->head,
+                                 tile->sequence.query_base + query, bytes);
     for (int64_t i = 0; i < problem->seq_kv; i++) {
         const int64_t key = i - tile->sequence.key_base;
         const bool inside = key >= tile->first_key && key < tile->last_key;
@@ -340,8 +335,8 @@ static void finish_row(struct tile *tile, int64_t query, char *weights, double l
     tile->spoiled[query - tile->first_query] = full_lse != full_lse;
     scale_weights(tile, weights, lse == -(double)INFINITY ? 1 : exp(lse - full_lse));
     if (problem->lse.data != NULL) {
-        softattn_put_real(address(&problem->lse, tile->sequence.batch, tile->head,
-                                  tile->sequence.query_base + query, bytes),
+        softattn_put_real(softattn_view_at(&problem->lse, tile->sequence.batch, tile->head,
+                                           tile->sequence.query_base + query, bytes),
                           0, full_lse, bytes);
     }
     give_weights(tile, query, weights);
@@ -451,7 +446,8 @@ static void add_values_that_are_not_finite(const struct tile *tile) {
     const int64_t bytes = tile->run->real_bytes;
     const int64_t head_kv = tile->head / (problem->heads_q / problem->heads_kv);
     for (int64_t key = tile->first_key; key < tile->last_key; key++) {
-        const char *row = address(v, tile->sequence.batch, head_kv, tile->sequence.key_base + key, bytes);
+        const char *row =
+            softattn_view_at(v, tile->sequence.batch, head_kv, tile->sequence.key_base + key, bytes);
         for (int64_t d = 0; d < problem->dim_v; d++) {
             if (!is_finite_at(row, d * v->col, bytes)) {
                 add_value(tile, key, d, softattn_get_real(row, d * v->col, bytes));
@@ -474,14 +470,13 @@ static void write_out(const struct tile *tile) {
     const struct softattn_attention_problem *problem = tile->run->problem;
     const int64_t bytes = tile->run->real_bytes, dim = problem->dim_v;
     for (int64_t i = 0; i < tile->queries; i++) {
-        char *to = address(&problem->out, tile->sequence.batch, tile->head,
-                           tile->sequence.query_base + tile->first_query + i, bytes);
+        char *to = softattn_view_at(&problem->out, tile->sequence.batch, tile->head,
+                                    tile->sequence.query_base + tile->first_query + i, bytes);
         const char *from = tile->scratch.out + i * dim * bytes;
-        for (int64_t d = 0; d < dim && problem->out.col != 1; d++) {
-            memcpy(to + d * problem->out.col * bytes, from + d * bytes, (size_t)bytes);
-        }
         if (problem->out.col == 1) {
             memcpy(to, from, (size_t)(dim * bytes));
+        } else {
+            softattn_copy_reals(dim, bytes, from, bytes, to, problem->out.col * bytes);
         }
     }
 }

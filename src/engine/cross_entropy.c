@@ -68,12 +68,6 @@ static struct count read_targets(const struct run *run) {
 
 /* ---- Rows ---- */
 
-static void copy_values(int64_t count, int64_t bytes, const char *from, char *to, int64_t to_step) {
-    for (int64_t i = 0; i < count; i++) {
-        memcpy(to + i * to_step * bytes, from + i * bytes, (size_t)bytes);
-    }
-}
-
 static void visit_rows(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_cross_entropy_problem *problem = run->problem;
@@ -106,8 +100,8 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .scratch = visit->scratch};
     problem->kernels->cross_entropy(&rows);
     if (losses != NULL && own_losses != NULL) {
-        copy_values(visit->count, bytes, own_losses, losses,
-                    softattn_row_inner_stride(&problem->rows, &problem->losses));
+        const int64_t step = softattn_row_inner_stride(&problem->rows, &problem->losses) * bytes;
+        softattn_copy_reals(visit->count, bytes, own_losses, bytes, losses, step);
     }
 }
 
@@ -190,9 +184,7 @@ static const char *contiguous_weights(const struct softattn_cross_entropy_proble
     if (softattn_row_is_contiguous(&problem->rows, weights)) {
         return weights->data;
     }
-    for (int64_t j = 0; j < problem->rows.cols; j++) {
-        memcpy(to + j * bytes, weights->data + j * weights->axis_stride * bytes, (size_t)bytes);
-    }
+    softattn_copy_reals(problem->rows.cols, bytes, weights->data, weights->axis_stride * bytes, to, bytes);
     return to;
 }
 

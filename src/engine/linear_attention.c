@@ -90,11 +90,6 @@ bool softattn_linear_attention_plan(const struct softattn_linear_attention_probl
 
 /* ---- Copies between the caller's arrays and scratch ---- */
 
-static char *address(const struct softattn_view *view, int64_t batch, int64_t head, int64_t row,
-                     int64_t bytes) {
-    return view->data + (batch * view->batch + head * view->head + row * view->row) * bytes;
-}
-
 /* Strides count elements. */
 struct matrix {
     char *data;
@@ -107,17 +102,15 @@ static void copy(int64_t rows, int64_t cols, struct matrix from, struct matrix t
         char *target = to.data + r * to.row * bytes;
         if (from.col == 1 && to.col == 1) {
             memcpy(target, source, (size_t)(cols * bytes));
-            continue;
-        }
-        for (int64_t c = 0; c < cols; c++) {
-            memcpy(target + c * to.col * bytes, source + c * from.col * bytes, (size_t)bytes);
+        } else {
+            softattn_copy_reals(cols, bytes, source, from.col * bytes, target, to.col * bytes);
         }
     }
 }
 
 static struct matrix matrix_at(const struct task *task, const struct softattn_view *view, int64_t head,
                                int64_t row) {
-    return (struct matrix){address(view, task->batch, head, row, task->run->real_bytes), view->row,
+    return (struct matrix){softattn_view_at(view, task->batch, head, row, task->run->real_bytes), view->row,
                            view->col};
 }
 
@@ -298,7 +291,8 @@ static void start_task(struct task *task, int64_t index) {
     task->keys = problem->seq_kv;
     if (problem->key_lengths.data != NULL) {
         int32_t length;
-        memcpy(&length, address(&problem->key_lengths, task->batch, 0, 0, sizeof length), sizeof length);
+        memcpy(&length, softattn_view_at(&problem->key_lengths, task->batch, 0, 0, sizeof length),
+               sizeof length);
         task->keys = length;
     }
     task->offset = problem->causal == SOFTATTN_ALIGN_OFFSET         ? problem->causal_offset

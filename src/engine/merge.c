@@ -27,13 +27,7 @@ static char *row_of(const struct softattn_merge_problem *problem, const struct s
     const int64_t position = row % problem->seq;
     const int64_t head = row / problem->seq % problem->heads;
     const int64_t batch = row / problem->seq / problem->heads;
-    return view->data + (batch * view->batch + head * view->head + position * view->row) * bytes;
-}
-
-static void gather(const char *from, int64_t stride, int64_t dim, int64_t bytes, char *to) {
-    for (int64_t d = 0; d < dim; d++) {
-        memcpy(to + d * bytes, from + d * stride * bytes, (size_t)bytes);
-    }
+    return softattn_view_at(view, batch, head, position, bytes);
 }
 
 /* max and sum of no part: two reals each so that a double fits. */
@@ -58,8 +52,8 @@ static void merge_row(const struct run *run, int64_t row, char *total, char *par
         if (part_lse == -(double)INFINITY) {
             continue;
         }
-        gather(row_of(problem, &problem->outs[p], row, run->bytes), problem->outs[p].col, problem->dim,
-               run->bytes, part);
+        softattn_copy_reals(problem->dim, run->bytes, row_of(problem, &problem->outs[p], row, run->bytes),
+                            problem->outs[p].col * run->bytes, part, run->bytes);
         set(&one, part_lse * SOFTATTN_LOG2_E, 1, run->bytes);
         problem->kernels->merge_rows(1, problem->dim, total, problem->dim, &all.max, &all.sum, part,
                                      problem->dim, &one.max, &one.sum);
@@ -67,9 +61,7 @@ static void merge_row(const struct run *run, int64_t row, char *total, char *par
     problem->kernels->finish(1, 1, NULL, &all.max, &all.sum, &factor, &lse);
     problem->kernels->store_rows(1, problem->dim, total, problem->dim, &factor, part, problem->dim);
     char *out = row_of(problem, &problem->out, row, run->bytes);
-    for (int64_t d = 0; d < problem->dim; d++) {
-        memcpy(out + d * problem->out.col * run->bytes, part + d * run->bytes, (size_t)run->bytes);
-    }
+    softattn_copy_reals(problem->dim, run->bytes, part, run->bytes, out, problem->out.col * run->bytes);
     if (problem->lse.data != NULL) {
         memcpy(row_of(problem, &problem->lse, row, run->bytes), &lse, (size_t)run->bytes);
     }

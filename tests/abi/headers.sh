@@ -1,5 +1,5 @@
 #!/bin/sh
-# Promise: the public header compiles alone, without a warning, in every C and C++ standard a user may have, and each
+# Promise: the public header compiles alone, without a warning, in C99, C11, C17, C++11 and C++17, and each
 # internal header that is not a template compiles alone in C11.
 # usage: headers.sh <source directory of the project> <C compiler> <C++ compiler>
 set -eu

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Promise: loading the library runs no code of ours, needs nothing but libc, libm and the BLAS it was built with, is
-# never undone (nodelete) and asks for no executable stack; stripped it is smaller than 1 MB.
+# never undone (nodelete) and asks for no executable stack; stripped it is smaller than 1 MiB.
 # usage: shared_library.sh <libsoftattn.so> <expected SONAME> <ON|OFF: built with OpenBLAS>
 set -eu
 library=$1 soname=$2 openblas=$3
@@ -34,4 +34,4 @@ stripped=$(mktemp)
 trap 'rm -f "$stripped"' EXIT
 strip -o "$stripped" "$library"
 size=$(wc -c <"$stripped")
-[ "$size" -lt 1048576 ] || fail "it has $size bytes stripped, more than 1 MB"
+[ "$size" -lt 1048576 ] || fail "it has $size bytes stripped, more than 1 MiB"

@@ -66,10 +66,10 @@ NEVER_INLINE void block_copy(const struct row_block *block, const void *array, i
         const void *column = element_at(block->format, array, j * stride);
         const real *from = to;
         prefetch_elements(block->format, column, block->first + BLOCK_ROWS, BLOCK_ROWS, 1);
-        if (row_block_is_plain(block)) {
-            from = (const real *)column + block->first;
-        } else {
+        if (block->rows < BLOCK_ROWS) {
             block_copy_column(block, column, missing, to);
+        } else {
+            from = as_reals(block->format, column, block->first, BLOCK_ROWS, to);
         }
         EXP2_EACH(BLOCK_COPY)
     }
