@@ -106,14 +106,47 @@ static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_
     }
 }
 
+/* The tile of keys from `key` on for one register block, the first that it sees or another; false where it sees none of them. */
+static bool run_sub_block(struct softattn_fused_block *block, int64_t sub, int64_t key, bool is_first,
+                          const struct softattn_partial *partial, struct softattn_tile *tile) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t first_row = block->first_row + block->sub_row[sub];
+    const int64_t width = sub_width(block, sub), start = block->sub_row[sub] * block->real_bytes;
+    const struct softattn_tile_layout layout = {1, width};
+    const struct softattn_tile_masks masks = softattn_tile_masks_make(
+        block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
+    if (masks.skip) {
+        return false;
+    }
+    if (problem->alibi.data != NULL) {
+        softattn_tile_slopes(block, first_row, sub_count(block, sub), width);
+        tile->slope = block->scratch->slope;
+        tile->position = block->scratch->position;
+    }
+    tile->vectors = width / block->lanes;
+    softattn_tile_parts_make(block, sub, &masks, key, tile);
+    if (tile->parts == 0) { /* what the block mask leaves lies between what the rows see */
+        return false;
+    }
+    ask_for_rows(block, key, sub, tile);
+    tile->low = masks.masked ? block->scratch->low : NULL;
+    tile->high = masks.masked ? block->scratch->high : NULL;
+    tile->addend = masks.addend;
+    tile->drop = masks.drop;
+    tile->q = block->scratch->q + start * problem->dim_qk;
+    tile->scores = block->scratch->scores;
+    tile->out = partial->out + start * problem->dim_v;
+    tile->max = partial->max + start;
+    tile->sum = partial->sum + start;
+    tile->fresh = is_first;
+    problem->kernels->attention_tile(tile);
+    return true;
+}
+
 void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
                           const struct softattn_partial *partial) {
     const struct softattn_attention_problem *problem = block->problem;
-    const int64_t bytes = block->real_bytes;
-    bool fresh[SOFTATTN_SUB_BLOCKS];
-    for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
-        fresh[sub] = true;
-    }
+    bool has_seen[SOFTATTN_SUB_BLOCKS] = {false};
     struct softattn_tile tile = {.dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     for (int64_t t = first_tile; t < last_tile; t++) {
@@ -124,38 +157,11 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
         tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy,
                                     &tile.v_stride);
         for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
-            const int64_t first_row = block->first_row + block->sub_row[sub];
-            const int64_t width = sub_width(block, sub), start = block->sub_row[sub] * bytes;
-            const struct softattn_tile_layout layout = {1, width};
-            const struct softattn_tile_masks masks = softattn_tile_masks_make(
-                block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
-            if (masks.skip) {
-                continue;
-            }
-            if (problem->alibi.data != NULL) {
-                softattn_tile_slopes(block, first_row, sub_count(block, sub), width);
-                tile.slope = block->scratch->slope;
-                tile.position = block->scratch->position;
-            }
-            ask_for_rows(block, key, sub, &tile);
-            tile.vectors = width / block->lanes;
-            softattn_tile_parts_make(block, sub, &masks, key, &tile);
-            tile.low = masks.masked ? block->scratch->low : NULL;
-            tile.high = masks.masked ? block->scratch->high : NULL;
-            tile.addend = masks.addend;
-            tile.drop = masks.drop;
-            tile.q = block->scratch->q + start * problem->dim_qk;
-            tile.scores = block->scratch->scores;
-            tile.out = partial->out + start * problem->dim_v;
-            tile.max = partial->max + start;
-            tile.sum = partial->sum + start;
-            tile.fresh = fresh[sub];
-            problem->kernels->attention_tile(&tile);
-            fresh[sub] = false;
+            has_seen[sub] = run_sub_block(block, sub, key, !has_seen[sub], partial, &tile) || has_seen[sub];
         }
     }
     for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
-        if (fresh[sub]) {
+        if (!has_seen[sub]) {
             softattn_block_clear_rows(block, partial, block->sub_row[sub], sub_width(block, sub));
         }
     }

@@ -310,6 +310,28 @@ static void special_sinks_match_the_oracle(random_source *random) {
     }
 }
 
+/* Rows of two heads in one block see the ends of a tile, and the block mask leaves its middle. */
+static void block_masks_between_what_rows_see_match_the_oracle(random_source *random) {
+    enum { SEQ = 40, KEYS = 8, KEPT = 2 };
+    for (int variant = 0; variant < 4; variant++) {
+        attention_options o = attention_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 2, SEQ, 7);
+        o.heads_kv = 1;
+        o.causal = SOFTATTN_CAUSAL_TOP_LEFT;
+        o.has_window = true;
+        o.window_left = variant & 2 ? 3 : 0;
+        o.block_q = SEQ;
+        o.block_k = KEYS;
+        o.keep_probability = 0;
+        attention_case c;
+        attention_case_create(&c, &o, random);
+        for (int64_t i = 0; i < array_count(&c.block_mask); i++) {
+            array_set(&c.block_mask, i, i % (SEQ / KEYS) == KEPT);
+        }
+        check_everywhere(&c, "a block mask between what rows see");
+        attention_case_destroy(&c);
+    }
+}
+
 /* A row whose scores are all -infinity is 0 even if it has a sink, whatever the values are. */
 static void rows_without_weight_beside_a_sink_match_the_oracle(random_source *random) {
     for (int variant = 0; variant < 8; variant++) {
@@ -352,6 +374,7 @@ int main(void) {
     create_contexts();
     each_mask_alone_matches_the_oracle(&random);
     rows_that_see_nothing_match_the_oracle(&random);
+    block_masks_between_what_rows_see_match_the_oracle(&random);
     special_sinks_match_the_oracle(&random);
     rows_without_weight_beside_a_sink_match_the_oracle(&random);
     random_combinations_match_the_oracle(&random);
