@@ -125,9 +125,6 @@ static bool run_sub_block(struct softattn_fused_block *block, int64_t sub, int64
     }
     tile->vectors = width / block->lanes;
     softattn_tile_parts_make(block, sub, &masks, key, tile);
-    if (tile->parts == 0) { /* what the block mask leaves lies between what the rows see */
-        return false;
-    }
     ask_for_rows(block, key, sub, tile);
     tile->low = masks.masked ? block->scratch->low : NULL;
     tile->high = masks.masked ? block->scratch->high : NULL;

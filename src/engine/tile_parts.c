@@ -70,6 +70,8 @@ static void fill_part(struct softattn_tile_part *part, const struct range *range
     }
 }
 
+/* There is at least one part: ranges in order leave no key between them, as queries that follow each other see neighbouring keys, and
+ * others are made to hold all of them. */
 void softattn_tile_parts_make(const struct softattn_fused_block *block, int64_t sub,
                               const struct softattn_tile_masks *masks, int64_t key,
                               struct softattn_tile *tile) {
