@@ -17,7 +17,8 @@ enum {
     PUT_TOGETHER = 8, /* columns of gathered rows: as many lines are sure to be cached till they are full */
     STRIP = 64,       /* columns gathered for one conversion */
     ROWS_OF_HALVES = GROUP_BYTES / sizeof(float), /* gathered together */
-    MANY_COLUMNS = 256, /* from here on gathering rows costs little beside the rows themselves */
+    STRIPES_BYTES = 128, /* of a sum's stripes: contiguous rows that do not fill them are turned into lanes */
+    MANY_COLUMNS = 256,  /* from here on gathering rows costs little beside the rows themselves */
     SIDE_BY_SIDE =
         64, /* rows that lie so are shared out so many at a time: whole vectors and lines of any kind */
     WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds, */
@@ -58,6 +59,16 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes) {
     const int64_t neighbours = rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
     return neighbours >= (rows->cols > MANY_COLUMNS ? 8 : 2) * lanes;
+}
+
+bool softattn_rows_are_short(const struct softattn_rows *rows, const struct softattn_kernels *kernels) {
+    return rows->cols * kernels->real_bytes < STRIPES_BYTES &&
+           softattn_rows_suit_columns(rows, kernels->lanes());
+}
+
+int64_t softattn_row_column_stride(const struct softattn_rows *rows,
+                                   const struct softattn_row_operand *operand) {
+    return softattn_row_is_contiguous(rows, operand) ? 1 : operand->axis_stride;
 }
 
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }

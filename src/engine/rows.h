@@ -80,8 +80,14 @@ static inline bool softattn_rows_lie_side_by_side(const struct softattn_rows *ro
     return operand->data == NULL || softattn_row_inner_stride(rows, operand) == 1;
 }
 
-/* Whether enough rows lie so for the kernels by columns, which compute whole blocks, to be the faster ones. */
+/* Whether enough rows lie so for the kernels by columns, which compute whole blocks, to be the faster ones; and whether rows that are
+ * contiguous are so short that these are. */
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes);
+bool softattn_rows_are_short(const struct softattn_rows *rows, const struct softattn_kernels *kernels);
+
+/* An operand's distance of columns; 1 where its rows need no gathering. */
+int64_t softattn_row_column_stride(const struct softattn_rows *rows,
+                                   const struct softattn_row_operand *operand);
 
 /* Bytes of a matrix's element in memory, where reals have real_bytes. */
 static inline int64_t softattn_row_element_bytes(const struct softattn_row_operand *operand,

@@ -54,7 +54,7 @@ struct softattn_row {
     int64_t rows;
     int64_t x_step, y_step;
     int64_t x_stride,
-        y_stride; /* of softmax_columns, whose steps of x and y are 1; of the others they are 1 */
+        y_stride; /* of softmax_columns: both not 1, and the steps 1, or both 1, of reals; of the others they are 1 */
     int64_t cols;
     int32_t format; /* SOFTATTN_FORMAT_*, of x and y */
     const void *x;
@@ -130,7 +130,7 @@ struct softattn_row_backward {
     void *out;                        /* may be v, with the same step */
     int64_t y_step, v_step, out_step; /* elements from one row to the next */
     int64_t y_stride, v_stride,
-        out_stride; /* from one column to the next: of softmax_backward_columns, whose steps are 1; of the others they are 1 */
+        out_stride; /* from one column to the next: of softmax_backward_columns, as in struct softattn_row; of the others they are 1 */
     double scale;
     int32_t output;     /* SOFTATTN_ROW_*: what y is */
     int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
@@ -343,7 +343,7 @@ struct softattn_kernels {
     /* Softmax of rows; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
 
-    /* The same of rows that lie side by side and are such as 16-bit floats may be, with last = cols; y may be NULL. */
+    /* The same of rows that lie side by side, or are short, and are such as 16-bit floats may be, with last = cols; y may be NULL. */
     void (*softmax_columns)(const struct softattn_row *row);
 
     /*

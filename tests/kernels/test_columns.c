@@ -1,6 +1,6 @@
 /*
- * softmax_columns and softmax_backward_columns of every instruction set give rows that lie side by side the bits that softmax_row
- * and softmax_backward give each of them alone: any number of rows and columns, any distance of columns, either output, scales,
+ * softmax_columns and softmax_backward_columns of every instruction set give rows that lie side by side, and contiguous ones, the
+ * bits that softmax_row and softmax_backward give each of them alone: any number of rows and columns, any distance of columns, either output, scales,
  * one score more, rows without visible scores, special values, 16-bit floats, log-sum-exp and maximum, in place, streamed.
  * Nothing but the rows is touched.
  */
@@ -30,26 +30,33 @@ struct shape {
     int64_t rows, cols;
     int32_t format;
     size_t bytes; /* of an element */
+    bool by_rows; /* contiguous rows, else contiguous columns */
 };
 
-/* Column j at j * stride. */
+/* Row r and column j at r * step + j * stride, of which one is 1, and so in pieces of `length` that many elements apart. */
 struct matrix {
     const struct shape *shape;
-    int64_t stride;
+    int64_t step, stride;
+    int64_t pieces, length;
     guard_block block;
 };
 
 static void *matrix_at(const struct matrix *m, int64_t row, int64_t col) {
-    return m->block.data + (size_t)(col * m->stride + row) * m->shape->bytes;
+    return m->block.data + (size_t)(col * m->stride + row * m->step) * m->shape->bytes;
 }
 
 /* Everywhere sentinels. */
 static struct matrix matrix_create(const struct shape *shape, random_source *random) {
-    struct matrix m = {.shape = shape, .stride = shape->rows + random_below(random, 5)};
+    struct matrix m = {.shape = shape, .step = 1, .stride = 1};
+    m.pieces = shape->by_rows ? shape->rows : shape->cols;
+    m.length = shape->by_rows ? shape->cols : shape->rows;
+    int64_t apart = m.length + random_between(random, 1, 5);
     if (chance(random, 3)) { /* so that it may be streamed */
-        m.stride = (shape->rows + 63) / 64 * 64;
+        apart = (m.length + 63) / 64 * 64;
     }
-    const int64_t elements = shape->cols == 0 ? 0 : (shape->cols - 1) * m.stride + shape->rows;
+    apart = apart < 2 ? 2 : apart;
+    *(shape->by_rows ? &m.step : &m.stride) = apart;
+    const int64_t elements = shape->cols == 0 ? 0 : (m.pieces - 1) * apart + m.length;
     guard_create(&m.block, (size_t)elements * shape->bytes, chance(random, 2) ? 64 : shape->bytes,
                  chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE);
     return m;
@@ -115,10 +122,11 @@ static int64_t row_differences(const struct matrix *m, int64_t row, const unsign
 /* Bytes between columns, and around the matrix, that hold no sentinel. */
 static int64_t gap_differences(const struct matrix *m) {
     int64_t differences = !guard_surroundings_untouched(&m->block);
-    for (int64_t j = 0; j + 1 < m->shape->cols; j++) {
-        const unsigned char *gap = matrix_at(m, m->shape->rows, j), *end = matrix_at(m, 0, j + 1);
-        for (; gap < end; gap++) {
-            differences += *gap != GUARD_SENTINEL;
+    const size_t bytes = m->shape->bytes, apart = (size_t)(m->shape->by_rows ? m->step : m->stride) * bytes;
+    for (int64_t i = 0; m->shape->cols > 0 && i + 1 < m->pieces; i++) {
+        const unsigned char *piece = m->block.data + (size_t)i * apart;
+        for (size_t b = (size_t)m->length * bytes; b < apart; b++) {
+            differences += piece[b] != GUARD_SENTINEL;
         }
     }
     return differences;
@@ -131,6 +139,7 @@ static struct shape random_shape(const struct softattn_kernels *tested, int64_t 
         shape.format = chance(random, 2) ? SOFTATTN_FORMAT_F16 : SOFTATTN_FORMAT_BF16;
         shape.bytes = sizeof(uint16_t);
     }
+    shape.by_rows = shape.format == SOFTATTN_FORMAT_REAL && chance(random, 2);
     return shape;
 }
 
@@ -146,7 +155,6 @@ static struct softattn_row random_row(const struct shape *shape, random_source *
     const double scales[] = {1, 1, 0.125, 1.7, 3.0e3};
     struct softattn_row row = {
         .rows = shape->rows, .cols = shape->cols, .last = shape->cols, .format = shape->format};
-    row.x_step = row.y_step = 1;
     row.scale = scales[random_below(random, 5)];
     row.output = (int32_t)random_below(random, 2);
     row.plus_one = chance(random, 4);
@@ -210,6 +218,8 @@ static void check_softmax(const struct softattn_kernels *tested, int64_t cols, r
     const struct matrix *result = in_place ? &x : &y;
     row.x = x.block.data;
     row.y = chance(random, 8) ? NULL : result->block.data;
+    row.x_step = x.step;
+    row.y_step = result->step;
     row.x_stride = x.stride;
     row.y_stride = result->stride;
     row.stream = row.y && !in_place && chance(random, 2);
@@ -217,7 +227,8 @@ static void check_softmax(const struct softattn_kernels *tested, int64_t cols, r
     row.lse = chance(random, 2) ? values[0].data : NULL;
     row.max = chance(random, 2) ? values[1].data : NULL;
     tested->softmax_columns(&row);
-    const struct matrix scores = {.shape = &shape, .stride = x.stride, .block = before};
+    struct matrix scores = x;
+    scores.block = before;
     int64_t differences = gap_differences(&x) + gap_differences(&y) + !guard_surroundings_untouched(&scratch);
     for (int64_t r = 0; r < shape.rows; r++) {
         differences += check_row(&row, &scores, result, r);
@@ -227,10 +238,10 @@ static void check_softmax(const struct softattn_kernels *tested, int64_t cols, r
         guard_destroy(&values[i]);
     }
     EXPECT(differences == 0,
-           "softmax_columns %s f%d, format %d, %" PRId64 " rows, %" PRId64
+           "softmax_columns %s f%d, format %d, by rows %d, %" PRId64 " rows, %" PRId64
            " columns, scale %g, log %d, plus one %d, stream %d, in place %d: %" PRId64 " differ",
-           tested->isa, 8 * tested->real_bytes, shape.format, shape.rows, cols, row.scale, row.output,
-           row.plus_one, row.stream, in_place, differences);
+           tested->isa, 8 * tested->real_bytes, shape.format, shape.by_rows, shape.rows, cols, row.scale,
+           row.output, row.plus_one, row.stream, in_place, differences);
     guard_destroy(&before);
     guard_destroy(&scratch);
     guard_destroy(&x.block);
@@ -265,7 +276,6 @@ static void check_backward(const struct softattn_kernels *tested, int64_t cols, 
     struct matrix y = matrix_create(&shape, random), v = matrix_create(&shape, random),
                   out = matrix_create(&shape, random);
     struct softattn_row_backward row = {.rows = shape.rows, .cols = cols, .format = shape.format};
-    row.y_step = row.v_step = row.out_step = 1;
     row.output = is_log ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
     /* of log-probabilities softmax_backward takes 16-bit floats for one product alone */
     row.transposed = shape.format != SOFTATTN_FORMAT_REAL || chance(random, 2);
@@ -280,23 +290,27 @@ static void check_backward(const struct softattn_kernels *tested, int64_t cols, 
     row.y = y.block.data;
     row.v = v.block.data;
     row.out = result->block.data;
+    row.y_step = y.step;
+    row.v_step = v.step;
+    row.out_step = result->step;
     row.y_stride = y.stride;
     row.v_stride = v.stride;
     row.out_stride = result->stride;
     row.stream = !in_place && chance(random, 2);
     row.scratch = scratch.data;
     tested->softmax_backward_columns(&row);
-    const struct matrix vectors = {.shape = &shape, .stride = v.stride, .block = before};
+    struct matrix vectors = v;
+    vectors.block = before;
     int64_t differences = gap_differences(&y) + gap_differences(&v) + gap_differences(&out) +
                           !guard_surroundings_untouched(&scratch);
     for (int64_t r = 0; r < shape.rows; r++) {
         differences += check_product(&row, &y, &vectors, result, r);
     }
     EXPECT(differences == 0,
-           "softmax_backward_columns %s f%d, format %d, %" PRId64 " rows, %" PRId64
+           "softmax_backward_columns %s f%d, format %d, by rows %d, %" PRId64 " rows, %" PRId64
            " columns, log %d, transposed %d, stream %d, in place %d: %" PRId64 " differ",
-           tested->isa, 8 * tested->real_bytes, shape.format, shape.rows, cols, is_log, row.transposed,
-           row.stream, in_place, differences);
+           tested->isa, 8 * tested->real_bytes, shape.format, shape.by_rows, shape.rows, cols, is_log,
+           row.transposed, row.stream, in_place, differences);
     guard_destroy(&before);
     guard_destroy(&scratch);
     guard_destroy(&y.block);

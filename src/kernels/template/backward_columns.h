@@ -1,4 +1,4 @@
-/* Products of Jacobians with vectors, of rows that lie side by side: row_block.h. Each row's order of arithmetic is that of
+/* Products of Jacobians with vectors, of rows that lie side by side, or are short: row_block.h. Each row's order of arithmetic is that of
  * softmax_backward.h. */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_BACKWARD_COLUMNS_H
 #define SOFTATTN_KERNELS_TEMPLATE_BACKWARD_COLUMNS_H
@@ -59,20 +59,24 @@ NEVER_INLINE void block_derivatives(const struct backward_block *block) {
     const int is_plain = row_block_is_plain(at), stream = is_plain && at->stream;
     for (int64_t j = 0; j < at->cols; j++) {
         VECTOR_ALIGNED real results[MOST_BLOCK_ROWS];
-        const real *y = block->y + j * BLOCK_ROWS, *v = block->v + j * BLOCK_ROWS;
+        const real *y = block->y + j * BLOCK_ROWS;
+        real *v = block->v + j * BLOCK_ROWS;
         const real *outside = block->outside.at + j * block->outside.step;
         const real *of_sum = block->of_sum.at + j * block->of_sum.step;
         void *column = element_to(at->format, block->rows->out, j * block->rows->out_stride);
-        real *to = is_plain ? (real *)column + at->first : results;
+        real *to = is_plain ? (real *)column + at->first : at->by_rows ? v : results;
         EACH_VECTOR(i) {
             const vec less =
                 v_fma(v_sub(v_zero(), v_load(of_sum + i)), v_load(block->sums + i), v_load(v + i));
             const vec value = v_mul(v_mul(scale, v_load(outside + i)), less);
             store_whole(to + i, v_unless(v_equal(v_load(y + i), masked), value), stream);
         }
-        if (!is_plain) {
+        if (!is_plain && !at->by_rows) {
             block_put(at, column, results);
         }
+    }
+    if (at->by_rows) {
+        block_put_rows(at, block->rows->out, block->rows->out_step, block->v);
     }
 }
 
@@ -82,7 +86,11 @@ static void softmax_backward_columns(const struct softattn_row_backward *rows) {
                                    .at = {.cols = rows->cols, .format = rows->format},
                                    .masked = is_log ? -REAL_INFINITY : 0,
                                    .y = rows->scratch};
-    block.at.stream = rows->stream && columns_are_aligned(rows->format, rows->out, rows->out_stride);
+    const struct block_place y_place = {rows->y_step, rows->y_stride},
+                             v_place = {rows->v_step, rows->v_stride};
+    block.at.by_rows = rows->y_stride == 1;
+    block.at.stream =
+        rows->stream && !block.at.by_rows && columns_are_aligned(rows->format, rows->out, rows->out_stride);
     block.v = block.y + rows->cols * BLOCK_ROWS;
     block.sums = block.v + rows->cols * BLOCK_ROWS;
     real *const ones = block.sums + STRIPES * BLOCK_ROWS, *const p = is_log ? ones + BLOCK_ROWS : block.y;
@@ -93,8 +101,8 @@ static void softmax_backward_columns(const struct softattn_row_backward *rows) {
     row_fill(ones, BLOCK_ROWS, 1);
     for (int64_t r = 0; r < rows->rows; r += BLOCK_ROWS) {
         block.at = row_block_at(block.at, r, rows->rows);
-        block_copy(&block.at, rows->y, rows->y_stride, 1, block.masked, block.y, block.sums);
-        block_copy(&block.at, rows->v, rows->v_stride, 1, 0, block.v, block.sums);
+        block_copy(&block.at, rows->y, y_place, 1, block.masked, block.y, block.sums);
+        block_copy(&block.at, rows->v, v_place, 1, 0, block.v, block.sums);
         if (is_log) {
             block_probabilities(&block, p);
         }

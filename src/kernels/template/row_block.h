@@ -1,7 +1,7 @@
 /*
- * Blocks of rows that lie side by side, the elements of a column being neighbours: with rows in the lanes nothing need be turned,
- * and nothing is summed across lanes. What is read is copied first: columns may be so far apart, and by such powers of two, that
- * the caches do not keep them from one sweep to the next.
+ * Blocks of rows in the lanes, where nothing is summed across lanes: of rows that lie side by side, the elements of a column being
+ * neighbours, and of reals in rows so short that turning them into lanes costs less than summing each by itself. What is read is
+ * copied first: columns may be so far apart, and by such powers of two, that the caches do not keep them from one sweep to the next.
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_ROW_BLOCK_H
 #define SOFTATTN_KERNELS_TEMPLATE_ROW_BLOCK_H
@@ -10,6 +10,7 @@
 #include "kernels/template/columns.h"
 #include "kernels/template/elements.h"
 #include "kernels/template/exp2.h"
+#include "kernels/template/transpose.h"
 
 /* Rows of a block, and the first of each of its vectors. */
 #define BLOCK_ROWS     (SOFTATTN_BLOCK_VECTORS * LANES)
@@ -21,7 +22,8 @@ struct row_block {
     int64_t first, rows; /* rows: at most BLOCK_ROWS */
     int64_t cols;
     int32_t format;
-    int stream; /* results go around the caches; all columns are aligned for it */
+    int by_rows; /* reals, the rows contiguous; else the columns are */
+    int stream;  /* results go around the caches; all columns are aligned for it */
 };
 
 static struct row_block row_block_at(struct row_block before, int64_t first, int64_t all_rows) {
@@ -30,9 +32,9 @@ static struct row_block row_block_at(struct row_block before, int64_t first, int
     return before;
 }
 
-/* Whether its elements are reals in whole vectors. */
+/* Whether its columns are reals in whole vectors. */
 static int row_block_is_plain(const struct row_block *block) {
-    return !is_half(block->format) && block->rows == BLOCK_ROWS;
+    return !is_half(block->format) && block->rows == BLOCK_ROWS && !block->by_rows;
 }
 
 /* Whether all columns' vectors of whole blocks are aligned for stores around the caches. */
@@ -58,22 +60,49 @@ NEVER_INLINE void block_copy_column(const struct row_block *block, const void *c
     max_##i = v_max(v_##i, max_##i);
 #define BLOCK_MAX(i) v_store(maxima + i * LANES, max_##i);
 
-/* The block's elements of an array, times factor, to [cols][BLOCK_ROWS], and their maxima; the next block's are asked for. */
-NEVER_INLINE void block_copy(const struct row_block *block, const void *array, int64_t stride, real factor,
-                             real missing, real *to, real *maxima) {
+/* Where an array's rows and columns are. */
+struct block_place {
+    int64_t step, stride; /* from one row, and from one column, to the next */
+};
+
+/* Elements of column j of an array: where they lie, or in `to`; those of the next block are asked for. */
+ALWAYS_INLINE const real *block_column(const struct row_block *block, const void *array, int64_t stride,
+                                       int64_t j, real missing, real *to) {
+    const void *column = element_at(block->format, array, j * stride);
+    prefetch_elements(block->format, column, block->first + BLOCK_ROWS, BLOCK_ROWS, 1);
+    if (block->rows == BLOCK_ROWS) {
+        return as_reals(block->format, column, block->first, BLOCK_ROWS, to);
+    }
+    block_copy_column(block, column, missing, to);
+    return to;
+}
+
+/* The block's elements of contiguous rows of reals. */
+static void block_turn_rows(const struct row_block *block, const real *array, int64_t step, real missing,
+                            real *to) {
+    if (block->rows < BLOCK_ROWS) {
+        row_fill(to, block->cols * BLOCK_ROWS, missing);
+    }
+    transpose(block->rows, block->cols, 1, array + block->first * step, step, to, BLOCK_ROWS);
+}
+
+/* The block's elements of an array, times factor, to [cols][BLOCK_ROWS], and their maxima. */
+NEVER_INLINE void block_copy(const struct row_block *block, const void *array, struct block_place place,
+                             real factor, real missing, real *to, real *maxima) {
     EXP2_EACH(BLOCK_LOWEST)
+    if (block->by_rows) {
+        block_turn_rows(block, array, place.step, missing, to);
+    }
     for (int64_t j = 0; j < block->cols; j++, to += BLOCK_ROWS) {
-        const void *column = element_at(block->format, array, j * stride);
-        const real *from = to;
-        prefetch_elements(block->format, column, block->first + BLOCK_ROWS, BLOCK_ROWS, 1);
-        if (block->rows < BLOCK_ROWS) {
-            block_copy_column(block, column, missing, to);
-        } else {
-            from = as_reals(block->format, column, block->first, BLOCK_ROWS, to);
-        }
+        const real *from = block->by_rows ? to : block_column(block, array, place.stride, j, missing, to);
         EXP2_EACH(BLOCK_COPY)
     }
     EXP2_EACH(BLOCK_MAX)
+}
+
+/* Results of a block by rows, [cols][BLOCK_ROWS]. */
+static void block_put_rows(const struct row_block *block, real *array, int64_t step, const real *results) {
+    transpose(block->cols, block->rows, 1, results, BLOCK_ROWS, array + block->first * step, step);
 }
 
 /* Results of a column that are not stored where they are made: of 16-bit floats, or of a block that lacks rows. */

@@ -1,4 +1,4 @@
-/* Softmax of rows that lie side by side: row_block.h. Each row's order of arithmetic is that of softmax_row.h. */
+/* Softmax of rows that lie side by side, or are short: row_block.h. Each row's order of arithmetic is that of softmax_row.h. */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_COLUMNS_H
 #define SOFTATTN_KERNELS_TEMPLATE_SOFTMAX_COLUMNS_H
 
@@ -79,17 +79,20 @@ ALWAYS_INLINE void block_results_of(const struct softmax_block *block, int is_lo
     const struct row_block *at = &block->at;
     for (int64_t j = 0; j < at->cols; j++) {
         VECTOR_ALIGNED real results[MOST_BLOCK_ROWS];
-        const real *from = block->scores + j * BLOCK_ROWS;
+        real *from = block->scores + j * BLOCK_ROWS;
         void *column = element_to(at->format, block->row->y, j * block->row->y_stride);
-        real *to = is_plain ? (real *)column + at->first : results;
+        real *to = is_plain ? (real *)column + at->first : at->by_rows ? from : results;
         EACH_VECTOR(i) {
             const vec s = v_load(from + i), last = v_load(block->last + i);
             const vec result = is_log ? v_sub(v_sub(s, v_load(block->base + i)), last) : v_mul(s, last);
             store_whole(to + i, result, stream);
         }
-        if (!is_plain) {
+        if (!is_plain && !at->by_rows) {
             block_put(at, column, results);
         }
+    }
+    if (at->by_rows) {
+        block_put_rows(at, block->row->y, block->row->y_step, block->scores);
     }
 }
 
@@ -107,15 +110,17 @@ static void softmax_columns(const struct softattn_row *row) {
                                   .at = {.cols = row->cols, .format = row->format},
                                   .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES,
                                   .scores = row->scratch};
-    block.at.stream = row->stream && columns_are_aligned(row->format, row->y, row->y_stride);
+    block.at.by_rows = row->x_stride == 1;
+    block.at.stream =
+        row->stream && !block.at.by_rows && columns_are_aligned(row->format, row->y, row->y_stride);
     block.sums = block.scores + row->cols * BLOCK_ROWS;
     block.max = block.sums + STRIPES * BLOCK_ROWS;
     block.base = block.max + BLOCK_ROWS;
     block.last = block.base + BLOCK_ROWS;
     for (int64_t r = 0; r < row->rows; r += BLOCK_ROWS) {
         block.at = row_block_at(block.at, r, row->rows);
-        block_copy(&block.at, row->x, row->x_stride, (real)row->scale, -REAL_INFINITY, block.scores,
-                   block.max);
+        block_copy(&block.at, row->x, (struct block_place){row->x_step, row->x_stride}, (real)row->scale,
+                   -REAL_INFINITY, block.scores, block.max);
         block_bases(&block);
         block_weights(&block);
         block_finish(&block);

@@ -27,8 +27,8 @@ ALWAYS_INLINE void transpose_lanes(int64_t cols, real factor, const real *from, 
     }
 }
 
-static void transpose(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride,
-                      void *to, int64_t to_stride) {
+NEVER_INLINE void transpose(int64_t rows, int64_t cols, double factor, const void *from, int64_t from_stride,
+                            void *to, int64_t to_stride) {
     const real *source = from;
     real *target = to;
     int64_t r = 0;
