@@ -49,7 +49,7 @@ function(softattn_add_isa name)
     if(CMAKE_C_COMPILER_ID MATCHES "Clang" AND NOT "${isa_FLAGS}" MATCHES "-O[sz]")
       set(unrolling "SHELL:-mllvm -unroll-threshold=70" "SHELL:-mllvm -jump-threading-threshold=2" "SHELL:-mllvm -enable-load-pre=0")
     endif()
-    # gcc schedules nothing anew: it pulls the pointer increments in front of the loads of the products' inner loop.
+    # gcc does not schedule: it would pull the pointer increments in front of the loads of the products' inner loop.
     # No link-time optimization: it would let code of one instruction set be inlined into code that runs on any CPU.
     # errno is not part of the kernels' contract. Floating-point exceptions are, hence no -fno-trapping-math: a division
     # that the source guards may not be computed for nothing. The templates are vector code already: the compiler's own
