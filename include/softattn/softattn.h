@@ -304,8 +304,8 @@ typedef struct softattn_softmax_args {
 
 /*
  * Runs on the tensors in args, of which at least one of y, lse and row_max is given (else SOFTATTN_ERROR_NULL). Masked elements
- * have no effect whatever they hold, and become probability 0
- * (log-probability -infinity). A NaN or +infinity in a visible place makes its row NaN.
+ * have no effect whatever they hold, and become probability 0 (log-probability -infinity). A NaN or +infinity in a visible place
+ * makes its row NaN.
  */
 SOFTATTN_API int32_t softattn_softmax_run(const softattn_softmax *softmax, const softattn_softmax_args *args);
 
@@ -727,9 +727,8 @@ SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *atten
  * part p gave outs[p] [batch, heads, seq, dim] and lses[p] [batch, heads, seq] (natural log), f32 or f64, all of one
  * type. out and lse have the same shapes and type, may be the memory of outs[0] and lses[0] with the same strides, and
  * overlap nothing else. A part whose lse is -infinity in a row has no effect there, whatever its output holds; an lse
- * beyond 0.69 of the type's largest number counts as infinite. parts:
- * 1 … 2^20; lse NULL: not wanted. Parts that were computed with a sink would each count it: give the sink to one part
- * only. context may be NULL.
+ * beyond 0.69 of the type's largest number counts as infinite. parts: 1 … 2^20; lse NULL: not wanted. Parts that were
+ * computed with a sink would each count it: give the sink to one part only. context may be NULL.
  */
 SOFTATTN_API int32_t softattn_attention_merge(const softattn_context *context, int64_t parts,
                                               const softattn_tensor *const *outs,
@@ -756,8 +755,8 @@ SOFTATTN_API int32_t softattn_attention_f64(const softattn_context *context, int
  * Attention whose similarity is a product of features (Katharopoulos et al., "Transformers are RNNs", 2020), so that its
  * cost grows with the sequence, not with its square: for every batch and head, with f the feature map,
  *   out_i = (f(q_i) S_i) / (f(q_i) . z_i),   S_i = sum over visible j of f(k_j)^T v_j,   z_i = sum over them of f(k_j)
- * A denominator of 0, as of a finite query without any visible key, gives output 0. Configure once, run any number of times through a const
- * handle from any threads at once.
+ * A denominator of 0, as of a finite query without any visible key, gives output 0. Configure once, run any number of
+ * times through a const handle from any threads at once.
  */
 typedef struct softattn_linear_attention softattn_linear_attention;
 

@@ -109,6 +109,10 @@ static int32_t fit_operand(enum fit fit, const struct softattn_array *array, con
     return SOFTATTN_OK;
 }
 
+static struct softattn_row_operand *operand_of(struct softattn_softmax_problem *problem, int32_t which) {
+    return (void *)((char *)problem + operands[which].operand);
+}
+
 static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
                            struct softattn_softmax_problem *problem) {
     const struct softattn_array *x = &arrays[X];
@@ -119,8 +123,8 @@ static int32_t fit_tensors(const struct softattn_array *arrays, int32_t axis,
         }
         int32_t status = softattn_require_type(operands[i].rule.element, &arrays[i], x);
         if (status == SOFTATTN_OK) {
-            void *operand = (char *)problem + operands[i].operand;
-            status = fit_operand(operands[i].fit, &arrays[i], x, axis, problem->rows.shape, operand);
+            status = fit_operand(operands[i].fit, &arrays[i], x, axis, problem->rows.shape,
+                                 operand_of(problem, i));
         }
         if (status != SOFTATTN_OK) {
             return status;
@@ -207,9 +211,10 @@ int32_t softattn_softmax_read_tensors(const softattn_softmax_args *args, struct 
 
 int32_t softattn_softmax_fit(const softattn_softmax *softmax, const struct softattn_array *arrays,
                              int32_t *axis, struct softattn_softmax_problem *problem) {
-    struct softattn_row_operand *operands_of[] = {&problem->x,      &problem->y,       &problem->bias,
-                                                  &problem->keep,   &problem->lengths, &problem->lse,
-                                                  &problem->row_max};
+    struct softattn_row_operand *of_rows[OPERANDS];
+    for (int32_t i = 0; i < OPERANDS; i++) {
+        of_rows[i] = operand_of(problem, i);
+    }
     int32_t status = find_axis(softmax, &arrays[X], axis);
     if (status == SOFTATTN_OK) {
         status = fit_tensors(arrays, *axis, problem);
@@ -218,7 +223,7 @@ int32_t softattn_softmax_fit(const softattn_softmax *softmax, const struct softa
         status = set_options(softmax, arrays, problem);
     }
     if (status == SOFTATTN_OK) {
-        softattn_rows_join(&problem->rows, problem->causal ? 1 : 0, operands_of, OPERANDS);
+        softattn_rows_join(&problem->rows, problem->causal ? 1 : 0, of_rows, OPERANDS);
     }
     return status;
 }

@@ -14,7 +14,7 @@
  * argument's name: "k: heads_kv 3 does not divide heads_q 8". */
 int32_t softattn_fail(int32_t status, const char *format, ...) SOFTATTN_PRINTF_LIKE;
 
-/* The two errors that most functions have. */
+/* The errors that most functions have. */
 int32_t softattn_fail_null(const char *argument);
 int32_t softattn_fail_memory(uint64_t bytes);
 int32_t softattn_fail_scratch(void);

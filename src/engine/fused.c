@@ -204,25 +204,24 @@ static int64_t place_of_task(const struct run *run, int64_t index) {
 
 /* Tasks run block-last-to-first inside a head: with a causal mask the later blocks see more keys. */
 static struct task task_at(const struct run *run, int64_t index) {
-    const struct softattn_attention_problem *problem = run->problem;
-    int64_t blocks = run->cut.blocks;
-    struct task task = {.sequence = -1};
+    const int64_t heads = run->problem->heads_kv;
+    int64_t blocks = run->cut.blocks, place;
+    struct task task = {.chunk = 0};
     if (run->cut.split) {
         task.chunk = index % run->cut.chunks;
         index /= run->cut.chunks;
-    } else if (run->order != NULL) {
-        const struct load *load = &run->order[place_of_task(run, index)];
-        task.sequence = load->sequence;
-        index -= load->first_task;
-        blocks = blocks_of_sequence(run, task.sequence);
     }
+    if (run->order != NULL && !run->cut.split) {
+        place = place_of_task(run, index);
+        index -= run->order[place].first_task;
+        blocks = blocks_of_sequence(run, run->order[place].sequence);
+    } else {
+        place = index / (heads * blocks);
+        index %= heads * blocks;
+    }
+    task.sequence = run->order != NULL ? run->order[place].sequence : place;
+    task.head_kv = index / blocks;
     task.block = blocks - 1 - index % blocks;
-    index /= blocks;
-    task.head_kv = index % problem->heads_kv;
-    index /= problem->heads_kv;
-    if (task.sequence < 0) {
-        task.sequence = run->order != NULL ? run->order[index].sequence : index;
-    }
     return task;
 }
 

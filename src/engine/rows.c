@@ -56,26 +56,31 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
     return rows->cols >= shortest && (is_whole_lines || rows->cols / 4 >= shortest);
 }
 
-bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes) {
-    const int64_t neighbours = rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
-    return neighbours >= (rows->cols > MANY_COLUMNS ? 8 : 2) * lanes;
-}
-
-bool softattn_rows_are_short(const struct softattn_rows *rows, const struct softattn_kernels *kernels) {
-    return rows->cols * kernels->real_bytes < STRIPES_BYTES &&
-           softattn_rows_suit_columns(rows, kernels->lanes());
-}
-
-int64_t softattn_row_column_stride(const struct softattn_rows *rows,
-                                   const struct softattn_row_operand *operand) {
-    return softattn_row_is_contiguous(rows, operand) ? 1 : operand->axis_stride;
-}
-
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }
 
 /* Size of the last row dimension, along which neighbouring rows lie. */
 static int64_t inner_size(const struct softattn_rows *rows) {
     return rows->rank > 0 ? rows->shape[rows->rank - 1] : 1;
+}
+
+/* ---- Rows by columns ---- */
+
+static bool lies_side_by_side(const struct softattn_rows *rows, const struct softattn_row_operand *matrix) {
+    return matrix->data == NULL || softattn_row_inner_stride(rows, matrix) == 1;
+}
+
+/* These kernels compute whole blocks of rows. */
+bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
+                                const struct softattn_row_operand *const *matrices, int32_t count) {
+    const bool is_real = matrices[0]->format == SOFTATTN_FORMAT_REAL;
+    bool are_short = is_real && rows->cols * kernels->real_bytes < STRIPES_BYTES;
+    bool are_beside = !softattn_row_is_contiguous(rows, matrices[0]);
+    for (int32_t i = 0; i < count; i++) {
+        are_short = are_short && softattn_row_is_contiguous(rows, matrices[i]);
+        are_beside = are_beside && lies_side_by_side(rows, matrices[i]);
+    }
+    return inner_size(rows) >= (rows->cols > MANY_COLUMNS ? 8 : 2) * kernels->lanes() &&
+           (are_short || are_beside);
 }
 
 /* ---- Copying ---- */
@@ -281,6 +286,10 @@ static void point_to(struct softattn_row_visit *visit, const struct run *run,
         if (matrix->memory != NULL) {
             visit->data[i] = matrix->first + r * matrix->step;
             visit->step[i] = matrix->step / (run->copied[i] ? bytes : element_bytes);
+            visit->stride[i] =
+                run->walk->takes_columns && !softattn_row_is_contiguous(&run->walk->rows, operand)
+                    ? operand->axis_stride
+                    : 1;
             visit->next[i] = !is_last             ? visit->data[i] + visit->count * matrix->step
                              : is_contiguous_half ? matrix->memory + group_count * memory_step
                                                   : NULL;

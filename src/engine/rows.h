@@ -74,21 +74,6 @@ static inline int64_t softattn_row_inner_stride(const struct softattn_rows *rows
     return rows->rank > 0 ? operand->stride[rows->rank - 1] : 0;
 }
 
-/* Whether neighbouring rows lie side by side, as kernels by columns take them; so if the operand is not given. */
-static inline bool softattn_rows_lie_side_by_side(const struct softattn_rows *rows,
-                                                  const struct softattn_row_operand *operand) {
-    return operand->data == NULL || softattn_row_inner_stride(rows, operand) == 1;
-}
-
-/* Whether enough rows lie so for the kernels by columns, which compute whole blocks, to be the faster ones; and whether rows that are
- * contiguous are so short that these are. */
-bool softattn_rows_suit_columns(const struct softattn_rows *rows, int64_t lanes);
-bool softattn_rows_are_short(const struct softattn_rows *rows, const struct softattn_kernels *kernels);
-
-/* An operand's distance of columns; 1 where its rows need no gathering. */
-int64_t softattn_row_column_stride(const struct softattn_rows *rows,
-                                   const struct softattn_row_operand *operand);
-
 /* Bytes of a matrix's element in memory, where reals have real_bytes. */
 static inline int64_t softattn_row_element_bytes(const struct softattn_row_operand *operand,
                                                  int64_t real_bytes) {
@@ -104,6 +89,14 @@ bool softattn_row_is_contiguous(const struct softattn_rows *rows, const struct s
  */
 bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortest);
 
+/*
+ * Whether the kernels by columns take rows with these matrices, of one format, and are the faster ones: neighbours that lie side by
+ * side in all of them, and contiguous reals in rows so short that a sum's stripes are not filled. Matrices not given may be among them,
+ * but not as the first.
+ */
+bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
+                                const struct softattn_row_operand *const *matrices, int32_t count);
+
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 
@@ -112,8 +105,10 @@ struct softattn_row_visit {
     int64_t row;
     int64_t count;                       /* rows */
     int64_t step[SOFTATTN_ROW_MATRICES]; /* elements from one of them to the next */
+    int64_t
+        stride[SOFTATTN_ROW_MATRICES]; /* from one column to the next: 1, but where the walk takes columns */
     struct softattn_row_place place;
-    char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix, contiguous; NULL: not given */
+    char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix; NULL: not given */
     const char
         *next[SOFTATTN_ROW_MATRICES]; /* where the row visited next lies, for prefetching; NULL: not known */
     char *scratch;                    /* the worker's own */

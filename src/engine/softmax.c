@@ -91,8 +91,8 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .rows = stretch->rows,
         .x_step = visit->step[X],
         .y_step = visit->step[Y],
-        .x_stride = run->columns ? softattn_row_column_stride(&problem->rows, &problem->x) : 1,
-        .y_stride = run->columns ? softattn_row_column_stride(&problem->rows, &problem->y) : 1,
+        .x_stride = visit->stride[X],
+        .y_stride = visit->stride[Y],
         .cols = problem->rows.cols,
         .format = run->halves ? problem->x.format : SOFTATTN_FORMAT_REAL,
         .x = visit->data[X] + r * x_bytes,
@@ -183,23 +183,10 @@ static bool takes_halves(const struct run *run) {
            softattn_row_is_contiguous(&problem->rows, &problem->y);
 }
 
-static bool rows_are_short(const struct softattn_softmax_problem *problem) {
-    return problem->x.format == SOFTATTN_FORMAT_REAL &&
-           softattn_rows_are_short(&problem->rows, problem->kernels) &&
-           softattn_row_is_contiguous(&problem->rows, &problem->x) &&
-           softattn_row_is_contiguous(&problem->rows, &problem->y);
-}
-
-static bool rows_lie_side_by_side(const struct softattn_softmax_problem *problem) {
-    return !softattn_row_is_contiguous(&problem->rows, &problem->x) &&
-           softattn_rows_suit_columns(&problem->rows, problem->kernels->lanes()) &&
-           softattn_rows_lie_side_by_side(&problem->rows, &problem->x) &&
-           softattn_rows_lie_side_by_side(&problem->rows, &problem->y);
-}
-
 /* Whether the kernel by columns takes the rows: without masks. */
 static bool takes_columns(const struct softattn_softmax_problem *problem) {
-    return (rows_are_short(problem) || rows_lie_side_by_side(problem)) &&
+    const struct softattn_row_operand *matrices[] = {&problem->x, &problem->y};
+    return softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 2) &&
            softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
            problem->lengths.data == NULL && !problem->causal && problem->diagnoses == NULL;
 }

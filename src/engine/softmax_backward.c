@@ -15,11 +15,6 @@ struct product {
     bool columns, halves, prefetch, stream;
 };
 
-/* Columns' distance, as the kernel by columns takes it. */
-static int64_t columns_of(const struct product *product, const struct softattn_row_operand *operand) {
-    return product->columns ? softattn_row_column_stride(&product->problem->rows, operand) : 1;
-}
-
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
     const struct product *product = user;
     const struct softattn_softmax_backward_problem *problem = product->problem;
@@ -33,9 +28,9 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .y_step = visit->step[Y],
                                                .v_step = visit->step[V],
                                                .out_step = visit->step[OUT],
-                                               .y_stride = columns_of(product, &problem->y),
-                                               .v_stride = columns_of(product, &problem->v),
-                                               .out_stride = columns_of(product, &problem->out),
+                                               .y_stride = visit->stride[Y],
+                                               .v_stride = visit->stride[V],
+                                               .out_stride = visit->stride[OUT],
                                                .scale = problem->scale,
                                                .output = problem->output,
                                                .transposed = problem->transposed,
@@ -51,23 +46,11 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
     }
 }
 
-static bool all_rows(const struct softattn_softmax_backward_problem *problem,
-                     bool (*is_so)(const struct softattn_rows *, const struct softattn_row_operand *)) {
-    return is_so(&problem->rows, &problem->y) && is_so(&problem->rows, &problem->v) &&
-           is_so(&problem->rows, &problem->out);
-}
-
-/* Whether the kernel by columns takes the rows: those that lie side by side, and reals in short ones. */
+/* Whether the kernel by columns takes the rows. */
 static bool takes_columns(const struct softattn_softmax_backward_problem *problem) {
-    const struct softattn_rows *rows = &problem->rows;
-    const int64_t lanes = problem->kernels->lanes();
-    const bool is_short = problem->y.format == SOFTATTN_FORMAT_REAL &&
-                          softattn_rows_are_short(rows, problem->kernels) &&
-                          all_rows(problem, softattn_row_is_contiguous);
-    const bool is_beside = !softattn_row_is_contiguous(rows, &problem->y) &&
-                           softattn_rows_suit_columns(rows, lanes) &&
-                           all_rows(problem, softattn_rows_lie_side_by_side);
-    return softattn_normalize_is_softmax(problem->normalizer) && (is_short || is_beside);
+    const struct softattn_row_operand *matrices[] = {&problem->y, &problem->v, &problem->out};
+    return softattn_normalize_is_softmax(problem->normalizer) &&
+           softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3);
 }
 
 enum { SHORTEST_OF_HALVES = 64 };

@@ -134,7 +134,7 @@ struct softattn_row_backward {
     double scale;
     int32_t output;     /* SOFTATTN_ROW_*: what y is */
     int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
-    int32_t prefetch;   /* 1: rows are out of cache: each is asked for while the one before is worked on */
+    int32_t prefetch;   /* 1: rows are out of cache: elements are asked for well ahead of the loads */
     int32_t stream;     /* 1: store around the caches */
     void *scratch;      /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
 };

@@ -122,6 +122,9 @@ NEVER_INLINE void weigh_above(int squared, const real *s, int64_t cols, real max
     }
 }
 
+/* A maximum of -0 and +0 is +0, whatever their order. */
+ALWAYS_INLINE real row_signless_max(const real *s, int64_t cols) { return row_max(s, cols) + 0; }
+
 static int32_t threshold_row(int squared, const struct softattn_row *row) {
     const real *s = row_is_plain(row) ? row->x : row_scores(row, 0, row->scratch);
     const real max = row_base(row_signless_max(s, row->cols)), factor = squared ? (real)0.5 : 1;

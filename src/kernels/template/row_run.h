@@ -42,9 +42,6 @@ struct row_run {
 /* What the largest score of a row is subtracted as: a row without visible scores has -infinity for it. */
 ALWAYS_INLINE real row_base(real max) { return max == -REAL_INFINITY ? 0 : max; }
 
-/* A maximum of -0 and +0 is +0, whatever their order. */
-ALWAYS_INLINE real row_signless_max(const real *s, int64_t cols) { return row_max(s, cols) + 0; }
-
 ALWAYS_INLINE int row_is_quick(int64_t cols) { return cols * REAL_BYTES <= QUICK_ROW_BYTES; }
 
 /* How many rows on from the one at work a maximum is found. */
