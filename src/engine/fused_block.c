@@ -10,7 +10,10 @@
 #include "engine/reals.h"
 #include "platform/cpu.h"
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    COPYING_QUERIES = 96 /* in a block, which a copy of keys pays for */
+};
 
 /* Hands out consecutive aligned pieces; with memory NULL it only counts. */
 struct cutter {
@@ -46,6 +49,11 @@ struct softattn_partial softattn_partial_cut(const struct softattn_attention_pro
     return cut_partial(problem, rows, &cutter);
 }
 
+/* Whether softattn_tile_keys copies rows of a view for a block of so many queries. */
+static bool copies_keys(const struct softattn_view *view, int64_t dim, int64_t rows, bool in_rows) {
+    return view->col != 1 || (!in_rows && rows >= COPYING_QUERIES && view->row > dim);
+}
+
 static uint64_t cut_scratch(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
                             char *memory, struct softattn_fused_scratch *scratch) {
     const int64_t bytes = problem->kernels->real_bytes;
@@ -59,8 +67,10 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, in
     scratch->q = cut(&cutter, rows * problem->dim_qk, bytes);
     scratch->scores = cut(&cutter, wide * tile, bytes);
     scratch->keys = cut(&cutter, in_rows ? problem->dim_qk * problem->kernels->lanes() : 0, bytes);
-    scratch->k_copy = cut(&cutter, problem->k.col == 1 ? 0 : problem->dim_qk * tile, bytes);
-    scratch->v_copy = cut(&cutter, problem->v.col == 1 ? 0 : problem->dim_v * tile, bytes);
+    const bool copies_k = copies_keys(&problem->k, problem->dim_qk, rows, in_rows);
+    const bool copies_v = copies_keys(&problem->v, problem->dim_v, rows, in_rows);
+    scratch->k_copy = cut(&cutter, copies_k ? problem->dim_qk * tile : 0, bytes);
+    scratch->v_copy = cut(&cutter, copies_v ? problem->dim_v * tile : 0, bytes);
     scratch->low = cut(&cutter, wide, bytes);
     scratch->high = cut(&cutter, wide, bytes);
     scratch->slope = cut(&cutter, problem->alibi.data != NULL ? wide : 0, bytes);
@@ -179,11 +189,11 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block,
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride) {
     const char *rows = softattn_key_address(block, view, key);
+    const int64_t bytes = block->real_bytes;
     *stride = view->row;
-    if (view->col == 1) {
+    if (!copies_keys(view, dim, block->rows, block->in_rows)) {
         return rows;
     }
-    const int64_t bytes = block->real_bytes;
     if (view->row == 1) {
         block->problem->kernels->transpose(dim, keys, 1, rows, view->col, copy, dim);
     }

@@ -13,7 +13,7 @@
 #include "engine/dropout.h"
 #include "engine/visibility.h"
 
-enum { SOFTATTN_SUB_BLOCKS = 4 };
+enum { SOFTATTN_SUB_BLOCKS = 16 }; /* most of a block */
 
 /* What some rows see between them. */
 struct softattn_hull {
@@ -115,7 +115,11 @@ void softattn_block_write_empty(struct softattn_fused_block *block);
 void softattn_block_clear_rows(const struct softattn_fused_block *block,
                                const struct softattn_partial *partial, int64_t first, int64_t count);
 
-/* Keys key … of k or v as rows of unit column stride: in place, or copied where the columns are strided. */
+/*
+ * Keys key … of k or v as rows of unit column stride: in place, or copied where the columns are strided, or where other heads'
+ * rows lie between these and the block has enough queries to share a copy: rows a power of two apart take each other's place in the
+ * caches (with AVX2, 8 or 16 heads side by side: 0.88 to 0.97 of the time).
+ */
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride);
 

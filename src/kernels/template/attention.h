@@ -172,6 +172,26 @@ NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, i
     return keys;
 }
 
+/* Whether the exponents of two keys are computed before the weights of the two before them, whose long chains would keep them
+ * waiting. With more registers four chains go side by side. */
+enum { TILE_EXPONENTS_AHEAD = VECTOR_REGISTERS < 32 && !IS_SMALL };
+
+ALWAYS_INLINE void tile_exponents(const real *at, int64_t block, vec base, vec *e_0, vec *e_1) {
+    *e_0 = v_sub(v_load(at), base);
+    *e_1 = v_sub(v_load(at + block), base);
+    if (TILE_EXPONENTS_AHEAD) {
+        *e_0 = exp2_bounded(*e_0), *e_1 = exp2_bounded(*e_1);
+    }
+}
+
+/* Two keys' weights, into the place of their scores and their sums. */
+ALWAYS_INLINE void keep_two_weights(real *at, int64_t block, vec p_0, vec p_1, vec *sum_0, vec *sum_1) {
+    v_store(at, p_0);
+    v_store(at + block, p_1);
+    *sum_0 = v_add(*sum_0, p_0);
+    *sum_1 = v_add(*sum_1, p_1);
+}
+
 /* Scores to weights p in place; running max and sum; alpha = exp2(old max - new max) for the values. */
 ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, const real *tile_max,
                               real *alpha, enum exp2_arguments kind) {
@@ -187,23 +207,30 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
         vec sum_0 = v_zero(), sum_1 = v_zero(), sum_2 = v_zero(), sum_3 = v_zero();
         real *at = (real *)tile->scores + keys.first * block + c;
         int64_t j = keys.first;
+        vec next_0 = v_zero(), next_1 = next_0;
+        if (TILE_EXPONENTS_AHEAD && j + 4 <= keys.last) {
+            tile_exponents(at, block, base, &next_0, &next_1);
+        }
         for (; j + 4 <= keys.last; j += 4, at += 4 * block) {
             if (j % KEYS_PER_SHARE == 0) {
                 ask_for_lines(&asking, asking.share);
             }
-            vec p_0 = v_sub(v_load(at), base);
-            vec p_1 = v_sub(v_load(at + block), base);
-            vec p_2 = v_sub(v_load(at + 2 * block), base);
-            vec p_3 = v_sub(v_load(at + 3 * block), base);
-            v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, kind);
-            v_store(at, p_0);
-            v_store(at + block, p_1);
-            v_store(at + 2 * block, p_2);
-            v_store(at + 3 * block, p_3);
-            sum_0 = v_add(sum_0, p_0);
-            sum_1 = v_add(sum_1, p_1);
-            sum_2 = v_add(sum_2, p_2);
-            sum_3 = v_add(sum_3, p_3);
+            vec p_0 = next_0, p_1 = next_1, p_2, p_3;
+            tile_exponents(at + 2 * block, block, base, &p_2, &p_3);
+            if (TILE_EXPONENTS_AHEAD) {
+                v_exp2_two(&p_0, &p_1, EXP2_BOUNDED);
+            } else {
+                tile_exponents(at, block, base, &p_0, &p_1);
+                v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, kind);
+            }
+            keep_two_weights(at, block, p_0, p_1, &sum_0, &sum_1);
+            if (TILE_EXPONENTS_AHEAD) {
+                if (j + 8 <= keys.last) {
+                    tile_exponents(at + 4 * block, block, base, &next_0, &next_1);
+                }
+                v_exp2_two(&p_2, &p_3, EXP2_BOUNDED);
+            }
+            keep_two_weights(at + 2 * block, block, p_2, p_3, &sum_2, &sum_3);
         }
         for (; j < keys.last; j++, at += block) {
             const vec p = v_exp2_apart(v_sub(v_load(at), base));

@@ -78,26 +78,36 @@ NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
 /* What v_exp2_four is given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask for f. */
 enum exp2_arguments { EXP2_ANY, EXP2_BOUNDED, EXP2_FINITE };
 
-/* The same of four vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
+/* The same of several vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
  * few of the long dependent chains otherwise. */
-#define EXP2_EACH(STEP) STEP(0) STEP(1) STEP(2) STEP(3)
+#define EXP2_PAIR(STEP) STEP(0) STEP(1)
+#define EXP2_EACH(STEP) EXP2_PAIR(STEP) STEP(2) STEP(3)
 #define EXP2_BOUND(i)   const vec t_##i = kind == EXP2_BOUNDED ? *p_##i : exp2_bounded(*p_##i);
 #define EXP2_ROUND(i)   const vec n_##i = v_round(t_##i);
 #define EXP2_RANGE(i)   const exp2_mask m_##i = exp2_range(t_##i);
 #define EXP2_FRACTION(i)                                                                                     \
     const vec f_##i = kind == EXP2_FINITE ? v_sub(t_##i, n_##i) : exp2_fraction(m_##i, t_##i, n_##i);
-#define EXP2_START(i) vec q_##i = v_set(EXP2_LEADING);
-#define EXP2_STEPS(c)                                                                                        \
-    q_0 = v_fma(q_0, f_0, v_set(c)), q_1 = v_fma(q_1, f_1, v_set(c)), q_2 = v_fma(q_2, f_2, v_set(c)),       \
-    q_3 = v_fma(q_3, f_3, v_set(c))
+#define EXP2_START(i)       vec q_##i = v_set(EXP2_LEADING);
+#define EXP2_STEP_OF_TWO(c) q_0 = v_fma(q_0, f_0, v_set(c)), q_1 = v_fma(q_1, f_1, v_set(c))
+#define EXP2_STEP_OF_FOUR(c)                                                                                 \
+    EXP2_STEP_OF_TWO(c), q_2 = v_fma(q_2, f_2, v_set(c)), q_3 = v_fma(q_3, f_3, v_set(c))
 #define EXP2_SCALE(i) *p_##i = exp2_scaled(m_##i, v_fma(q_##i, f_##i, v_set(1)), n_##i);
+#define EXP2_ALL_STEPS(EACH, POLYNOMIAL_STEP)                                                                \
+    EACH(EXP2_BOUND)                                                                                         \
+    EACH(EXP2_ROUND)                                                                                         \
+    EACH(EXP2_RANGE)                                                                                         \
+    EACH(EXP2_FRACTION)                                                                                      \
+    EACH(EXP2_START)                                                                                         \
+    EXP2_FOLLOWING(POLYNOMIAL_STEP);                                                                         \
+    EACH(EXP2_SCALE)
 
-ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
-    EXP2_EACH(EXP2_BOUND)
-    EXP2_EACH(EXP2_ROUND)
-    EXP2_EACH(EXP2_RANGE) EXP2_EACH(EXP2_FRACTION) EXP2_EACH(EXP2_START) EXP2_FOLLOWING(EXP2_STEPS);
-    EXP2_EACH(EXP2_SCALE)
+ALWAYS_INLINE void v_exp2_two(vec *p_0, vec *p_1, enum exp2_arguments kind) {
+    EXP2_ALL_STEPS(EXP2_PAIR, EXP2_STEP_OF_TWO);
 }
+ALWAYS_INLINE void v_exp2_four(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
+    EXP2_ALL_STEPS(EXP2_EACH, EXP2_STEP_OF_FOUR);
+}
+
 /* For loops that have so much else to do that a call does not show. */
 SPEED_INLINE void v_exp2_four_apart(vec *p_0, vec *p_1, vec *p_2, vec *p_3, enum exp2_arguments kind) {
     v_exp2_four(p_0, p_1, p_2, p_3, IS_SMALL ? EXP2_ANY : kind);

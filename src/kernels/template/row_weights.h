@@ -139,6 +139,12 @@ ALWAYS_INLINE int row_exponents_ahead(struct row_kind kind) {
     return REAL_BYTES == 4 && !is_crowded;
 }
 
+/* Whether exponentials are computed two at a time: in 16 registers four have no room beside the rest of the loop (0.96 to 0.99 of
+ * the time with AVX2). The long chains of doubles would then wait for each other. */
+ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) {
+    return VECTOR_REGISTERS < 32 && REAL_BYTES == 4 && !kind.is_general;
+}
+
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
     return kind.is_general || kind.stream || is_half(kind.format);
@@ -347,7 +353,12 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             if (row_exponents_ahead(kind) && at + 4 * LANES < whole) {
                 row_exponents(kind, x, company.scale, at + 4 * LANES, max, factor, &e_0, &e_1, &e_2, &e_3);
             }
-            v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_BOUNDED);
+            if (row_exponentials_by_two(kind)) {
+                v_exp2_two(&p_0, &p_1, EXP2_BOUNDED);
+                v_exp2_two(&p_2, &p_3, EXP2_BOUNDED);
+            } else {
+                v_exp2_four(&p_0, &p_1, &p_2, &p_3, EXP2_BOUNDED);
+            }
             if (is_half(format) && company.next) {
                 half_extremes_add(company.next, at, 4 * LANES, &extremes);
             } else if (!is_half(format) && company.next) {
