@@ -186,6 +186,17 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block,
     }
 }
 
+static void copy_rows(int64_t dim, int64_t bytes, int64_t count, const char *rows,
+                      const struct softattn_view *view, char *copy) {
+    for (int64_t j = 0; j < count; j++, rows += view->row * bytes, copy += dim * bytes) {
+        if (view->col == 1) {
+            memcpy(copy, rows, (size_t)(dim * bytes));
+        } else {
+            softattn_copy_reals(dim, bytes, rows, view->col * bytes, copy, bytes);
+        }
+    }
+}
+
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride) {
     const char *rows = softattn_key_address(block, view, key);
@@ -194,12 +205,10 @@ const char *softattn_tile_keys(const struct softattn_fused_block *block, const s
     if (!copies_keys(view, dim, block->rows, block->in_rows)) {
         return rows;
     }
-    if (view->row == 1) {
+    if (view->row == 1 && view->col != 1) {
         block->problem->kernels->transpose(dim, keys, 1, rows, view->col, copy, dim);
-    }
-    for (int64_t j = 0; view->row != 1 && j < keys; j++) {
-        softattn_copy_reals(dim, bytes, rows + j * view->row * bytes, view->col * bytes,
-                            copy + j * dim * bytes, bytes);
+    } else {
+        copy_rows(dim, bytes, keys, rows, view, copy);
     }
     *stride = dim;
     return copy;

@@ -4,6 +4,9 @@
 
 #include "engine/fused_block.h"
 #include "engine/reals.h"
+#include "platform/cpu.h"
+
+enum { MOST_WAITING_ROWS = 4 }; /* more have enough to compute */
 
 void softattn_rows_pack(struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
@@ -17,6 +20,19 @@ void softattn_rows_pack(struct softattn_fused_block *block) {
                                     problem->q.col, block->scratch->q + r * problem->dim_qk * bytes,
                                     problem->dim_qk);
     }
+}
+
+/*
+ * Whether it is memory that the few rows wait for: keys and values of all heads, as many of each as of this one, are more than
+ * the caches keep. They lie without gaps: others are better asked for where they are used.
+ */
+static bool waits_for_memory(const struct softattn_fused_block *block) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_view *k = &problem->k, *v = &problem->v;
+    const bool has_gaps = k->col != 1 || k->row != problem->dim_qk || v->col != 1 || v->row != problem->dim_v;
+    const double heads = (double)problem->batch * (double)problem->heads_kv;
+    const double bytes = heads * softattn_bytes_of_keys(problem, block->last_key - block->first_key);
+    return !has_gaps && block->rows <= MOST_WAITING_ROWS && bytes > (double)softattn_cpu_l3_share_bytes();
 }
 
 void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
@@ -33,6 +49,7 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
     tile.max = partial->max;
     tile.sum = partial->sum;
     tile.fresh = true;
+    tile.is_far = waits_for_memory(block);
     if (problem->alibi.data != NULL) {
         softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
         tile.slope = block->scratch->slope;

@@ -19,10 +19,6 @@ static inline void softattn_put_real(char *array, int64_t index, double value, i
 /* `count` reals, at distances in bytes. */
 static inline void softattn_copy_reals(int64_t count, int64_t real_bytes, const char *from, int64_t from_step,
                                        char *to, int64_t to_step) {
-    if (from_step == real_bytes && to_step == real_bytes) {
-        memcpy(to, from, (size_t)(count * real_bytes));
-        return;
-    }
     for (int64_t i = 0; real_bytes == 4 && i < count; i++) {
         memcpy(to + i * to_step, from + i * from_step, 4);
     }

@@ -251,6 +251,7 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
+    int32_t is_far;        /* 1: k and v have no gaps and come from memory: asked for further ahead */
     void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
     void *scores;          /* [rows][SOFTATTN_KEY_TILE] scratch */
     void *out;             /* [rows][dim_v] */

@@ -117,6 +117,8 @@ struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, boo
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
+    problem.is_far =
+        problem.k_stride == problem.dim_qk && problem.v_stride == problem.dim_v && chance(random, 2);
     problem.fresh = chance(random, 2);
     problem.masked = chance(random, 2);
     problem.has_addend = chance(random, 3);
@@ -162,11 +164,12 @@ void tile_problem_text(const struct tile_problem *problem, char *text, size_t si
     snprintf(text, size,
              "f%d, %" PRId64 " queries, keys %" PRId64 " ... %" PRId64 ", dims %" PRId64 " and %" PRId64
              ", strides %" PRId64 " and %" PRId64
-             ", fresh %d, masked %d, in order %d, softcap %g, addend %d, slope %d, drop "
+             ", far %d, fresh %d, masked %d, in order %d, softcap %g, addend %d, slope %d, drop "
              "%d",
              8 * problem->real_bytes, problem->queries, problem->first, problem->last, problem->dim_qk,
-             problem->dim_v, problem->k_stride, problem->v_stride, problem->fresh, problem->masked,
-             problem->in_order, problem->softcap, problem->has_addend, problem->has_slope, problem->has_drop);
+             problem->dim_v, problem->k_stride, problem->v_stride, problem->is_far, problem->fresh,
+             problem->masked, problem->in_order, problem->softcap, problem->has_addend, problem->has_slope,
+             problem->has_drop);
 }
 
 /* ---- Results ---- */
@@ -387,6 +390,7 @@ struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
         .v = row_zero(problem, &problem->v, problem->v_stride),
         .v_stride = problem->v_stride,
         .prefetch_keys = problem->last,
+        .is_far = problem->is_far,
         .keys = keys.block.data,
         .scores = scores.block.data,
         .out = results.out.block.data,

@@ -16,6 +16,7 @@ enum {
     MOST_THREADS = 8,
     PROBLEMS = 50,
     LONG_CACHES = 30,
+    LARGE_CACHES = 2,
     LAYOUT_PROBLEMS = 5,
     MOST_SHIFT = 16
 };
@@ -55,6 +56,16 @@ static attention_options random_long_cache(random_source *random) {
     return o;
 }
 
+/* More keys and values than a 32 MiB cache that two share keeps: they are asked for in another way. */
+static attention_options random_large_cache(random_source *random) {
+    attention_options o = attention_options_plain(ARRAY_F32, 8, 1, 64);
+    o.heads_q = random_below(random, 2) ? 8 : 16;
+    o.seq_kv = random_between(random, 4100, 4400);
+    o.dim_v = random_between(random, 56, 72);
+    o.engine = SOFTATTN_ENGINE_FUSED;
+    return o;
+}
+
 /* ---- Instruction sets and threads ---------------------------------------------------------------------- */
 
 static void expect_same(attention_case *c, const softattn_context *context, const attention_case *expected,
@@ -73,8 +84,10 @@ static void instruction_sets_and_threads_change_no_bit(random_source *random) {
         contexts[i / MOST_THREADS][i % MOST_THREADS] =
             context_create(softattn_isa_name(i / MOST_THREADS), i % MOST_THREADS + 1);
     }
-    for (int problem = 0; problem < PROBLEMS + LONG_CACHES; problem++) {
-        const attention_options o = problem < PROBLEMS ? random_options(random) : random_long_cache(random);
+    for (int problem = 0; problem < PROBLEMS + LONG_CACHES + LARGE_CACHES; problem++) {
+        const attention_options o = problem < PROBLEMS                 ? random_options(random)
+                                    : problem < PROBLEMS + LONG_CACHES ? random_long_cache(random)
+                                                                       : random_large_cache(random);
         random_source contents = *random;
         attention_case expected, actual;
         attention_case_create(&expected, &o, random);

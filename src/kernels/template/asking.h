@@ -23,6 +23,29 @@ ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
 }
 
 /*
+ * Memory asked for in two places, half of it apart: it comes faster where it is read in several places at once, 1.4 times as
+ * fast in four as in one (Zen 3).
+ */
+struct two_places {
+    const real *first, *second, *end; /* end of the first half: all has been asked for */
+};
+
+ALWAYS_INLINE struct two_places two_places_of(const real *elements, int64_t count) {
+    const int64_t half = (count + 1) / 2;
+    return (struct two_places){elements, elements + half, elements + half};
+}
+
+/* Asks for a line in each place, if any is left. */
+ALWAYS_INLINE void ask_in_two_places(struct two_places *places) {
+    if (places->first < places->end) {
+        V_PREFETCH(places->first);
+        V_PREFETCH(places->second);
+        places->first += LINE;
+        places->second += LINE;
+    }
+}
+
+/*
  * What a tile asks for, a share of it with every KEYS_PER_SHARE keys of a vector that become weights: the products need the
  * caches more.
  */

@@ -75,10 +75,30 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     }
 }
 
+/* Keys of the next tile and values of this one, where they come from memory. */
+struct decode_far {
+    struct two_places keys, values;
+};
+
+ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
+    const real *next_keys = (const real *)tile->k + SOFTATTN_KEY_TILE * tile->k_stride;
+    const real *values = (const real *)tile->v + tile->first * tile->v_stride;
+    return (struct decode_far){two_places_of(next_keys, tile->prefetch_keys * tile->dim_qk),
+                               two_places_of(values, (tile->last - tile->first) * tile->dim_v)};
+}
+
+/* As much of each as KEY_LOOP reads of keys. No part of the loops, which have no register left for it. */
+NEVER_INLINE void ask_for_far(struct decode_far *far, int64_t vectors) {
+    ROLLED for (int64_t i = 0; i < vectors * TRANSPOSE_COLUMNS * LANES; i += 2 * LINE) {
+        ask_in_two_places(&far->keys);
+        ask_in_two_places(&far->values);
+    }
+}
+
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
  * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
- * meanwhile, a line per multiply-add.
+ * meanwhile, a line per multiply-add, or, where far is not NULL, what that says.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
@@ -103,17 +123,21 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
 #define KEY_STEPS_2(rows, count, TURN) KEY_STEP(0, rows, count, TURN) KEY_STEP(1, rows, count, TURN)
 #define KEY_LOOP(rows, vectors, count, TURN)                                                                 \
     for (; d + (count) <= dim; d += (count)) {                                                               \
+        if ((count) == TRANSPOSE_COLUMNS && !IS_SMALL && far) {                                              \
+            ask_for_far(far, vectors);                                                                       \
+        }                                                                                                    \
         KEY_STEPS_##vectors(rows, count, TURN)                                                               \
     }
 #define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
 #define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
-    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j) {          \
+    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j,            \
+                           struct decode_far *far) {                                                         \
         const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim, keys = (vectors)*LANES;      \
         const real *k = (const real *)tile->k + j * stride;                                                  \
         const real *q = (const real *)tile->q + first_row * dim;                                             \
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
-        const int has_next = j + 2 * keys <= tile->last + tile->prefetch_keys;                               \
+        const int has_next = !far && j + 2 * keys <= tile->last + tile->prefetch_keys;                       \
         struct row_column next = {k + keys * stride, stride, 0, dim};                                        \
         if (stride == dim) {                                                                                 \
             next.columns = INT64_MAX; /* rows that follow each other are one */                              \
@@ -133,22 +157,22 @@ DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1)
 
 /* Scores of all rows and two vectors of keys: turning the keys is shared by up to four rows, and the last ones may be
  * computed twice. */
-static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j) {
+static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j, struct decode_far *far) {
     const int64_t rows = tile->rows;
     if (rows == 1) {
-        one_row(tile, 0, j);
+        one_row(tile, 0, j, far);
     } else if (rows < 4) {
-        two_rows(tile, 0, j);
+        two_rows(tile, 0, j, far);
         if (rows == 3) {
-            two_rows(tile, 1, j);
+            two_rows(tile, 1, j, far);
         }
     } else {
         for (int64_t end = j + 2 * LANES; j < end; j += DECODE_KEY_VECTORS * LANES) {
             for (int64_t r = 0; r + 4 <= rows; r += 4) {
-                four_rows(tile, r, j);
+                four_rows(tile, r, j, far);
             }
             if (rows % 4 != 0) {
-                four_rows(tile, rows - 4, j);
+                four_rows(tile, rows - 4, j, far);
             }
         }
     }
@@ -162,14 +186,15 @@ static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j
 enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
+    struct decode_far places = far_places(tile), *far = tile->is_far && !IS_SMALL ? &places : 0;
     const int in_twos =
         tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= tile->last; j += 2 * LANES) {
-        score_two_vectors(tile, j);
+        score_two_vectors(tile, j, far);
     }
     for (; j + LANES <= tile->last; j += LANES) {
         for (int64_t r = 0; r < tile->rows; r++) {
-            one_row_of_few_keys(tile, r, j);
+            one_row_of_few_keys(tile, r, j, far);
         }
     }
     if (j < tile->last) {
@@ -292,7 +317,8 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
 static void decode_tile(const struct softattn_decode_tile *tile) {
     VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
     decode_scores(tile);
-    for (int64_t j = tile->first; j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
+    for (int64_t j = tile->first;
+         (IS_SMALL || !tile->is_far) && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
         prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
     }
     for (int64_t r = 0; r < tile->rows; r++) {
