@@ -173,8 +173,8 @@ NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, i
 }
 
 /* Whether the exponents of two keys are computed before the weights of the two before them, whose long chains would keep them
- * waiting. With more registers four chains go side by side. */
-enum { TILE_EXPONENTS_AHEAD = VECTOR_REGISTERS < 32 && !IS_SMALL };
+ * waiting. With more registers, and of doubles in any case, four chains side by side take less. */
+enum { TILE_EXPONENTS_AHEAD = VECTOR_REGISTERS < 32 && REAL_BYTES == 4 && !IS_SMALL };
 
 ALWAYS_INLINE void tile_exponents(const real *at, int64_t block, vec base, vec *e_0, vec *e_1) {
     *e_0 = v_sub(v_load(at), base);
