@@ -12,6 +12,8 @@
 enum {
     ALIGNMENT = 64,
     TASKS_PER_THREAD = 4,
+    MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
+    MANY_SUB_BLOCKS = 4,        /* more make a block large */
     BLOCK_QUERIES = 192 /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
 };
 
@@ -59,11 +61,6 @@ static int64_t group_of(const struct softattn_attention_problem *problem) {
 /* Blocks of a sequence with `rows` rows. */
 static int64_t blocks_of(const struct cut *cut, int64_t rows) { return ceil_div(rows, cut->block_rows); }
 
-/* Most register blocks of a block. */
-static int64_t register_blocks_of(int64_t register_block) {
-    return min_i64(max_i64(BLOCK_QUERIES / register_block, 1), SOFTATTN_SUB_BLOCKS);
-}
-
 /* Of `keys` keys, those that a query sees at most, or with a causal mask alone twice the mean. */
 static int64_t visible_span(const struct softattn_attention_problem *problem, int64_t keys) {
     const int64_t left = problem->window_left >= 0 ? min_i64(problem->window_left, keys) : keys;
@@ -92,6 +89,19 @@ static int64_t chunks_of_block(const struct softattn_attention_problem *problem,
         1, min_i64(ceil_div(keys, SOFTATTN_KEY_CHUNK) + 1, ceil_div(longest.keys, SOFTATTN_KEY_CHUNK)));
 }
 
+/* Register blocks of a block: fewer where threads would otherwise share out too few blocks to end together. */
+static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, int64_t register_block,
+                              int32_t threads, struct softattn_extent sequences) {
+    const int64_t rows = problem->heads_kv * group_of(problem) * sequences.all_queries;
+    int64_t sub_blocks = min_i64(max_i64(BLOCK_QUERIES / register_block, 1), SOFTATTN_SUB_BLOCKS);
+    while (threads > 1 && sub_blocks > 1 &&
+           ceil_div(rows, register_block * sub_blocks) <
+               threads * (sub_blocks > MANY_SUB_BLOCKS ? MANY_TASKS_PER_THREAD : TASKS_PER_THREAD)) {
+        sub_blocks /= 2;
+    }
+    return sub_blocks;
+}
+
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
                               struct softattn_extent longest) {
     const struct softattn_kernels *kernels = problem->kernels;
@@ -100,12 +110,7 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     cut.register_block = cut.lanes * vectors_per_block(problem, longest.keys);
     cut.in_rows = rows <= kernels->decode_rows;
     const int64_t heads = problem->batch * problem->heads_kv;
-    int64_t sub_blocks = register_blocks_of(cut.register_block);
-    while (sub_blocks > 1 &&
-           heads * ceil_div(rows, cut.register_block * sub_blocks) < TASKS_PER_THREAD * threads &&
-           threads > 1) {
-        sub_blocks /= 2;
-    }
+    const int64_t sub_blocks = sub_blocks_for(problem, cut.register_block, threads, longest);
     cut.block_rows = cut.in_rows ? max_i64(rows, 1) : cut.register_block * sub_blocks;
     cut.blocks = max_i64(blocks_of(&cut, rows), 1);
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
@@ -150,7 +155,8 @@ static uint64_t order_bytes(const struct softattn_attention_problem *problem) {
 
 /* As if each sequence had the whole axes: a plan may be made before the lists are there. */
 static struct cut planned_cut(const struct softattn_attention_problem *problem, int32_t threads) {
-    return cut_problem(problem, threads, (struct softattn_extent){problem->seq_q, problem->seq_kv});
+    const struct softattn_extent whole = {problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q};
+    return cut_problem(problem, threads, whole);
 }
 
 /* The cut for the sequences that there are, if the memory planned suffices for it. */
@@ -292,7 +298,7 @@ static void cut_sub_blocks(struct softattn_fused_block *block, const struct cut 
 
 /* What blocks split evenly: whole register blocks, or vectors where a register block is a block of its own. */
 static int64_t unit_of_blocks(const struct cut *cut) {
-    return cut->in_rows ? 1 : cut->block_rows > cut->register_block ? cut->register_block : cut->lanes;
+    return cut->block_rows > cut->register_block ? cut->register_block : cut->lanes;
 }
 
 /* False when the sequence has no such block. */
@@ -306,6 +312,7 @@ static bool set_up_block(const struct run *run, const struct task *task,
     block->group = group_of(problem);
     block->real_bytes = problem->kernels->real_bytes;
     block->in_rows = run->cut.in_rows;
+    block->in_chunks = run->cut.split;
     const int64_t rows = block->group * block->sequence.queries;
     const int64_t blocks = blocks_of(&run->cut, rows);
     if (task->block >= blocks) {
@@ -378,12 +385,12 @@ static void run_chunk_of_block(struct run *run, const struct task *task, struct 
 static void clear_padding_queries(const struct run *run, const struct task *task,
                                   struct softattn_fused_scratch *scratch) {
     const struct softattn_attention_problem *problem = run->problem;
-    struct softattn_fused_block block = {.problem = problem, .scratch = scratch};
-    block.sequence = softattn_sequence_at(problem, task->sequence);
-    const int64_t padding = block.sequence.rows - block.sequence.queries;
+    const struct softattn_sequence sequence = softattn_sequence_at(problem, task->sequence);
+    const int64_t padding = sequence.rows - sequence.queries;
     if (padding == 0) {
         return;
     }
+    struct softattn_fused_block block = {.problem = problem, .scratch = scratch, .sequence = sequence};
     block.sequence.query_base += block.sequence.queries;
     block.sequence.queries = padding;
     block.head_kv = task->head_kv;

@@ -12,7 +12,8 @@
 
 enum {
     ALIGNMENT = 64,
-    COPYING_QUERIES = 96 /* in a block, which a copy of keys pays for */
+    COPYING_QUERIES = 96, /* in a block, which a copy of keys pays for, */
+    COPYING_STRIDE = 4096 /* bytes, where each key lies in a page of its own */
 };
 
 /* Hands out consecutive aligned pieces; with memory NULL it only counts. */
@@ -49,9 +50,12 @@ struct softattn_partial softattn_partial_cut(const struct softattn_attention_pro
     return cut_partial(problem, rows, &cutter);
 }
 
-/* Whether softattn_tile_keys copies rows of a view for a block of so many queries. */
-static bool copies_keys(const struct softattn_view *view, int64_t dim, int64_t rows, bool in_rows) {
-    return view->col != 1 || (!in_rows && rows >= COPYING_QUERIES && view->row > dim);
+/* Whether softattn_tile_keys copies keys or values for a block of so many queries. */
+static bool copies_keys(const struct softattn_attention_problem *problem, const struct softattn_view *view,
+                        int64_t dim, int64_t rows, bool in_rows) {
+    const bool is_far_apart =
+        dim > 0 && view->row > dim && view->row >= COPYING_STRIDE / problem->kernels->real_bytes;
+    return view->col != 1 || (!in_rows && rows >= COPYING_QUERIES && is_far_apart);
 }
 
 static uint64_t cut_scratch(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
@@ -67,8 +71,8 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, in
     scratch->q = cut(&cutter, rows * problem->dim_qk, bytes);
     scratch->scores = cut(&cutter, wide * tile, bytes);
     scratch->keys = cut(&cutter, in_rows ? problem->dim_qk * problem->kernels->lanes() : 0, bytes);
-    const bool copies_k = copies_keys(&problem->k, problem->dim_qk, rows, in_rows);
-    const bool copies_v = copies_keys(&problem->v, problem->dim_v, rows, in_rows);
+    const bool copies_k = copies_keys(problem, &problem->k, problem->dim_qk, rows, in_rows);
+    const bool copies_v = copies_keys(problem, &problem->v, problem->dim_v, rows, in_rows);
     scratch->k_copy = cut(&cutter, copies_k ? problem->dim_qk * tile : 0, bytes);
     scratch->v_copy = cut(&cutter, copies_v ? problem->dim_v * tile : 0, bytes);
     scratch->low = cut(&cutter, wide, bytes);
@@ -186,30 +190,32 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block,
     }
 }
 
-static void copy_rows(int64_t dim, int64_t bytes, int64_t count, const char *rows,
-                      const struct softattn_view *view, char *copy) {
-    for (int64_t j = 0; j < count; j++, rows += view->row * bytes, copy += dim * bytes) {
+static void copy_keys(const struct softattn_fused_block *block, const struct softattn_view *view, int64_t dim,
+                      int64_t keys, const char *from, char *to) {
+    const int64_t bytes = block->real_bytes;
+    if (view->row == 1) {
+        block->problem->kernels->transpose(dim, keys, 1, from, view->col, to, dim);
+        return;
+    }
+    for (int64_t j = 0; j < keys; j++, from += view->row * bytes, to += dim * bytes) {
         if (view->col == 1) {
-            memcpy(copy, rows, (size_t)(dim * bytes));
+            memcpy(to, from, (size_t)(dim * bytes));
         } else {
-            softattn_copy_reals(dim, bytes, rows, view->col * bytes, copy, bytes);
+            softattn_copy_reals(dim, bytes, from, view->col * bytes, to, bytes);
         }
     }
 }
 
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride) {
-    const char *rows = softattn_key_address(block, view, key);
-    const int64_t bytes = block->real_bytes;
     *stride = view->row;
-    if (!copies_keys(view, dim, block->rows, block->in_rows)) {
-        return rows;
+    if (!copies_keys(block->problem, view, dim, block->rows, block->in_rows)) {
+        return softattn_key_address(block, view, key);
     }
-    if (view->row == 1 && view->col != 1) {
-        block->problem->kernels->transpose(dim, keys, 1, rows, view->col, copy, dim);
-    } else {
-        copy_rows(dim, bytes, keys, rows, view, copy);
-    }
+    /* parts of tiles begin with a multiple of 8 */
+    const int64_t unseen = max_i64(block->first_key - key, 0) / 8 * 8;
+    copy_keys(block, view, dim, keys - unseen, softattn_key_address(block, view, key + unseen),
+              copy + unseen * dim * block->real_bytes);
     *stride = dim;
     return copy;
 }

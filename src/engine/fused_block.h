@@ -13,7 +13,7 @@
 #include "engine/dropout.h"
 #include "engine/visibility.h"
 
-enum { SOFTATTN_SUB_BLOCKS = 16 }; /* most of a block */
+enum { SOFTATTN_SUB_BLOCKS = 16 }; /* most register blocks of a block */
 
 /* What some rows see between them. */
 struct softattn_hull {
@@ -51,7 +51,8 @@ struct softattn_fused_block {
     struct softattn_hull
         vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout: of each vector */
     int64_t real_bytes;
-    bool in_rows; /* layout */
+    bool in_rows;   /* layout */
+    bool in_chunks; /* its chunks are tasks of their own */
     int64_t lanes;
     int64_t sub_blocks; /* lanes layout: register blocks that share each tile of keys … */
     int64_t sub_row[SOFTATTN_SUB_BLOCKS +
@@ -116,9 +117,9 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block,
                                const struct softattn_partial *partial, int64_t first, int64_t count);
 
 /*
- * Keys key … of k or v as rows of unit column stride: in place, or copied where the columns are strided, or where other heads'
- * rows lie between these and the block has enough queries to share a copy: rows a power of two apart take each other's place in the
- * caches (with AVX2, 8 or 16 heads side by side: 0.88 to 0.97 of the time).
+ * Keys key … of k or v, from the first that the block may see on, as rows of unit column stride: in place, or copied where the
+ * columns are strided, or where rows are 4 KiB apart or more and queries in the lanes are enough to share a copy (0.88 to 0.95 of
+ * the time with AVX2).
  */
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride);

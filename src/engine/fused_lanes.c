@@ -106,6 +106,16 @@ static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_
     }
 }
 
+/* When the first register block is found to see some of them: copies would take as long as hidden tiles should. */
+static void take_keys(const struct softattn_fused_block *block, int64_t key, struct softattn_tile *tile) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const int64_t keys = min_i64(block->last_key - key, SOFTATTN_KEY_TILE);
+    tile->k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy,
+                                 &tile->k_stride);
+    tile->v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy,
+                                 &tile->v_stride);
+}
+
 /* The tile of keys from `key` on for one register block, the first that it sees or another; false where it sees none of them. */
 static bool run_sub_block(struct softattn_fused_block *block, int64_t sub, int64_t key, bool is_first,
                           const struct softattn_partial *partial, struct softattn_tile *tile) {
@@ -117,6 +127,9 @@ static bool run_sub_block(struct softattn_fused_block *block, int64_t sub, int64
         block, &block->hull[sub], first_row, sub_count(block, sub), width, key, layout);
     if (masks.skip) {
         return false;
+    }
+    if (tile->k == NULL) {
+        take_keys(block, key, tile);
     }
     if (problem->alibi.data != NULL) {
         softattn_tile_slopes(block, first_row, sub_count(block, sub), width);
@@ -148,11 +161,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t keys = min_i64(block->last_key - key, SOFTATTN_KEY_TILE);
-        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, keys, block->scratch->k_copy,
-                                    &tile.k_stride);
-        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, keys, block->scratch->v_copy,
-                                    &tile.v_stride);
+        tile.k = NULL;
         for (int64_t sub = 0; sub < block->sub_blocks; sub++) {
             has_seen[sub] = run_sub_block(block, sub, key, !has_seen[sub], partial, &tile) || has_seen[sub];
         }

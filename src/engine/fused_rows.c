@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/fused_block.h"
+#include "engine/integers.h"
 #include "engine/reals.h"
 #include "platform/cpu.h"
 
@@ -24,15 +25,17 @@ void softattn_rows_pack(struct softattn_fused_block *block) {
 
 /*
  * Whether it is memory that the few rows wait for: keys and values of all heads, as many of each as of this one, are more than
- * the caches keep. They lie without gaps: others are better asked for where they are used.
+ * the caches keep. They lie without gaps, and no tile of them is hidden: others are better asked for where they are used.
  */
 static bool waits_for_memory(const struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
     const struct softattn_view *k = &problem->k, *v = &problem->v;
+    const bool may_hide_tiles = problem->keep.data != NULL || problem->block_map.data != NULL;
     const bool has_gaps = k->col != 1 || k->row != problem->dim_qk || v->col != 1 || v->row != problem->dim_v;
     const double heads = (double)problem->batch * (double)problem->heads_kv;
     const double bytes = heads * softattn_bytes_of_keys(problem, block->last_key - block->first_key);
-    return !has_gaps && block->rows <= MOST_WAITING_ROWS && bytes > (double)softattn_cpu_l3_share_bytes();
+    return !has_gaps && !may_hide_tiles && block->rows <= MOST_WAITING_ROWS &&
+           bytes > 0.75 * (double)softattn_cpu_cache_bytes(3);
 }
 
 void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
@@ -49,7 +52,7 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
     tile.max = partial->max;
     tile.sum = partial->sum;
     tile.fresh = true;
-    tile.is_far = waits_for_memory(block);
+    tile.from_memory = waits_for_memory(block);
     if (problem->alibi.data != NULL) {
         softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
         tile.slope = block->scratch->slope;
@@ -57,7 +60,9 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
     }
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t following = block->last_key - key - SOFTATTN_KEY_TILE;
+        const int64_t end =
+            block->in_chunks ? min_i64(last_tile * SOFTATTN_KEY_TILE, block->last_key) : block->last_key;
+        const int64_t following = end - key - SOFTATTN_KEY_TILE;
         const struct softattn_tile_masks masks = softattn_tile_masks_make(
             block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
         if (masks.skip) {
@@ -77,7 +82,11 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.prefetch_keys = following < 0 || problem->k.col != 1 ? 0
                              : following < SOFTATTN_KEY_TILE      ? following
                                                                   : SOFTATTN_KEY_TILE;
+        tile.keys_are_asked_for = key + tile.first < block->asked_keys;
         problem->kernels->decode_tile(&tile);
+        if (tile.from_memory) {
+            block->asked_keys = key + SOFTATTN_KEY_TILE + tile.prefetch_keys;
+        }
         tile.fresh = false;
     }
     if (tile.fresh) {

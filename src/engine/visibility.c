@@ -43,15 +43,16 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
 }
 
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem) {
-    struct softattn_extent longest = {problem->seq_q, problem->seq_kv};
+    struct softattn_extent longest = {problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q};
     if (problem->query_offsets == NULL && problem->key_lengths == NULL) {
         return longest;
     }
-    longest = (struct softattn_extent){0, 0};
+    longest = (struct softattn_extent){0, 0, 0};
     for (int64_t i = 0; i < problem->batch; i++) {
         const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
         longest.queries = max_i64(longest.queries, sequence.rows);
         longest.keys = max_i64(longest.keys, sequence.keys);
+        longest.all_queries += sequence.rows;
     }
     return longest;
 }

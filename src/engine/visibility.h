@@ -22,9 +22,10 @@ struct softattn_interval {
 };
 
 /* index: 0 … batch - 1 (with packed sequences, their number). */
-/* Most queries, padding included, and keys of a sequence: what the lists of offsets and key lengths say, or the axes. */
+/* Most queries, padding included, and keys of a sequence, and the queries of all: what the lists of offsets and key lengths say,
+ * or the axes. */
 struct softattn_extent {
-    int64_t queries, keys;
+    int64_t queries, keys, all_queries;
 };
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem);
 

@@ -72,6 +72,22 @@ static void attention_of_all_sizes(const softattn_context *context) {
     }
 }
 
+/* Enough queries for copies of keys and values that have gaps between them. */
+static void attention_of_many_queries(const softattn_context *context) {
+    for (int layout = 0; layout < ATTENTION_LAYOUTS; layout++) {
+        for (int variant = 0; variant < 4 && layout != ATTENTION_PACKED; variant++) {
+            attention_options options =
+                attention_options_plain(variant & 1 ? ARRAY_F64 : ARRAY_F32, 9, 1, 130);
+            options.side = variant & 2 ? GUARD_BEFORE : GUARD_AFTER;
+            options.engine = SOFTATTN_ENGINE_FUSED;
+            options.layout = (attention_layout)layout;
+            options.seq_q = 200;
+            options.seq_kv = 140;
+            check_attention(&options, context);
+        }
+    }
+}
+
 /* Masks, slopes, sinks, lists and blocks of any size, in any combination. */
 static void attention_with_masks(const softattn_context *context) {
     for (int problem = 0; problem < 80; problem++) {
@@ -90,6 +106,7 @@ static void softmax_stays_within_its_operands(void **state) {
 static void attention_stays_within_its_operands(void **state) {
     (void)state;
     on_every_context(attention_of_all_sizes);
+    on_every_context(attention_of_many_queries);
 }
 
 static void attention_with_masks_stays_within_its_operands(void **state) {

@@ -117,7 +117,7 @@ struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, boo
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
-    problem.is_far =
+    problem.from_memory =
         problem.k_stride == problem.dim_qk && problem.v_stride == problem.dim_v && chance(random, 2);
     problem.fresh = chance(random, 2);
     problem.masked = chance(random, 2);
@@ -164,10 +164,10 @@ void tile_problem_text(const struct tile_problem *problem, char *text, size_t si
     snprintf(text, size,
              "f%d, %" PRId64 " queries, keys %" PRId64 " ... %" PRId64 ", dims %" PRId64 " and %" PRId64
              ", strides %" PRId64 " and %" PRId64
-             ", far %d, fresh %d, masked %d, in order %d, softcap %g, addend %d, slope %d, drop "
+             ", from memory %d, fresh %d, masked %d, in order %d, softcap %g, addend %d, slope %d, drop "
              "%d",
              8 * problem->real_bytes, problem->queries, problem->first, problem->last, problem->dim_qk,
-             problem->dim_v, problem->k_stride, problem->v_stride, problem->is_far, problem->fresh,
+             problem->dim_v, problem->k_stride, problem->v_stride, problem->from_memory, problem->fresh,
              problem->masked, problem->in_order, problem->softcap, problem->has_addend, problem->has_slope,
              problem->has_drop);
 }
@@ -390,7 +390,8 @@ struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
         .v = row_zero(problem, &problem->v, problem->v_stride),
         .v_stride = problem->v_stride,
         .prefetch_keys = problem->last,
-        .is_far = problem->is_far,
+        .from_memory = problem->from_memory,
+        .keys_are_asked_for = problem->from_memory && problem->first % 16 == 0,
         .keys = keys.block.data,
         .scores = scores.block.data,
         .out = results.out.block.data,

@@ -180,7 +180,7 @@ ALWAYS_INLINE vec v_abs(vec a) { return _mm256_andnot_pd(v_set(-0.0), a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm256_or_pd(v_abs(a), _mm256_and_pd(s, v_set(-0.0))); }
 ALWAYS_INLINE vec v_round(vec x) { return _mm256_round_pd(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 /* AVX2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place
- * of the exponent are 2^n: a factor, as of a NaN they may be anything, and it stays one. */
+ * of the exponent are 2^n. They are multiplied by, not added: of a NaN they may be anything, and it stays one. */
 ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m256i biased = _mm256_castpd_si256(v_add(n, v_set(0x1.8p52 + 1023)));
     return v_mul(p, _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52)));

@@ -140,7 +140,7 @@ ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_pd(v_set(-0.0), a); }
 ALWAYS_INLINE vec v_copysign(vec a, vec s) { return _mm_or_pd(v_abs(a), _mm_and_pd(s, v_set(-0.0))); }
 ALWAYS_INLINE vec v_round(vec x) { return v_sub(v_add(x, v_set(0x1.8p52)), v_set(0x1.8p52)); }
 /* SSE2 converts no double to 64 bits. n + 1.5 * 2^52 + bias has n + bias in its low bits, which shifted into the place of
- * the exponent are 2^n: a factor, as of a NaN they may be anything, and it stays one. */
+ * the exponent are 2^n. They are multiplied by, not added: of a NaN they may be anything, and it stays one. */
 ALWAYS_INLINE vec v_scale(vec p, vec n) {
     const __m128i biased = _mm_castpd_si128(v_add(n, v_set(0x1.8p52 + 1023)));
     return v_mul(p, _mm_castsi128_pd(_mm_slli_epi64(biased, 52)));

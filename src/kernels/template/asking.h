@@ -23,8 +23,8 @@ ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
 }
 
 /*
- * Memory asked for in two places, half of it apart: it comes faster where it is read in several places at once, 1.4 times as
- * fast in four as in one (Zen 3).
+ * Memory asked for in two places, half of it apart: a plain loop that asks ahead reads 1.6 times as fast in four places as in
+ * one (Zen 3).
  */
 struct two_places {
     const real *first, *second, *end; /* end of the first half: all has been asked for */

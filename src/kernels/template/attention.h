@@ -184,7 +184,7 @@ ALWAYS_INLINE void tile_exponents(const real *at, int64_t block, vec base, vec *
     }
 }
 
-/* Two keys' weights, into the place of their scores and their sums. */
+/* Two keys' weights, into the place of their scores, and added to their sums. */
 ALWAYS_INLINE void keep_two_weights(real *at, int64_t block, vec p_0, vec p_1, vec *sum_0, vec *sum_1) {
     v_store(at, p_0);
     v_store(at + block, p_1);

@@ -80,6 +80,11 @@ struct decode_far {
     struct two_places keys, values;
 };
 
+/* Where code is small it has no part for that; nor where vectors are longer than rows. */
+ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
+    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS;
+}
+
 ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
     const real *next_keys = (const real *)tile->k + SOFTATTN_KEY_TILE * tile->k_stride;
     const real *values = (const real *)tile->v + tile->first * tile->v_stride;
@@ -87,7 +92,7 @@ ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *ti
                                two_places_of(values, (tile->last - tile->first) * tile->dim_v)};
 }
 
-/* As much of each as KEY_LOOP reads of keys. No part of the loops, which have no register left for it. */
+/* As much of each as KEY_LOOP reads of keys, or two lines. No part of the loops, which have no register left for it. */
 NEVER_INLINE void ask_for_far(struct decode_far *far, int64_t vectors) {
     ROLLED for (int64_t i = 0; i < vectors * TRANSPOSE_COLUMNS * LANES; i += 2 * LINE) {
         ask_in_two_places(&far->keys);
@@ -98,7 +103,7 @@ NEVER_INLINE void ask_for_far(struct decode_far *far, int64_t vectors) {
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
  * of the keys at a time are turned into lanes and used at once, so they stay near; the keys that come next are asked for
- * meanwhile, a line per multiply-add, or, where far is not NULL, what that says.
+ * meanwhile, a line per multiply-add, and, where far is not NULL, what that says.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
@@ -137,7 +142,8 @@ NEVER_INLINE void ask_for_far(struct decode_far *far, int64_t vectors) {
         const real *q = (const real *)tile->q + first_row * dim;                                             \
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
-        const int has_next = !far && j + 2 * keys <= tile->last + tile->prefetch_keys;                       \
+        const int has_next =                                                                                 \
+            (!far || !tile->keys_are_asked_for) && j + 2 * keys <= tile->last + tile->prefetch_keys;         \
         struct row_column next = {k + keys * stride, stride, 0, dim};                                        \
         if (stride == dim) {                                                                                 \
             next.columns = INT64_MAX; /* rows that follow each other are one */                              \
@@ -186,7 +192,11 @@ static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j
 enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
 static void decode_scores(const struct softattn_decode_tile *tile) {
     int64_t j = tile->first;
-    struct decode_far places = far_places(tile), *far = tile->is_far && !IS_SMALL ? &places : 0;
+    struct decode_far places, *far = 0;
+    if (asks_far(tile)) {
+        places = far_places(tile);
+        far = &places;
+    }
     const int in_twos =
         tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= tile->last; j += 2 * LANES) {
@@ -317,8 +327,8 @@ static void decode_values(const struct softattn_decode_tile *tile, real *alpha) 
 static void decode_tile(const struct softattn_decode_tile *tile) {
     VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
     decode_scores(tile);
-    for (int64_t j = tile->first;
-         (IS_SMALL || !tile->is_far) && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
+    for (int64_t j = tile->first; !asks_far(tile) && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD;
+         j++) {
         prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
     }
     for (int64_t r = 0; r < tile->rows; r++) {

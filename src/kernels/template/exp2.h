@@ -75,7 +75,7 @@ ALWAYS_INLINE vec v_exp2(vec argument) {
 /* Where a call does not show. */
 NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
 
-/* What v_exp2_four is given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask for f. */
+/* What v_exp2_two and v_exp2_four are given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask for f. */
 enum exp2_arguments { EXP2_ANY, EXP2_BOUNDED, EXP2_FINITE };
 
 /* The same of several vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
