@@ -1,7 +1,7 @@
 /*
  * The fused engine: cuts a problem into blocks (fused_block.h) and lets workers take them, longest first, from a shared
- * counter. Where blocks are too few for the threads, the chunks of each block become tasks of their own, and whoever
- * ends the last of them merges all, in order: the same arithmetic, so the same bits.
+ * counter. Where blocks are too few for the threads, or heads had better take turns, the chunks of each block become tasks
+ * of their own, and whoever ends the last of them merges all, in order: the same arithmetic, so the same bits.
  */
 #include <stdatomic.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@ enum {
     TASKS_PER_THREAD = 4,
     MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
     MANY_SUB_BLOCKS = 4,        /* more make a block large */
+    FEWEST_TURNS = 4,           /* chunks for which heads take turns */
     BLOCK_QUERIES = 192 /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
 };
 
@@ -24,7 +25,8 @@ struct cut {
         padded_rows; /* most rows of a block; and of its arrays: the lanes layout pads to whole vectors */
     int64_t blocks;  /* most blocks of a head, at least 1 */
     bool in_rows;
-    bool split;     /* tasks are chunks of blocks */
+    bool in_turns;  /* tasks are chunks of blocks, the same chunk of all heads first */
+    bool split;     /* tasks are chunks of blocks, in turns or not */
     int64_t chunks; /* then: most chunks of which a block sees keys, from the first of those on */
     int64_t tasks;
 };
@@ -102,6 +104,16 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
     return sub_blocks;
 }
 
+/*
+ * Whether the heads' keys lie side by side: memory is read in the order in which it lies where heads take turns, 0.77 to 0.97 of the
+ * time of decoding one head after another (AVX2, 8 and 32 heads). A few chunks are not worth their merging.
+ */
+static bool heads_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut) {
+    const struct softattn_view *k = &problem->k;
+    return cut->in_rows && cut->chunks >= FEWEST_TURNS && problem->heads_kv > 1 && k->head > 0 &&
+           k->row > k->head;
+}
+
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
                               struct softattn_extent longest) {
     const struct softattn_kernels *kernels = problem->kernels;
@@ -116,7 +128,9 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
     cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
     cut.chunks = chunks_of_block(problem, &cut, longest);
-    cut.split = threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads;
+    cut.in_turns = heads_take_turns(problem, &cut);
+    cut.split =
+        cut.in_turns || (threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads);
     cut.tasks = heads * cut.blocks * (cut.split ? cut.chunks : 1);
     return cut;
 }
@@ -168,7 +182,7 @@ static struct cut cut_for_run(const struct softattn_attention_problem *problem, 
     }
     struct cut cut = cut_problem(problem, threads, longest);
     if (cut.split && cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
-        cut.split = false;
+        cut.split = cut.in_turns = false;
         cut.tasks /= cut.chunks;
     }
     return cut_bytes(problem, &cut, threads) <= cut_bytes(problem, &planned, threads) ? cut : planned;
@@ -212,7 +226,11 @@ static struct task task_at(const struct run *run, int64_t index) {
     const int64_t heads = run->problem->heads_kv;
     int64_t blocks = run->cut.blocks, place;
     struct task task = {.chunk = 0};
-    if (run->cut.split) {
+    if (run->cut.in_turns) {
+        const int64_t turn = heads * blocks, sequence = turn * run->cut.chunks;
+        task.chunk = index % sequence / turn;
+        index = index / sequence * turn + index % turn;
+    } else if (run->cut.split) {
         task.chunk = index % run->cut.chunks;
         index /= run->cut.chunks;
     }
