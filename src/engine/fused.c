@@ -106,12 +106,16 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
 
 /*
  * Whether the heads' keys lie side by side: memory is read in the order in which it lies where heads take turns, 0.77 to 0.97 of the
- * time of decoding one head after another (AVX2, 8 and 32 heads). A few chunks are not worth their merging.
+ * time of decoding one head after another (AVX2, 8 and 32 heads). A few chunks are not worth their merging, nor is one long
+ * sequence worth empty turns of many short ones, as packed ones often are.
  */
-static bool heads_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut) {
+static bool heads_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut,
+                             struct softattn_extent sequences) {
     const struct softattn_view *k = &problem->k;
-    return cut->in_rows && cut->chunks >= FEWEST_TURNS && problem->heads_kv > 1 && k->head > 0 &&
-           k->row > k->head;
+    const bool lie_side_by_side = problem->heads_kv > 1 && k->head > 0 && k->row > k->head;
+    const int64_t filled_turns = sequences.all_keys / SOFTATTN_KEY_CHUNK;
+    return cut->in_rows && lie_side_by_side && cut->chunks >= FEWEST_TURNS &&
+           problem->query_offsets == NULL && problem->batch * cut->chunks <= 2 * filled_turns;
 }
 
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
@@ -128,7 +132,7 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
     cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
     cut.chunks = chunks_of_block(problem, &cut, longest);
-    cut.in_turns = heads_take_turns(problem, &cut);
+    cut.in_turns = heads_take_turns(problem, &cut, longest);
     cut.split =
         cut.in_turns || (threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads);
     cut.tasks = heads * cut.blocks * (cut.split ? cut.chunks : 1);
@@ -169,15 +173,14 @@ static uint64_t order_bytes(const struct softattn_attention_problem *problem) {
 
 /* As if each sequence had the whole axes: a plan may be made before the lists are there. */
 static struct cut planned_cut(const struct softattn_attention_problem *problem, int32_t threads) {
-    const struct softattn_extent whole = {problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q};
-    return cut_problem(problem, threads, whole);
+    return cut_problem(problem, threads, softattn_extent_of_axes(problem));
 }
 
 /* The cut for the sequences that there are, if the memory planned suffices for it. */
 static struct cut cut_for_run(const struct softattn_attention_problem *problem, int32_t threads) {
     const struct cut planned = planned_cut(problem, threads);
     const struct softattn_extent longest = softattn_longest_sequence(problem);
-    if (longest.queries == problem->seq_q && longest.keys == problem->seq_kv) {
+    if (problem->query_offsets == NULL && problem->key_lengths == NULL) {
         return planned;
     }
     struct cut cut = cut_problem(problem, threads, longest);

@@ -42,17 +42,23 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
     return sequence;
 }
 
+struct softattn_extent softattn_extent_of_axes(const struct softattn_attention_problem *problem) {
+    return (struct softattn_extent){problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q,
+                                    problem->batch * problem->seq_kv};
+}
+
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem) {
-    struct softattn_extent longest = {problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q};
+    struct softattn_extent longest = softattn_extent_of_axes(problem);
     if (problem->query_offsets == NULL && problem->key_lengths == NULL) {
         return longest;
     }
-    longest = (struct softattn_extent){0, 0, 0};
+    longest = (struct softattn_extent){0, 0, 0, 0};
     for (int64_t i = 0; i < problem->batch; i++) {
         const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
         longest.queries = max_i64(longest.queries, sequence.rows);
         longest.keys = max_i64(longest.keys, sequence.keys);
         longest.all_queries += sequence.rows;
+        longest.all_keys += sequence.keys;
     }
     return longest;
 }

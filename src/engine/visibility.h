@@ -22,11 +22,12 @@ struct softattn_interval {
 };
 
 /* index: 0 … batch - 1 (with packed sequences, their number). */
-/* Most queries, padding included, and keys of a sequence, and the queries of all: what the lists of offsets and key lengths say,
- * or the axes. */
+/* Most queries, padding included, and keys of a sequence, and those of all: what the lists of offsets and key lengths say, or
+ * the axes. */
 struct softattn_extent {
-    int64_t queries, keys, all_queries;
+    int64_t queries, keys, all_queries, all_keys;
 };
+struct softattn_extent softattn_extent_of_axes(const struct softattn_attention_problem *problem);
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem);
 
 struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem,
