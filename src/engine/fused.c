@@ -94,10 +94,10 @@ static int64_t chunks_of_block(const struct softattn_attention_problem *problem,
 /* Register blocks of a block: fewer where threads would otherwise share out too few blocks to end together. */
 static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, int64_t register_block,
                               int32_t threads, struct softattn_extent sequences) {
-    const int64_t rows = problem->heads_kv * group_of(problem) * sequences.all_queries;
+    const double rows = (double)problem->heads_q * sequences.all_queries;
     int64_t sub_blocks = min_i64(max_i64(BLOCK_QUERIES / register_block, 1), SOFTATTN_SUB_BLOCKS);
     while (threads > 1 && sub_blocks > 1 &&
-           ceil_div(rows, register_block * sub_blocks) <
+           rows / (double)(register_block * sub_blocks) <
                threads * (sub_blocks > MANY_SUB_BLOCKS ? MANY_TASKS_PER_THREAD : TASKS_PER_THREAD)) {
         sub_blocks /= 2;
     }
@@ -113,9 +113,9 @@ static bool heads_take_turns(const struct softattn_attention_problem *problem, c
                              struct softattn_extent sequences) {
     const struct softattn_view *k = &problem->k;
     const bool lie_side_by_side = problem->heads_kv > 1 && k->head > 0 && k->row > k->head;
-    const int64_t filled_turns = sequences.all_keys / SOFTATTN_KEY_CHUNK;
+    const double turns = (double)problem->batch * (double)cut->chunks;
     return cut->in_rows && lie_side_by_side && cut->chunks >= FEWEST_TURNS &&
-           problem->query_offsets == NULL && problem->batch * cut->chunks <= 2 * filled_turns;
+           problem->query_offsets == NULL && turns <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK;
 }
 
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,

@@ -43,8 +43,9 @@ struct softattn_sequence softattn_sequence_at(const struct softattn_attention_pr
 }
 
 struct softattn_extent softattn_extent_of_axes(const struct softattn_attention_problem *problem) {
-    return (struct softattn_extent){problem->seq_q, problem->seq_kv, problem->batch * problem->seq_q,
-                                    problem->batch * problem->seq_kv};
+    const double batch = (double)problem->batch;
+    return (struct softattn_extent){problem->seq_q, problem->seq_kv, batch * (double)problem->seq_q,
+                                    batch * (double)problem->seq_kv};
 }
 
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem) {
@@ -57,8 +58,8 @@ struct softattn_extent softattn_longest_sequence(const struct softattn_attention
         const struct softattn_sequence sequence = softattn_sequence_at(problem, i);
         longest.queries = max_i64(longest.queries, sequence.rows);
         longest.keys = max_i64(longest.keys, sequence.keys);
-        longest.all_queries += sequence.rows;
-        longest.all_keys += sequence.keys;
+        longest.all_queries += (double)sequence.rows;
+        longest.all_keys += (double)sequence.keys;
     }
     return longest;
 }

@@ -25,7 +25,9 @@ struct softattn_interval {
 /* Most queries, padding included, and keys of a sequence, and those of all: what the lists of offsets and key lengths say, or
  * the axes. */
 struct softattn_extent {
-    int64_t queries, keys, all_queries, all_keys;
+    int64_t queries, keys;
+    double all_queries,
+        all_keys; /* no integers: axes of packed sequences times their number may be too large for them */
 };
 struct softattn_extent softattn_extent_of_axes(const struct softattn_attention_problem *problem);
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem);
