@@ -716,8 +716,9 @@ typedef struct softattn_attention_plan {
     uint64_t workspace_bytes; /* scratch that run takes; a workspace of this size spares every allocation */
 } softattn_attention_plan;
 
-/* Fills plan for the shapes and strides in args (data pointers are not read, so sequences count as if each had the whole axes: where lists
- * say that they are shorter, a run may cut finer). Where there is nothing to compute threads is 0 and kernel empty. */
+/* Fills plan for the shapes and strides in args (data pointers are not read, so sequences count as if each had the whole
+ * axes: where lists say that they are shorter, a run may cut finer). Where there is nothing to compute threads is 0 and
+ * kernel empty. */
 SOFTATTN_API int32_t softattn_attention_describe(const softattn_attention *attention,
                                                  const softattn_attention_args *args,
                                                  softattn_attention_plan *plan);

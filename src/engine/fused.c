@@ -179,11 +179,10 @@ static struct cut planned_cut(const struct softattn_attention_problem *problem, 
 /* The cut for the sequences that there are, if the memory planned suffices for it. */
 static struct cut cut_for_run(const struct softattn_attention_problem *problem, int32_t threads) {
     const struct cut planned = planned_cut(problem, threads);
-    const struct softattn_extent longest = softattn_longest_sequence(problem);
     if (problem->query_offsets == NULL && problem->key_lengths == NULL) {
         return planned;
     }
-    struct cut cut = cut_problem(problem, threads, longest);
+    struct cut cut = cut_problem(problem, threads, softattn_longest_sequence(problem));
     if (cut.split && cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
         cut.split = cut.in_turns = false;
         cut.tasks /= cut.chunks;

@@ -58,10 +58,11 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.slope = block->scratch->slope;
         tile.position = block->scratch->position;
     }
+    /* other chunks may be another worker's */
+    const int64_t end =
+        block->in_chunks ? min_i64(last_tile * SOFTATTN_KEY_TILE, block->last_key) : block->last_key;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t end =
-            block->in_chunks ? min_i64(last_tile * SOFTATTN_KEY_TILE, block->last_key) : block->last_key;
         const int64_t following = end - key - SOFTATTN_KEY_TILE;
         const struct softattn_tile_masks masks = softattn_tile_masks_make(
             block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
@@ -79,9 +80,7 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.high = block->scratch->high;
         tile.addend = masks.addend;
         tile.drop = masks.drop;
-        tile.prefetch_keys = following < 0 || problem->k.col != 1 ? 0
-                             : following < SOFTATTN_KEY_TILE      ? following
-                                                                  : SOFTATTN_KEY_TILE;
+        tile.prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
         tile.keys_are_asked_for = key + tile.first < block->asked_keys;
         problem->kernels->decode_tile(&tile);
         if (tile.from_memory) {

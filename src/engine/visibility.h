@@ -21,17 +21,16 @@ struct softattn_interval {
     int64_t low, high; /* keys low <= j < high; low >= high: none */
 };
 
-/* index: 0 … batch - 1 (with packed sequences, their number). */
-/* Most queries, padding included, and keys of a sequence, and those of all: what the lists of offsets and key lengths say, or
- * the axes. */
+/* Most queries, padding included, and keys of a sequence, and those of all, which of packed sequences may be too many for
+ * integers: what the lists of offsets and key lengths say, or the axes. */
 struct softattn_extent {
     int64_t queries, keys;
-    double all_queries,
-        all_keys; /* no integers: axes of packed sequences times their number may be too large for them */
+    double all_queries, all_keys;
 };
 struct softattn_extent softattn_extent_of_axes(const struct softattn_attention_problem *problem);
 struct softattn_extent softattn_longest_sequence(const struct softattn_attention_problem *problem);
 
+/* index: 0 … batch - 1 (with packed sequences, their number). */
 struct softattn_sequence softattn_sequence_at(const struct softattn_attention_problem *problem,
                                               int64_t index);
 

@@ -172,14 +172,12 @@ NEVER_INLINE struct key_range keys_of_vector(const struct softattn_tile *tile, i
     return keys;
 }
 
-/* Whether the exponents of two keys are computed before the weights of the two before them, whose long chains would keep them
- * waiting. With more registers, and of doubles in any case, four chains side by side take less. */
-enum { TILE_EXPONENTS_AHEAD = VECTOR_REGISTERS < 32 && REAL_BYTES == 4 && !IS_SMALL };
-
+/* The exponents of two keys, which in pairs are computed before the weights of the two before them, whose long chains would keep
+ * them waiting. */
 ALWAYS_INLINE void tile_exponents(const real *at, int64_t block, vec base, vec *e_0, vec *e_1) {
     *e_0 = v_sub(v_load(at), base);
     *e_1 = v_sub(v_load(at + block), base);
-    if (TILE_EXPONENTS_AHEAD) {
+    if (EXP2_IN_PAIRS) {
         *e_0 = exp2_bounded(*e_0), *e_1 = exp2_bounded(*e_1);
     }
 }
@@ -208,7 +206,7 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
         real *at = (real *)tile->scores + keys.first * block + c;
         int64_t j = keys.first;
         vec next_0 = v_zero(), next_1 = next_0;
-        if (TILE_EXPONENTS_AHEAD && j + 4 <= keys.last) {
+        if (EXP2_IN_PAIRS && j + 4 <= keys.last) {
             tile_exponents(at, block, base, &next_0, &next_1);
         }
         for (; j + 4 <= keys.last; j += 4, at += 4 * block) {
@@ -217,14 +215,14 @@ ALWAYS_INLINE void weigh_tile(const struct softattn_tile *tile, int64_t block, c
             }
             vec p_0 = next_0, p_1 = next_1, p_2, p_3;
             tile_exponents(at + 2 * block, block, base, &p_2, &p_3);
-            if (TILE_EXPONENTS_AHEAD) {
+            if (EXP2_IN_PAIRS) {
                 v_exp2_two(&p_0, &p_1, EXP2_BOUNDED);
             } else {
                 tile_exponents(at, block, base, &p_0, &p_1);
                 v_exp2_four_apart(&p_0, &p_1, &p_2, &p_3, kind);
             }
             keep_two_weights(at, block, p_0, p_1, &sum_0, &sum_1);
-            if (TILE_EXPONENTS_AHEAD) {
+            if (EXP2_IN_PAIRS) {
                 if (j + 8 <= keys.last) {
                     tile_exponents(at + 4 * block, block, base, &next_0, &next_1);
                 }

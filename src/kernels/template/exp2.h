@@ -75,7 +75,8 @@ ALWAYS_INLINE vec v_exp2(vec argument) {
 /* Where a call does not show. */
 NEVER_INLINE vec v_exp2_apart(vec argument) { return v_exp2(argument); }
 
-/* What v_exp2_two and v_exp2_four are given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask for f. */
+/* What v_exp2_two and v_exp2_four are given: arguments of any kind; of exp2_bounded; or none of -infinity, which saves the mask
+ * for f. */
 enum exp2_arguments { EXP2_ANY, EXP2_BOUNDED, EXP2_FINITE };
 
 /* The same of several vectors at once, step by step: written out breadth first because the out-of-order window of a CPU holds too
@@ -100,6 +101,10 @@ enum exp2_arguments { EXP2_ANY, EXP2_BOUNDED, EXP2_FINITE };
     EACH(EXP2_START)                                                                                         \
     EXP2_FOLLOWING(POLYNOMIAL_STEP);                                                                         \
     EACH(EXP2_SCALE)
+
+/* Whether two at a time are better: in 16 registers four have no room beside a loop, but the longer chains of doubles would wait
+ * for each other. */
+enum { EXP2_IN_PAIRS = VECTOR_REGISTERS < 32 && REAL_BYTES == 4 && !IS_SMALL };
 
 ALWAYS_INLINE void v_exp2_two(vec *p_0, vec *p_1, enum exp2_arguments kind) {
     EXP2_ALL_STEPS(EXP2_PAIR, EXP2_STEP_OF_TWO);

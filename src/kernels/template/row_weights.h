@@ -139,11 +139,9 @@ ALWAYS_INLINE int row_exponents_ahead(struct row_kind kind) {
     return REAL_BYTES == 4 && !is_crowded;
 }
 
-/* Whether exponentials are computed two at a time: in 16 registers four have no room beside the rest of the loop (0.96 to 0.99 of
- * the time with AVX2). The long chains of doubles would then wait for each other, and rows that are general take 1.01 to 1.05. */
-ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) {
-    return VECTOR_REGISTERS < 32 && REAL_BYTES == 4 && !IS_SMALL && !kind.is_general;
-}
+/* Whether exponentials are computed two at a time: 0.96 to 0.99 of the time with AVX2, where rows that are general take 1.01 to
+ * 1.05. */
+ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) { return EXP2_IN_PAIRS && !kind.is_general; }
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
