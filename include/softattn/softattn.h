@@ -703,7 +703,10 @@ typedef struct softattn_attention_args {
 SOFTATTN_API int32_t softattn_attention_run(const softattn_attention *attention,
                                             const softattn_attention_args *args);
 
-/* How a problem would run; all fields but struct_size are outputs. */
+/*
+ * How a problem would run; all fields but struct_size are outputs. A workspace of workspace_bytes spares every allocation but
+ * those that OpenBLAS makes of its own inside some small products on some CPUs.
+ */
 typedef struct softattn_attention_plan {
     uint64_t struct_size;
     int32_t engine;           /* SOFTATTN_ENGINE_FUSED or SOFTATTN_ENGINE_BLAS */
@@ -713,7 +716,7 @@ typedef struct softattn_attention_plan {
     int64_t query_tile;       /* queries per task */
     int64_t key_tile;         /* keys per tile */
     int64_t key_chunk;        /* keys after which partial results merge */
-    uint64_t workspace_bytes; /* scratch that run takes; a workspace of this size spares every allocation */
+    uint64_t workspace_bytes; /* scratch that run takes */
 } softattn_attention_plan;
 
 /* Fills plan for the shapes and strides in args (data pointers are not read, so sequences count as if each had the whole

@@ -43,7 +43,16 @@ extern void *__libc_memalign(size_t alignment, size_t bytes);
 
 bool failing_system_is_available(void) { return true; }
 
-static bool must_fail(void) {
+/* OpenBLAS takes memory for some small products on some CPUs, and does not look whether it got it. */
+static bool is_of_openblas(void *caller) {
+    Dl_info object;
+    return dladdr(caller, &object) != 0 && strstr(object.dli_fname, "openblas") != NULL;
+}
+
+static bool must_fail(void *caller) {
+    if (is_of_openblas(caller)) {
+        return false;
+    }
     counted++;
     if (fails_at > 0 && (counted == fails_at || (fails_after && counted > fails_at))) {
         errno = ENOMEM;
@@ -52,14 +61,16 @@ static bool must_fail(void) {
     return false;
 }
 
-REPLACEMENT void *malloc(size_t bytes) { return must_fail() ? NULL : __libc_malloc(bytes); }
+REPLACEMENT void *malloc(size_t bytes) {
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_malloc(bytes);
+}
 
 REPLACEMENT void *calloc(size_t count, size_t bytes) {
-    return must_fail() ? NULL : __libc_calloc(count, bytes);
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_calloc(count, bytes);
 }
 
 REPLACEMENT void *aligned_alloc(size_t alignment, size_t bytes) {
-    return must_fail() ? NULL : __libc_memalign(alignment, bytes);
+    return must_fail(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, bytes);
 }
 
 REPLACEMENT int posix_memalign(void **out, size_t alignment, size_t bytes) {

@@ -12,7 +12,7 @@
 bool failing_system_is_available(void);
 
 /* From now on allocation number fail_at of this thread, counted from 1, fails; all later ones too if
- * fail_after. fail_at 0: none. */
+ * fail_after. fail_at 0: none. OpenBLAS's own do not count. */
 void fail_allocation(int64_t fail_at, bool fail_after);
 
 /* Allocations of this thread since then. */
