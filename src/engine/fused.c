@@ -49,6 +49,7 @@ struct run {
     struct softattn_dropout dropout;
     char *worker_scratch, *partials;
     uint64_t worker_bytes, partial_bytes;
+    int64_t workers;
     atomic_llong *remaining; /* with split: chunks of each block that have not ended */
     atomic_llong next;
 };
@@ -330,9 +331,11 @@ static bool set_up_block(const struct run *run, const struct task *task,
     block->sequence_index = task->sequence;
     block->head_kv = task->head_kv;
     block->group = group_of(problem);
+    block->workers = run->workers;
     block->real_bytes = problem->kernels->real_bytes;
     block->in_rows = run->cut.in_rows;
     block->in_chunks = run->cut.split;
+    block->in_turns = run->cut.in_turns;
     const int64_t rows = block->group * block->sequence.queries;
     const int64_t blocks = blocks_of(&run->cut, rows);
     if (task->block >= blocks) {
@@ -459,7 +462,7 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
         run.order = scratch;
         run.cut.tasks = run.cut.split ? run.cut.tasks : count_tasks(&run, scratch);
     }
-    const int64_t workers = workers_of(&run.cut, runtime->threads);
+    const int64_t workers = run.workers = workers_of(&run.cut, runtime->threads);
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
         run.remaining = (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)workers * run.worker_bytes);

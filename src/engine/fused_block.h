@@ -42,6 +42,7 @@ struct softattn_fused_block {
     int64_t sequence_index; /* 0 … problem->batch - 1 */
     struct softattn_dropout dropout;
     int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
+    int64_t workers;                                /* that take blocks or chunks at the same time */
     int64_t first_row, rows;                        /* of group * queries */
     int64_t asked_out, asked_q, asked_keys;         /* up to which rows or keys ask_for_rows has asked */
     int64_t most_asked;                             /* rows or keys of each for a tile */
@@ -52,7 +53,8 @@ struct softattn_fused_block {
         vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout: of each vector */
     int64_t real_bytes;
     bool in_rows;   /* layout */
-    bool in_chunks; /* its chunks are tasks of their own */
+    bool in_chunks; /* its chunks are tasks of their own, */
+    bool in_turns;  /* the same chunk of all heads first */
     int64_t lanes;
     int64_t sub_blocks; /* lanes layout: register blocks that share each tile of keys … */
     int64_t sub_row[SOFTATTN_SUB_BLOCKS +

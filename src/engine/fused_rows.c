@@ -7,8 +7,6 @@
 #include "engine/reals.h"
 #include "platform/cpu.h"
 
-enum { MOST_WAITING_ROWS = 4 }; /* more have enough to compute */
-
 void softattn_rows_pack(struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
     const int64_t bytes = block->real_bytes;
@@ -24,18 +22,35 @@ void softattn_rows_pack(struct softattn_fused_block *block) {
 }
 
 /*
- * Whether it is memory that the few rows wait for: keys and values of all heads, as many of each as of this one, are more than
- * the caches keep. They lie without gaps, and no tile of them is hidden: others are better asked for where they are used.
+ * Whether it is memory that the rows wait for: keys and values of all heads, as many of each as of this one, are more than the
+ * caches keep, and no tile of them is hidden.
  */
 static bool waits_for_memory(const struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
-    const struct softattn_view *k = &problem->k, *v = &problem->v;
     const bool may_hide_tiles = problem->keep.data != NULL || problem->block_map.data != NULL;
-    const bool has_gaps = k->col != 1 || k->row != problem->dim_qk || v->col != 1 || v->row != problem->dim_v;
+    const bool are_copied = problem->k.col != 1 || problem->v.col != 1;
     const double heads = (double)problem->batch * (double)problem->heads_kv;
     const double bytes = heads * softattn_bytes_of_keys(problem, block->last_key - block->first_key);
-    return !has_gaps && !may_hide_tiles && block->rows <= MOST_WAITING_ROWS &&
-           bytes > 0.75 * (double)softattn_cpu_cache_bytes(3);
+    return !are_copied && !may_hide_tiles && bytes > 0.75 * (double)softattn_cpu_cache_bytes(3);
+}
+
+/*
+ * The keys that come after the tile at `key`: the next tile's, or the first of what this worker takes next, a chunk or a head, if
+ * each worker takes one in turn. first_key is where those of this one begin.
+ */
+static void set_next_keys(const struct softattn_fused_block *block, int64_t first_key, int64_t key,
+                          struct softattn_decode_tile *tile) {
+    const struct softattn_view *k = &block->problem->k;
+    const bool is_chunk_next = block->in_chunks && !block->in_turns;
+    int64_t next_head = block->head_kv, next_key = key + SOFTATTN_KEY_TILE;
+    if (tile->prefetch_keys == 0) {
+        next_head += is_chunk_next ? 0 : block->workers;
+        next_key = first_key + (is_chunk_next ? block->workers * SOFTATTN_KEY_CHUNK : 0);
+    }
+    const bool is_there = next_head < block->problem->heads_kv && next_key < block->last_key;
+    tile->next_keys = is_there ? min_i64(block->last_key - next_key, SOFTATTN_KEY_TILE) : 0;
+    tile->next_k = softattn_key_address(block, k, is_there ? next_key : key) +
+                   (is_there ? next_head - block->head_kv : 0) * k->head * block->real_bytes;
 }
 
 void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
@@ -81,11 +96,8 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.addend = masks.addend;
         tile.drop = masks.drop;
         tile.prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
-        tile.keys_are_asked_for = key + tile.first < block->asked_keys;
+        set_next_keys(block, max_i64(first_tile * SOFTATTN_KEY_TILE, block->first_key), key, &tile);
         problem->kernels->decode_tile(&tile);
-        if (tile.from_memory) {
-            block->asked_keys = key + SOFTATTN_KEY_TILE + tile.prefetch_keys;
-        }
         tile.fresh = false;
     }
     if (tile.fresh) {

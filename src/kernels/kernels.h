@@ -251,13 +251,13 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    int32_t
-        from_memory; /* 1: k and v have no gaps and come from memory: the next tile's k is asked for, too */
-    int32_t keys_are_asked_for; /* 1: by the tile before; else 0 */
-    void *keys;                 /* [dim_qk][lanes] scratch: a vector of keys transposed */
-    void *scores;               /* [rows][SOFTATTN_KEY_TILE] scratch */
-    void *out;                  /* [rows][dim_v] */
-    void *max, *sum;            /* [rows] */
+    int32_t from_memory;   /* 1: k and v come from memory: v is asked for ahead, and next_k */
+    const void *next_k;    /* keys of what comes after the tile, k_stride apart */
+    int64_t next_keys;     /* of them, 0 … SOFTATTN_KEY_TILE */
+    void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
+    void *scores;          /* [rows][SOFTATTN_KEY_TILE] scratch */
+    void *out;             /* [rows][dim_v] */
+    void *max, *sum;       /* [rows] */
     int32_t fresh;
     int32_t masked;
     const void *low, *high; /* [rows] */

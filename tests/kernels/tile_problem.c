@@ -117,8 +117,7 @@ struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, boo
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
-    problem.from_memory =
-        problem.k_stride == problem.dim_qk && problem.v_stride == problem.dim_v && chance(random, 2);
+    problem.from_memory = chance(random, 2);
     problem.fresh = chance(random, 2);
     problem.masked = chance(random, 2);
     problem.has_addend = chance(random, 3);
@@ -391,7 +390,8 @@ struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
         .v_stride = problem->v_stride,
         .prefetch_keys = problem->last,
         .from_memory = problem->from_memory,
-        .keys_are_asked_for = problem->from_memory && problem->first % 16 == 0,
+        .next_k = row_zero(problem, &problem->k, problem->k_stride),
+        .next_keys = problem->last,
         .keys = keys.block.data,
         .scores = scores.block.data,
         .out = results.out.block.data,

@@ -21,7 +21,7 @@ struct tile_results {
 struct tile_problem {
     int32_t real_bytes;
     int64_t queries, first, last, dim_qk, dim_v, k_stride, v_stride;
-    bool from_memory; /* rows of k and v without gaps, asked for as if they were in memory */
+    bool from_memory; /* k and v are asked for as if they were in memory */
     bool fresh, masked;
     bool in_order; /* of the queries' intervals of keys neither end before the one before does */
     double softcap;

@@ -12,36 +12,50 @@ struct row_column {
     int64_t stride, column, columns;
 };
 
-/* Asks for the line at a place, and moves it by `step` columns of its row or to the next row. */
-ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
-    V_PREFETCH(place->row + place->column);
+/* The line at a place, which moves by `step` columns of its row or to the next row. */
+ALWAYS_INLINE const real *pass_line(struct row_column *place, int64_t step) {
+    const real *line = place->row + place->column;
     place->column += step;
     if (place->column >= place->columns) {
         place->column = 0;
         place->row += place->stride;
     }
+    return line;
+}
+
+ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
+    V_PREFETCH(pass_line(place, step));
 }
 
 /*
- * Memory asked for in two places, half of it apart: a plain loop that asks ahead reads 1.6 times as fast in four places as in
- * one (Zen 3).
+ * Rows asked for in two places, half of them apart, into the second-level cache: Zen 3 reads 1.6 times as fast in four places as
+ * in one, and from Zen 4 on what is asked for so far ahead takes no place among the first-level cache's misses.
  */
 struct two_places {
-    const real *first, *second, *end; /* end of the first half: all has been asked for */
+    struct row_column first;
+    int64_t apart; /* elements from the first to the second */
+    int64_t lines; /* left of each half */
 };
 
-ALWAYS_INLINE struct two_places two_places_of(const real *elements, int64_t count) {
+NEVER_INLINE struct two_places two_places_of(const real *rows, int64_t stride, int64_t count,
+                                             int64_t columns) {
     const int64_t half = (count + 1) / 2;
-    return (struct two_places){elements, elements + half, elements + half};
+    struct two_places places = {
+        {rows, stride, 0, columns}, half * stride, half * ((columns + LINE - 1) / LINE)};
+    if (stride == columns) { /* rows without gaps are one */
+        places.first.columns = INT64_MAX;
+        places.lines = (half * columns + LINE - 1) / LINE;
+    }
+    return places;
 }
 
 /* Asks for a line in each place, if any is left. */
 ALWAYS_INLINE void ask_in_two_places(struct two_places *places) {
-    if (places->first < places->end) {
-        V_PREFETCH(places->first);
-        V_PREFETCH(places->second);
-        places->first += LINE;
-        places->second += LINE;
+    if (places->lines > 0) {
+        const real *line = pass_line(&places->first, LINE);
+        V_PREFETCH_FAR(line);
+        V_PREFETCH_FAR(line + places->apart);
+        places->lines--;
     }
 }
 
