@@ -17,7 +17,12 @@
 
 enum {
     QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
-    LEAD_BYTES = 8192 /* how far before its use a row is asked for: more does not stay in a 32 KiB cache */
+    /* How far before its use a row is asked for: into the second-level cache, and then into the first one of perhaps 32 KiB. */
+    LEAD_BYTES = 16384,
+    NEAR_LEAD_BYTES = 2048,
+    /* Into the first alone, as rows of which the second-level cache does not hold three. */
+    LONE_LEAD_BYTES = 8192,
+    LONG_ROW_BYTES = 262144
 };
 
 struct row_run {
@@ -34,7 +39,7 @@ struct row_run {
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
     const void *source;   /* asked for instead of rows to come that are made of it; NULL: none */
-    int64_t later;        /* from the row at work to what is asked for */
+    int64_t later, soon;  /* from the row at work to what is asked for early (0: nothing) and late */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
 };
@@ -68,12 +73,18 @@ ALWAYS_INLINE real row_run_lone_max(struct row_kind kind, const struct row_run *
     return row_run_scaled(kind, run, row_max_from(kind.format, x, 0, row_run_cols(kind, run, rows_on)) + 0);
 }
 
+/* `lead` elements on in rows of so many columns, gaps between them not counted. */
+NEVER_INLINE int64_t row_run_ahead(int64_t lead, int64_t cols, int64_t step) {
+    return cols > 0 ? lead / cols * step + lead % cols : 0;
+}
+
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
-    const int64_t lead = LEAD_BYTES / element_bytes(kind.format);
-    /* that much on from the row whose maximum is found, gaps between rows not counted */
-    const int64_t cols = run->cols > 0 ? run->cols : 1;
-    run->later = (row_run_lookahead(run) + lead / cols) * run->x_step + lead % cols;
+    const int64_t next = row_run_lookahead(run) * run->x_step, bytes = element_bytes(kind.format);
+    const int asks_twice = row_asks_twice(kind) && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
+    run->soon = next + row_run_ahead((asks_twice ? NEAR_LEAD_BYTES : LONE_LEAD_BYTES) / bytes, run->cols,
+                                     run->x_step);
+    run->later = asks_twice ? next + row_run_ahead(LEAD_BYTES / bytes, run->cols, run->x_step) : run->soon;
     run->max = row_run_lone_max(kind, run, 0);
     run->max_after = 0;
     if (row_run_lookahead(run) == 2 && run->left > 1) {
@@ -154,7 +165,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         .done = run->done,
         .later = kind.is_general && run->source ? run->source
                  : is_looking                   ? element_at(kind.format, run->x, run->later)
-                                                : run->prefetch};
+                 : run->prefetch                ? run->prefetch
+                                                : run->x,
+        .soon = is_looking ? element_at(kind.format, run->x, run->soon) : run->prefetch};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);
     } else if (is_half(kind.format)) {

@@ -42,7 +42,7 @@ ALWAYS_INLINE void prefetch_bytes(const void *p, int64_t bytes, int is_near) {
 }
 
 /* cols columns, into the second-level cache. */
-ALWAYS_INLINE void prefetch_row(const real *row, int64_t cols) {
+NEVER_INLINE void prefetch_row(const real *row, int64_t cols) {
     for (int64_t j = 0; j < cols; j += LINE) {
         V_PREFETCH_FAR(row + j);
     }

@@ -1,4 +1,4 @@
-/* Rows into lanes and back: transposes with a factor, by blocks of LANES x LANES and single elements at the edges. */
+/* Rows into lanes and back: transposes with a factor, by blocks of LANES rows, and single elements of what is less than one. */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_TRANSPOSE_H
 #define SOFTATTN_KERNELS_TEMPLATE_TRANSPOSE_H
 
@@ -15,15 +15,21 @@ static void transpose_elements(int64_t rows, int64_t cols, real factor, const re
     }
 }
 
+/* Where the block at i is that ends at `end` at the latest: what does not fill a block of its own is turned twice. */
+ALWAYS_INLINE int64_t block_within(int64_t i, int64_t block, int64_t end) {
+    return i + block <= end ? i : end - block;
+}
+
 /* LANES rows. */
 ALWAYS_INLINE void transpose_lanes(int64_t cols, real factor, const real *from, int64_t from_stride, real *to,
                                    int64_t to_stride) {
-    int64_t c = 0;
-    for (; c + TRANSPOSE_COLUMNS <= cols; c += TRANSPOSE_COLUMNS) {
-        v_transpose_columns(from + c, from_stride, to + c * to_stride, to_stride, factor);
+    if (cols < TRANSPOSE_COLUMNS) {
+        transpose_elements(LANES, cols, factor, from, from_stride, to, to_stride);
+        return;
     }
-    if (c < cols) {
-        transpose_elements(LANES, cols - c, factor, from + c, from_stride, to + c * to_stride, to_stride);
+    for (int64_t c = 0; c < cols; c += TRANSPOSE_COLUMNS) {
+        const int64_t at = block_within(c, TRANSPOSE_COLUMNS, cols);
+        v_transpose_columns(from + at, from_stride, to + at * to_stride, to_stride, factor);
     }
 }
 
@@ -31,12 +37,14 @@ NEVER_INLINE void transpose(int64_t rows, int64_t cols, double factor, const voi
                             void *to, int64_t to_stride) {
     const real *source = from;
     real *target = to;
-    int64_t r = 0;
-    for (; r + LANES <= rows; r += LANES) {
-        transpose_lanes(cols, (real)factor, source + r * from_stride, from_stride, target + r, to_stride);
+    if (rows < LANES) {
+        transpose_elements(rows, cols, (real)factor, source, from_stride, target, to_stride);
+        return;
     }
-    transpose_elements(rows - r, cols, (real)factor, source + r * from_stride, from_stride, target + r,
-                       to_stride);
+    for (int64_t r = 0; r < rows; r += LANES) {
+        const int64_t at = block_within(r, LANES, rows);
+        transpose_lanes(cols, (real)factor, source + at * from_stride, from_stride, target + at, to_stride);
+    }
 }
 
 /* At most LANES rows as columns, the missing ones as zeros. */
