@@ -161,7 +161,14 @@ ALWAYS_INLINE void backward_turn(struct backward_kind kind, const struct backwar
     put_split_copy(kind.format, row->out, j, columns, copy, row->stream);
 }
 
-enum { BACKWARD_AHEAD = 2048 }; /* bytes */
+/* As LEAD_BYTES and NEAR_LEAD_BYTES, of two rows. */
+enum { BACKWARD_LEAD_BYTES = LEAD_BYTES / 2, BACKWARD_NEAR_LEAD_BYTES = NEAR_LEAD_BYTES / 2 };
+
+/* Asks for what comes after these `bytes` bytes of a row that is read. */
+ALWAYS_INLINE void backward_ask(const char *from, int64_t bytes) {
+    prefetch_bytes(from + BACKWARD_LEAD_BYTES, bytes, 0);
+    prefetch_bytes(from + BACKWARD_NEAR_LEAD_BYTES, bytes, 1);
+}
 
 /*
  * The results of a row from its column `head` on, and the next row's sums, as far as whole turns go, in one loop, in which
@@ -177,10 +184,8 @@ ALWAYS_INLINE void backward_loop(struct backward_kind kind, const struct backwar
     for (int64_t j = 0; j + columns <= row->cols; j += columns) {
         if (row->next_y) {
             if (row->prefetch) {
-                prefetch_bytes((const char *)element_at(kind.format, row->next_y, j) + BACKWARD_AHEAD, bytes,
-                               1);
-                prefetch_bytes((const char *)element_at(kind.format, row->next_v, j) + BACKWARD_AHEAD, bytes,
-                               1);
+                backward_ask(element_at(kind.format, row->next_y, j), bytes);
+                backward_ask(element_at(kind.format, row->next_v, j), bytes);
             }
             for (int64_t i = 0; i < columns; i += STRIPES) {
                 backward_add(kind, row->next_y, row->next_v, j + i, sums);
