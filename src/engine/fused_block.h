@@ -120,8 +120,8 @@ void softattn_block_clear_rows(const struct softattn_fused_block *block,
 
 /*
  * Keys key … of k or v, from the first that the block may see on, as rows of unit column stride: in place, or copied where the
- * columns are strided, or where rows are 4 KiB apart or more and queries in the lanes are enough to share a copy (0.88 to 0.95 of
- * the time with AVX2).
+ * columns are strided, or where rows are 4 KiB apart or more and queries in the lanes are enough to share a copy (0.87 to 0.95 of
+ * the time with AVX2) and read each key often enough: not with vectors of 64 bytes.
  */
 const char *softattn_tile_keys(const struct softattn_fused_block *block, const struct softattn_view *view,
                                int64_t dim, int64_t key, int64_t keys, char *copy, int64_t *stride);
