@@ -13,7 +13,6 @@ enum {
     ALIGNMENT = 64,
     TASKS_PER_THREAD = 4,
     MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
-    MANY_SUB_BLOCKS = 4,        /* more make a block large */
     FEWEST_TURNS = 4,           /* chunks for which heads take turns */
     BLOCK_QUERIES = 192 /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
 };
@@ -99,7 +98,7 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
     int64_t sub_blocks = min_i64(max_i64(BLOCK_QUERIES / register_block, 1), SOFTATTN_SUB_BLOCKS);
     while (threads > 1 && sub_blocks > 1 &&
            rows / (double)(register_block * sub_blocks) <
-               threads * (sub_blocks > MANY_SUB_BLOCKS ? MANY_TASKS_PER_THREAD : TASKS_PER_THREAD)) {
+               threads * (double)clamp_i64(2 * sub_blocks, TASKS_PER_THREAD, MANY_TASKS_PER_THREAD)) {
         sub_blocks /= 2;
     }
     return sub_blocks;
