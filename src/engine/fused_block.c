@@ -13,9 +13,9 @@
 enum {
     ALIGNMENT = 64,
     COPYING_QUERIES = 96,  /* in a block, which a copy of keys pays for, */
-    COPYING_STRIDE = 4096, /* bytes, where each key lies in a page of its own; */
-    READING_VECTOR =
-        64 /* bytes: so many queries share each reading of a key that a copy takes 1.02 to 1.05 of the time */
+    COPYING_STRIDE = 4096, /* bytes, where each key lies in a page of its own, */
+    /* and with vectors of less bytes: others share each reading of a key so much that copying takes 1.02 to 1.05 of the time. */
+    COPYING_VECTOR = 64
 };
 
 /* Hands out consecutive aligned pieces; with memory NULL it only counts. */
@@ -58,7 +58,7 @@ static bool copies_keys(const struct softattn_attention_problem *problem, const 
     const int64_t bytes = problem->kernels->real_bytes;
     const bool is_far_apart = dim > 0 && view->row > dim && view->row >= COPYING_STRIDE / bytes;
     const bool is_read_often =
-        !in_rows && rows >= COPYING_QUERIES && problem->kernels->lanes() * bytes < READING_VECTOR;
+        !in_rows && rows >= COPYING_QUERIES && problem->kernels->lanes() * bytes < COPYING_VECTOR;
     return view->col != 1 || (is_read_often && is_far_apart);
 }
 

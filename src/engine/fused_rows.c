@@ -48,9 +48,12 @@ static void set_next_keys(const struct softattn_fused_block *block, int64_t firs
         next_key = first_key + (is_chunk_next ? block->workers * SOFTATTN_KEY_CHUNK : 0);
     }
     const bool is_there = next_head < block->problem->heads_kv && next_key < block->last_key;
-    tile->next_keys = is_there ? min_i64(block->last_key - next_key, SOFTATTN_KEY_TILE) : 0;
-    tile->next_k = softattn_key_address(block, k, is_there ? next_key : key) +
-                   (is_there ? next_head - block->head_kv : 0) * k->head * block->real_bytes;
+    tile->next_keys = 0;
+    if (is_there) {
+        tile->next_keys = min_i64(block->last_key - next_key, SOFTATTN_KEY_TILE);
+        tile->next_k = softattn_key_address(block, k, next_key) +
+                       (next_head - block->head_kv) * k->head * block->real_bytes;
+    }
 }
 
 void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,

@@ -56,7 +56,10 @@ ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm256_div_ps(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm256_sqrt_ps(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm256_max_ps(a, b); }
@@ -172,7 +175,10 @@ ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm256_div_pd(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm256_sqrt_pd(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm256_max_pd(a, b); }

@@ -34,7 +34,10 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_ps(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm512_div_ps(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm512_max_ps(a, b); }
@@ -143,7 +146,10 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_pd(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm512_div_pd(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }
 ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm512_max_pd(a, b); }

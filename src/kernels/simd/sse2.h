@@ -52,7 +52,10 @@ ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_ps(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_ps(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_ps(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm_div_ps(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_ps(a); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_ps(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_ps(v_set(-0.0f), a); }
@@ -133,7 +136,10 @@ ALWAYS_INLINE void v_store_part(real *p, vec v, int64_t n) {
 ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_pd(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_pd(a, b); }
-ALWAYS_INLINE vec v_div(vec a, vec b) { return _mm_div_pd(a, b); }
+ALWAYS_INLINE vec v_div(vec a, vec b) {
+    GUARD_DIVISOR(b);
+    return _mm_div_pd(a, b);
+}
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_pd(a); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return _mm_max_pd(a, b); }
 ALWAYS_INLINE vec v_abs(vec a) { return _mm_andnot_pd(v_set(-0.0), a); }

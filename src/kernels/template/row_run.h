@@ -39,7 +39,7 @@ struct row_run {
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
     const void *source;   /* asked for instead of rows to come that are made of it; NULL: none */
-    int64_t later, soon;  /* from the row at work to what is asked for early (0: nothing) and late */
+    int64_t later, soon;  /* from the row at work to what is asked for early and late */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
 };
