@@ -14,7 +14,7 @@ enum {
     ALIGNMENT = 64,
     COPYING_QUERIES = 96,  /* in a block, which a copy of keys pays for, */
     COPYING_STRIDE = 4096, /* bytes, where each key lies in a page of its own, */
-    /* and with vectors of less bytes: others share each reading of a key so much that copying takes 1.02 to 1.05 of the time. */
+    /* and with vectors of fewer bytes: others share each reading of a key so much that copying takes 1.02 to 1.05 of the time. */
     COPYING_VECTOR = 64
 };
 

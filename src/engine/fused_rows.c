@@ -35,17 +35,19 @@ static bool waits_for_memory(const struct softattn_fused_block *block) {
 }
 
 /*
- * The keys that come after the tile at `key`: the next tile's, or the first of what this worker takes next, a chunk or a head, if
- * each worker takes one in turn. first_key is where those of this one begin.
+ * The keys that come after the tile at `key`: the next tile's, or the first of the chunk or head that this worker takes next if each
+ * takes one in turn. None after the last head: the next sequence, or turn, begins unasked.
  */
-static void set_next_keys(const struct softattn_fused_block *block, int64_t first_key, int64_t key,
+static void set_next_keys(const struct softattn_fused_block *block, int64_t key,
                           struct softattn_decode_tile *tile) {
     const struct softattn_view *k = &block->problem->k;
-    const bool is_chunk_next = block->in_chunks && !block->in_turns;
+    const int64_t chunk = key / SOFTATTN_KEY_CHUNK;
     int64_t next_head = block->head_kv, next_key = key + SOFTATTN_KEY_TILE;
-    if (tile->prefetch_keys == 0) {
-        next_head += is_chunk_next ? 0 : block->workers;
-        next_key = first_key + (is_chunk_next ? block->workers * SOFTATTN_KEY_CHUNK : 0);
+    if (tile->prefetch_keys == 0 && block->in_chunks && !block->in_turns) {
+        next_key = (chunk + block->workers) * SOFTATTN_KEY_CHUNK;
+    } else if (tile->prefetch_keys == 0) {
+        next_head += block->workers;
+        next_key = max_i64(block->in_chunks ? chunk * SOFTATTN_KEY_CHUNK : 0, block->first_key);
     }
     const bool is_there = next_head < block->problem->heads_kv && next_key < block->last_key;
     tile->next_keys = 0;
@@ -99,7 +101,7 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.addend = masks.addend;
         tile.drop = masks.drop;
         tile.prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
-        set_next_keys(block, max_i64(first_tile * SOFTATTN_KEY_TILE, block->first_key), key, &tile);
+        set_next_keys(block, key, &tile);
         problem->kernels->decode_tile(&tile);
         tile.fresh = false;
     }

@@ -75,7 +75,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     }
 }
 
-/* Keys of the next tile and values of this one, where they come from memory. */
+/* The keys that come after the tile and the values of this one, where they come from memory. */
 struct decode_far {
     struct two_places keys, values;
 };
@@ -331,7 +331,8 @@ ALWAYS_INLINE void sum_values(const struct softattn_decode_tile *tile, int64_t f
                 tile->dim_v, factors);
 }
 
-/* A few keys at a time, and in between the next tile's keys are asked for. The sums so far count once: times 1 changes none. */
+/* A few keys at a time, and in between what is left of the keys that come next is asked for. The sums so far count once: times 1
+ * changes none. */
 enum { KEYS_PER_ASKING = 16 };
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,
                                     struct decode_far *far) {

@@ -167,7 +167,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
                  : is_looking                   ? element_at(kind.format, run->x, run->later)
                  : run->prefetch                ? run->prefetch
                                                 : run->x,
-        .soon = is_looking ? element_at(kind.format, run->x, run->soon) : run->prefetch};
+        .soon = kind.is_general && run->source ? run->source
+                : is_looking                   ? element_at(kind.format, run->x, run->soon)
+                                               : run->prefetch};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);
     } else if (is_half(kind.format)) {
