@@ -461,10 +461,11 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
         run.order = scratch;
         run.cut.tasks = run.cut.split ? run.cut.tasks : count_tasks(&run, scratch);
     }
-    const int64_t workers = run.workers = workers_of(&run.cut, runtime->threads);
+    run.workers = workers_of(&run.cut, runtime->threads);
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
-        run.remaining = (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)workers * run.worker_bytes);
+        run.remaining =
+            (atomic_llong *)(void *)(run.worker_scratch + (uint64_t)run.workers * run.worker_bytes);
         run.partials = (char *)run.remaining + round_up((uint64_t)blocks * sizeof(atomic_llong));
         run.partial_bytes = softattn_partial_bytes(problem, rows);
         for (int64_t block = 0; block < blocks; block++) {
@@ -472,5 +473,5 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
         }
     }
     atomic_init(&run.next, 0);
-    softattn_runtime_run(runtime, workers, worker, &run);
+    softattn_runtime_run(runtime, run.workers, worker, &run);
 }

@@ -101,7 +101,9 @@ void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile,
         tile.addend = masks.addend;
         tile.drop = masks.drop;
         tile.prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
-        set_next_keys(block, key, &tile);
+        if (tile.from_memory) {
+            set_next_keys(block, key, &tile);
+        }
         problem->kernels->decode_tile(&tile);
         tile.fresh = false;
     }

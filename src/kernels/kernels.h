@@ -252,8 +252,8 @@ struct softattn_decode_tile {
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
     int32_t from_memory;   /* 1: k and v come from memory: v is asked for ahead, and next_k */
-    const void *next_k;    /* keys of what comes after the tile, k_stride apart */
-    int64_t next_keys;     /* of them, 0 … SOFTATTN_KEY_TILE */
+    const void *next_k;    /* then: keys of what comes after the tile, k_stride apart, */
+    int64_t next_keys;     /* 0 … SOFTATTN_KEY_TILE of them */
     void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
     void *scores;          /* [rows][SOFTATTN_KEY_TILE] scratch */
     void *out;             /* [rows][dim_v] */

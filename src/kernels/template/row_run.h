@@ -143,6 +143,14 @@ NEVER_INLINE void row_weights_of_general_halves(const struct row_run *run, int64
     row_weights_by_format(run, cols, base, to, sums, company);
 }
 
+/* What is asked for, `ahead` elements on from the row at work if there are rows to come; NULL: nothing. */
+ALWAYS_INLINE const void *row_run_asked(struct row_kind kind, const struct row_run *run, int is_looking,
+                                        int64_t ahead) {
+    return kind.is_general && run->source ? run->source
+           : is_looking                   ? element_at(kind.format, run->x, ahead)
+                                          : run->prefetch;
+}
+
 /* The sum of the weights of the row at work, which are kept. */
 ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, real base) {
     const int64_t lookahead = row_run_lookahead(run);
@@ -156,6 +164,7 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         prefetch_row_end(kind.format, run->y, cols);
     }
     real *const to = row_run_kept_weights(kind, run);
+    const void *later = row_run_asked(kind, run, is_looking, run->later);
     const struct row_company company = {
         .kind = row_run_done_kind(kind),
         .scale = run->scale,
@@ -163,13 +172,8 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         .next = is_looking && !is_next_shorter ? row_run_x(kind, run, lookahead) : 0,
         .next_max = &next_max,
         .done = run->done,
-        .later = kind.is_general && run->source ? run->source
-                 : is_looking                   ? element_at(kind.format, run->x, run->later)
-                 : run->prefetch                ? run->prefetch
-                                                : run->x,
-        .soon = kind.is_general && run->source ? run->source
-                : is_looking                   ? element_at(kind.format, run->x, run->soon)
-                                               : run->prefetch};
+        .later = later ? later : run->x,
+        .soon = row_run_asked(kind, run, is_looking, run->soon)};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);
     } else if (is_half(kind.format)) {
