@@ -7,12 +7,13 @@
 #include "kernels/simd/compact.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS          4
-#define TILE_VECTORS       3
-#define DECODE_TILE_ROWS   2
-#define DECODE_KEY_VECTORS 2
-#define DECODE_ROWS        8
-#define TRANSPOSE_COLUMNS  LANES
+#define TILE_ROWS           4
+#define TILE_VECTORS        3
+#define DECODE_TILE_ROWS    4
+#define DECODE_TILE_VECTORS 3
+#define DECODE_KEY_VECTORS  2
+#define DECODE_ROWS         8
+#define TRANSPOSE_COLUMNS   (LANES / 2) /* which the registers hold beside sums */
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -117,24 +118,18 @@ ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
 }
 ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
                                        real factor) {
-    for (int64_t c = 0; c < 8; c += 4) {
-        const vec r0 = v_gather_parts(from + c, stride);
-        const vec r1 = v_gather_parts(from + c + stride, stride);
-        const vec r2 = v_gather_parts(from + c + 2 * stride, stride);
-        const vec r3 = v_gather_parts(from + c + 3 * stride, stride);
-        const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
-        const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
-        const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
-        const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-        v_store(to + (c + 0) * to_stride,
-                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))));
-        v_store(to + (c + 1) * to_stride,
-                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))));
-        v_store(to + (c + 2) * to_stride,
-                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))));
-        v_store(to + (c + 3) * to_stride,
-                v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
-    }
+    const vec r0 = v_gather_parts(from, stride);
+    const vec r1 = v_gather_parts(from + stride, stride);
+    const vec r2 = v_gather_parts(from + 2 * stride, stride);
+    const vec r3 = v_gather_parts(from + 3 * stride, stride);
+    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
+    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
+    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+    v_store(to, v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23))));
+    v_store(to + to_stride, v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23))));
+    v_store(to + 2 * to_stride, v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23))));
+    v_store(to + 3 * to_stride, v_mul(v_set(factor), _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23))));
 }
 
 #include "kernels/simd/avx2_half.h"
@@ -236,17 +231,17 @@ ALWAYS_INLINE vec v_gather_parts(const real *p, int64_t stride) {
 }
 ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *to, int64_t to_stride,
                                        real factor) {
-    for (int64_t c = 0; c < 4; c += 2) {
-        const vec even = v_gather_parts(from + c, stride);
-        const vec odd = v_gather_parts(from + c + stride, stride);
-        v_store(to + (c + 0) * to_stride, v_mul(v_set(factor), _mm256_unpacklo_pd(even, odd)));
-        v_store(to + (c + 1) * to_stride, v_mul(v_set(factor), _mm256_unpackhi_pd(even, odd)));
-    }
+    const vec even = v_gather_parts(from, stride);
+    const vec odd = v_gather_parts(from + stride, stride);
+    v_store(to, v_mul(v_set(factor), _mm256_unpacklo_pd(even, odd)));
+    v_store(to + to_stride, v_mul(v_set(factor), _mm256_unpackhi_pd(even, odd)));
 }
 
 #endif
 
-#define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
-#define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define V_PREFETCH(p)     _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#define V_PREFETCH_FAR(p) _mm_prefetch((const char *)(p), _MM_HINT_T1)
+/* AMD's CPUs before Zen 4, which go no further than AVX2, take both for the first level. */
+#define FAR_IS_APART        0
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

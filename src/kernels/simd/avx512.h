@@ -6,12 +6,13 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS          8
-#define TILE_VECTORS       3
-#define DECODE_TILE_ROWS   4
-#define DECODE_KEY_VECTORS 1
-#define DECODE_ROWS        8
-#define TRANSPOSE_COLUMNS  8
+#define TILE_ROWS           8
+#define TILE_VECTORS        3
+#define DECODE_TILE_ROWS    4
+#define DECODE_TILE_VECTORS 4
+#define DECODE_KEY_VECTORS  1
+#define DECODE_ROWS         8
+#define TRANSPOSE_COLUMNS   8
 #define HAS_QUIET_MASKS
 
 #if SOFTATTN_REAL_BITS == 32
@@ -213,5 +214,6 @@ ALWAYS_INLINE int v_any(mask m) { return m != 0; }
 
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define FAR_IS_APART        1
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

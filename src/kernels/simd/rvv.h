@@ -9,12 +9,13 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS          8
-#define TILE_VECTORS       3
-#define DECODE_TILE_ROWS   4
-#define DECODE_KEY_VECTORS 2
-#define DECODE_ROWS        4
-#define TRANSPOSE_COLUMNS  LANES
+#define TILE_ROWS           8
+#define TILE_VECTORS        3
+#define DECODE_TILE_ROWS    4
+#define DECODE_TILE_VECTORS 4
+#define DECODE_KEY_VECTORS  2
+#define DECODE_ROWS         4
+#define TRANSPOSE_COLUMNS   LANES
 
 /* An asm without side effects, because compilers merge these and move them out of loops, which they do neither with
  * vsetvl nor with their own intrinsic for this register. */
@@ -140,5 +141,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       __builtin_prefetch((p), 0, 3)
 #define V_PREFETCH_FAR(p)   __builtin_prefetch((p), 0, 2)
+#define FAR_IS_APART        1
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           ((void)0)

@@ -6,13 +6,14 @@
 typedef real vec;
 typedef int mask;
 
-#define LANES              1
-#define TILE_ROWS          1
-#define TILE_VECTORS       4
-#define DECODE_TILE_ROWS   1
-#define DECODE_KEY_VECTORS 2
-#define TRANSPOSE_COLUMNS  1
-#define DECODE_ROWS        4
+#define LANES               1
+#define TILE_ROWS           1
+#define TILE_VECTORS        4
+#define DECODE_TILE_ROWS    1
+#define DECODE_TILE_VECTORS 4
+#define DECODE_KEY_VECTORS  2
+#define TRANSPOSE_COLUMNS   1
+#define DECODE_ROWS         4
 
 ALWAYS_INLINE vec v_set(real x) { return x; }
 ALWAYS_INLINE vec v_zero(void) { return 0; }
@@ -105,5 +106,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       ((void)(p))
 #define V_PREFETCH_FAR(p)   ((void)(p))
+#define FAR_IS_APART        0
 #define V_PREFETCH_WRITE(p) ((void)(p))
 #define V_FENCE()           ((void)0)

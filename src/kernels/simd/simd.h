@@ -48,10 +48,11 @@
  *   half_vec                the bits of HALVES 16-bit floats as signed integers
  *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
+ *   FAR_IS_APART            1 where the latter leaves the first level as it is, else 0
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set
- *   DECODE_TILE_ROWS        rows of the register tile of the products with few rows, which has 4 vectors
+ *   DECODE_TILE_ROWS, DECODE_TILE_VECTORS   shape of that of the products with few rows; 3 vectors or 4
  *   DECODE_KEY_VECTORS      vectors of keys, 1 or 2, that four rows of queries take at a time
  *   DECODE_ROWS             rows up to which the decode layout is used
  */
@@ -105,6 +106,9 @@ typedef double real;
 /* Hides where a divisor comes from (x86): clang 14 leaves out a selection by which it is not 0 in lanes that are not used, and so
  * raises an exception that the source does not. */
 #define GUARD_DIVISOR(b) __asm__("" : "+v"(b))
+
+/* Hides where a pointer comes from: what is read there is read again, not kept in registers that are needed otherwise. */
+#define FORGET(p) __asm__ volatile("" : "+r"(p))
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))

@@ -10,12 +10,13 @@
 #define V_FMA_ROUNDS_TWICE
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS          4
-#define TILE_VECTORS       3
-#define DECODE_TILE_ROWS   2
-#define DECODE_KEY_VECTORS 2
-#define DECODE_ROWS        6
-#define TRANSPOSE_COLUMNS  LANES
+#define TILE_ROWS           4
+#define TILE_VECTORS        3
+#define DECODE_TILE_ROWS    2
+#define DECODE_TILE_VECTORS 4
+#define DECODE_KEY_VECTORS  2
+#define DECODE_ROWS         6
+#define TRANSPOSE_COLUMNS   LANES
 
 #if SOFTATTN_REAL_BITS == 32
 
@@ -196,5 +197,6 @@ ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
 
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
+#define FAR_IS_APART        0
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

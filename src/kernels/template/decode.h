@@ -18,7 +18,7 @@
  * COLUMNS lists.
  */
 #define DEFINE_ROWS_AND_COLUMNS(kind, START, START_PART, LOAD, COLUMNS)                                      \
-    DEFINE_PRODUCT(kind##_rows_4, DECODE_TILE_ROWS, 4, ONCE, START, LOAD, END_STORE)                         \
+    DEFINE_PRODUCT(kind##_rows_most, DECODE_TILE_ROWS, DECODE_TILE_VECTORS, ONCE, START, LOAD, END_STORE)    \
     DEFINE_PRODUCT(kind##_rows_2, DECODE_TILE_ROWS, 2, ONCE, START, LOAD, END_STORE)                         \
     DEFINE_PRODUCT(kind##_rows_1, DECODE_TILE_ROWS, 1, ONCE, START, LOAD, END_STORE)                         \
     DEFINE_PRODUCT(kind##_rows_part, DECODE_TILE_ROWS, 1, ONCE, START_PART, LOAD_PART, END_STORE_PART)       \
@@ -44,10 +44,12 @@
     }
 
 /* What memory gives in time is worth many tiles, one row x 8 vectors among them, which has as many independent chains. */
-#define MANY_OF_ROWS(name) WHOLE_COLUMNS(name, 4) WHOLE_COLUMNS(name, 2) WHOLE_COLUMNS(name, 1)
-#define MANY_OF_ROW(name)  WHOLE_COLUMNS(name, 8) MANY_OF_ROWS(name)
-#define FEW_OF_ROWS(name)  WHOLE_COLUMNS(name, 4) WHOLE_COLUMNS(name, 1)
-#define FEW_OF_ROW(name)   FEW_OF_ROWS(name)
+#define MANY_OF_ROWS(name)                                                                                   \
+    WHOLE_COLUMNS(name, most, DECODE_TILE_VECTORS) WHOLE_COLUMNS(name, 2, 2) WHOLE_COLUMNS(name, 1, 1)
+#define MANY_OF_ROW(name)                                                                                    \
+    WHOLE_COLUMNS(name, 8, 8) WHOLE_COLUMNS(name, 4, 4) WHOLE_COLUMNS(name, 2, 2) WHOLE_COLUMNS(name, 1, 1)
+#define FEW_OF_ROWS(name) WHOLE_COLUMNS(name, most, DECODE_TILE_VECTORS) WHOLE_COLUMNS(name, 1, 1)
+#define FEW_OF_ROW(name)  WHOLE_COLUMNS(name, 4, 4) WHOLE_COLUMNS(name, 1, 1)
 
 #define DEFINE_COLUMNS(name, WHOLE)                                                                          \
     ALWAYS_INLINE void name(int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,     \
@@ -58,9 +60,9 @@
             name##_part(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, columns - j);       \
         }                                                                                                    \
     }
-#define WHOLE_COLUMNS(name, vectors)                                                                         \
+#define WHOLE_COLUMNS(name, tile, vectors)                                                                   \
     for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                           \
-        name##_##vectors(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);                \
+        name##_##tile(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);                   \
     }
 
 DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE, FEW)
@@ -80,9 +82,11 @@ struct decode_far {
     struct two_places keys, values;
 };
 
-/* Where code is small it has no part for that; nor where vectors are longer than rows. */
+/* Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two, would
+ * crowd each other out of a first-level cache. */
 ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
-    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS;
+    const int has_gaps = tile->k_stride != tile->dim_qk || tile->v_stride != tile->dim_v;
+    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS && (FAR_IS_APART || !has_gaps);
 }
 
 ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
@@ -111,10 +115,23 @@ NEVER_INLINE void ask_beside_values(struct decode_far *far, int64_t lines) {
     ROLLED for (; lines > 0; lines--) { ask_in_two_places(&far->keys); }
 }
 
-/* How far apart the lines are that so many columns of a vector of keys ask for. */
+/* Asks for so many elements of the keys at a place, and moves it past them. */
+ALWAYS_INLINE void ask_for_keys(struct row_column *place, int has_gaps, int64_t elements) {
+    const int64_t step = elements < LINE ? elements : LINE;
+    if (!has_gaps) {
+        prefetch_bytes(place->row, elements * REAL_BYTES, 1);
+        place->row += elements;
+        return;
+    }
+    for (int64_t i = 0; i < elements; i += step) {
+        ask_for_line(place, step);
+    }
+}
+
+/* What is asked for at once of as many keys as a vector turns columns of. */
+enum { MOST_AT_ONCE = 2 * LINE };
 ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
-    const int64_t line = LANES < LINE ? LINE : LANES;
-    return columns * LANES < line ? columns * LANES : line;
+    return columns * LANES < MOST_AT_ONCE ? columns * LANES : MOST_AT_ONCE;
 }
 
 /*
@@ -129,13 +146,16 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
 /* Vector v of the keys: `count` columns from column d on, as many as TURN turns. */
 #define KEY_STEP(v, rows, count, TURN)                                                                       \
     {                                                                                                        \
-        const real *from = k + (v)*LANES * stride + d;                                                       \
+        const real *from = k + (v)*LANES * stride + d, *q_now = q + d;                                       \
+        if ((rows) > 1) {                                                                                    \
+            FORGET(q_now);                                                                                   \
+        }                                                                                                    \
         VECTOR_ALIGNED real columns[TRANSPOSE_COLUMNS * LANES];                                              \
         TURN for (int64_t i = 0; i < (count); i++) {                                                         \
-            if (has_next && i * LANES % LINE == 0) {                                                         \
-                ask_for_line(&next, elements_per_ask(count));                                                \
+            if (has_next && i * LANES % MOST_AT_ONCE == 0) {                                                 \
+                ask_for_keys(&next, stride != dim, elements_per_ask(count));                                 \
             }                                                                                                \
-            const real *a_now = q + d + i;                                                                   \
+            const real *a_now = q_now + i;                                                                   \
             const vec b_##v = v_load(columns + i * LANES);                                                   \
             ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
         }                                                                                                    \
@@ -160,9 +180,6 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
         real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
         const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
         struct row_column next = {k + keys * stride, stride, 0, dim};                                        \
-        if (stride == dim) {                                                                                 \
-            next.columns = INT64_MAX; /* rows that follow each other are one */                              \
-        }                                                                                                    \
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
@@ -332,15 +349,16 @@ ALWAYS_INLINE void sum_values(const struct softattn_decode_tile *tile, int64_t f
 }
 
 /* A few keys at a time, and in between what is left of the keys that come next is asked for. The sums so far count once: times 1
- * changes none. */
-enum { KEYS_PER_ASKING = 16 };
+ * changes none. More bytes at a time take 1.02 to 1.1 of the time, fewer 1.05 (Zen 3); more rows have more sums to load. */
+enum { BYTES_PER_ASKING = 2048 };
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,
                                     struct decode_far *far) {
     real *factors = tile->fresh ? 0 : alpha;
-    for (int64_t j = tile->first; j < tile->last; j += KEYS_PER_ASKING) {
-        const int64_t left = tile->last - j, shares = (left + KEYS_PER_ASKING - 1) / KEYS_PER_ASKING;
+    const int64_t keys = tile->rows * BYTES_PER_ASKING / (tile->dim_v * REAL_BYTES + 1) + 1;
+    for (int64_t j = tile->first; j < tile->last; j += keys) {
+        const int64_t shares = (tile->last - j + keys - 1) / keys;
         ask_beside_values(far, (far->keys.lines + shares - 1) / shares);
-        sum_values(tile, j, shares > 1 ? j + KEYS_PER_ASKING : tile->last, factors);
+        sum_values(tile, j, shares > 1 ? j + keys : tile->last, factors);
         ROLLED for (int64_t r = 0; r < tile->rows; r++) { alpha[r] = 1; }
         factors = alpha;
     }

@@ -42,7 +42,9 @@
 #define LOAD_ROWS_AHEAD 16
 #define LOAD_AHEAD(r, v)                                                                                     \
     LOAD_WHOLE(r, v)                                                                                         \
-    V_PREFETCH(b + LOAD_ROWS_AHEAD * b_stride + (v)*LANES);
+    if ((v)*LANES % LINE == 0) {                                                                             \
+        V_PREFETCH(b + LOAD_ROWS_AHEAD * b_stride + (v)*LANES);                                              \
+    }
 #define LOAD_PART(r, v)      const vec b_##v = v_load_part(b, part, 0);
 #define MULTIPLY_CELL(r, v)  acc_##r##_##v = v_fma(a_##r, b_##v, acc_##r##_##v);
 #define LOAD_A(r, v)         const vec a_##r = v_set(a_now[(r)*a_row]);

@@ -147,7 +147,9 @@ ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) { return EXP2_IN
 
 /* Whether what comes is asked for early, into the second-level cache, and once more, into the first. What binds 16-bit floats is
  * arithmetic. */
-ALWAYS_INLINE int row_asks_twice(struct row_kind kind) { return !IS_SMALL && !is_half(kind.format); }
+ALWAYS_INLINE int row_asks_twice(struct row_kind kind) {
+    return FAR_IS_APART && !IS_SMALL && !is_half(kind.format);
+}
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {

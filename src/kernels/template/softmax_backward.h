@@ -161,13 +161,21 @@ ALWAYS_INLINE void backward_turn(struct backward_kind kind, const struct backwar
     put_split_copy(kind.format, row->out, j, columns, copy, row->stream);
 }
 
-/* As LEAD_BYTES and NEAR_LEAD_BYTES, of two rows. */
-enum { BACKWARD_LEAD_BYTES = LEAD_BYTES / 2, BACKWARD_NEAR_LEAD_BYTES = NEAR_LEAD_BYTES / 2 };
+/* As LEAD_BYTES and NEAR_LEAD_BYTES, of two rows; or the one distance at which they are asked for. */
+enum {
+    BACKWARD_LEAD_BYTES = LEAD_BYTES / 2,
+    BACKWARD_NEAR_LEAD_BYTES = NEAR_LEAD_BYTES / 2,
+    BACKWARD_LONE_LEAD_BYTES = 2048
+};
 
 /* Asks for what comes after these `bytes` bytes of a row that is read. */
 ALWAYS_INLINE void backward_ask(const char *from, int64_t bytes) {
-    prefetch_bytes(from + BACKWARD_LEAD_BYTES, bytes, 0);
-    prefetch_bytes(from + BACKWARD_NEAR_LEAD_BYTES, bytes, 1);
+    if (FAR_IS_APART) {
+        prefetch_bytes(from + BACKWARD_LEAD_BYTES, bytes, 0);
+        prefetch_bytes(from + BACKWARD_NEAR_LEAD_BYTES, bytes, 1);
+    } else {
+        prefetch_bytes(from + BACKWARD_LONE_LEAD_BYTES, bytes, 1);
+    }
 }
 
 /*
