@@ -5,6 +5,7 @@
  */
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "engine/fused_block.h"
 #include "engine/integers.h"
@@ -13,8 +14,10 @@ enum {
     ALIGNMENT = 64,
     TASKS_PER_THREAD = 4,
     MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
-    FEWEST_TURNS = 4,           /* chunks for which heads take turns */
-    BLOCK_QUERIES = 192 /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
+    FEWEST_TURNS =
+        4, /* chunks for which heads, each by itself, take turns: 0.77 to 0.97 of the time (AVX2) */
+    TOGETHER_BYTES = 2048, /* of each key, of heads that are read together */
+    BLOCK_QUERIES = 192    /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
 };
 
 /* How sequences are cut; the same for every sequence but for their numbers of rows. */
@@ -25,13 +28,14 @@ struct cut {
     int64_t blocks;  /* most blocks of a head, at least 1 */
     bool in_rows;
     bool in_turns;  /* tasks are chunks of blocks, the same chunk of all heads first */
+    int64_t heads;  /* key/value heads of a task: more than one where they are read together */
     bool split;     /* tasks are chunks of blocks, in turns or not */
     int64_t chunks; /* then: most chunks of which a block sees keys, from the first of those on */
     int64_t tasks;
 };
 
 struct task {
-    int64_t sequence, head_kv, block, chunk;
+    int64_t sequence, head_kv, heads, block, chunk; /* of `heads` heads from head_kv on */
 };
 
 /* A sequence, how much there is to do for it, and the first of its tasks where they are not split. */
@@ -104,18 +108,41 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
     return sub_blocks;
 }
 
-/*
- * Whether the heads' keys lie side by side: memory is read in the order in which it lies where heads take turns, 0.77 to 0.97 of the
- * time of decoding one head after another (AVX2, 8 and 32 heads). A few chunks are not worth their merging, nor is one long
- * sequence worth empty turns of many short ones, as packed ones often are.
- */
-static bool heads_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut,
-                             struct softattn_extent sequences) {
+/* Whether the heads' keys lie side by side, and empty turns of many short sequences do not outweigh what one long one gains. */
+static bool heads_may_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut,
+                                 struct softattn_extent sequences) {
     const struct softattn_view *k = &problem->k;
     const bool lie_side_by_side = problem->heads_kv > 1 && k->head > 0 && k->row > k->head;
     const double turns = (double)problem->batch * (double)cut->chunks;
-    return cut->in_rows && lie_side_by_side && cut->chunks >= FEWEST_TURNS &&
-           problem->query_offsets == NULL && turns <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK;
+    return cut->in_rows && lie_side_by_side && problem->query_offsets == NULL &&
+           (cut->chunks == 1 || turns <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK);
+}
+
+/* Whether so many equal tasks keep the threads at work for most of the time. */
+static bool shares_out_well(int64_t tasks, int32_t threads) {
+    return (double)tasks >= 0.8 * (double)ceil_div(tasks, threads) * threads;
+}
+
+/*
+ * Heads that one task reads together, in turns of a few keys: all, or as many as leave the threads enough tasks. It takes 0.47 to
+ * 0.95 of the time of reading each by itself (AVX2), from memory or caches, but not where little of each key lies side by side.
+ */
+static int64_t heads_together(const struct softattn_attention_problem *problem, const struct cut *cut,
+                              int32_t threads) {
+    const struct softattn_view *v = &problem->v;
+    const int64_t most = problem->kernels->decode_heads_together;
+    const bool are_copied = problem->k.col != 1 || v->col != 1;
+    const bool lie_side_by_side = v->head > 0 && v->row > v->head;
+    if (are_copied || !lie_side_by_side || most == 1) {
+        return 1;
+    }
+    int64_t groups = ceil_div(problem->heads_kv, most);
+    while (groups < problem->heads_kv && !shares_out_well(problem->batch * cut->chunks * groups, threads)) {
+        groups++;
+    }
+    const int64_t heads = ceil_div(problem->heads_kv, groups);
+    const double bytes = (double)heads * (double)problem->dim_qk * problem->kernels->real_bytes;
+    return bytes >= TOGETHER_BYTES ? heads : 1;
 }
 
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
@@ -132,10 +159,13 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
     cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
     cut.chunks = chunks_of_block(problem, &cut, longest);
-    cut.in_turns = heads_take_turns(problem, &cut, longest);
+    const bool may_take_turns = heads_may_take_turns(problem, &cut, longest);
+    cut.heads = may_take_turns ? heads_together(problem, &cut, threads) : 1;
+    cut.in_turns = may_take_turns && (cut.heads > 1 || cut.chunks >= FEWEST_TURNS);
     cut.split =
         cut.in_turns || (threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads);
-    cut.tasks = heads * cut.blocks * (cut.split ? cut.chunks : 1);
+    cut.tasks =
+        problem->batch * ceil_div(problem->heads_kv, cut.heads) * cut.blocks * (cut.split ? cut.chunks : 1);
     return cut;
 }
 
@@ -159,11 +189,36 @@ static int64_t workers_of(const struct cut *cut, int32_t threads) {
     return max_i64(1, min_i64(threads, cut->tasks));
 }
 
+/* Memory of a worker: a block of each head that it takes together, and their scratch. */
+struct worker_memory {
+    struct softattn_fused_block *blocks;
+    struct softattn_fused_scratch *scratches;
+};
+
+static uint64_t worker_bytes(const struct softattn_attention_problem *problem, const struct cut *cut) {
+    const uint64_t heads = (uint64_t)cut->heads;
+    return round_up(heads * sizeof(struct softattn_fused_block)) +
+           round_up(heads * sizeof(struct softattn_fused_scratch)) +
+           heads * softattn_fused_scratch_bytes(problem, cut->padded_rows, cut->in_rows);
+}
+
+static struct worker_memory cut_worker_memory(const struct softattn_attention_problem *problem,
+                                              const struct cut *cut, char *memory) {
+    const uint64_t heads = (uint64_t)cut->heads;
+    struct worker_memory worker = {.blocks = (struct softattn_fused_block *)(void *)memory};
+    memory += round_up(heads * sizeof *worker.blocks);
+    worker.scratches = (struct softattn_fused_scratch *)(void *)memory;
+    memory += round_up(heads * sizeof *worker.scratches);
+    for (int64_t h = 0; h < cut->heads; h++) {
+        memory +=
+            softattn_fused_scratch_cut(problem, cut->padded_rows, cut->in_rows, memory, &worker.scratches[h]);
+    }
+    return worker;
+}
+
 static uint64_t cut_bytes(const struct softattn_attention_problem *problem, const struct cut *cut,
                           int32_t threads) {
-    return (uint64_t)workers_of(cut, threads) *
-               softattn_fused_scratch_bytes(problem, cut->padded_rows, cut->in_rows) +
-           split_bytes(problem, cut);
+    return (uint64_t)workers_of(cut, threads) * worker_bytes(problem, cut) + split_bytes(problem, cut);
 }
 
 /* Kept for every batch: a plan may be made before the lists of lengths are there. */
@@ -185,7 +240,8 @@ static struct cut cut_for_run(const struct softattn_attention_problem *problem, 
     struct cut cut = cut_problem(problem, threads, softattn_longest_sequence(problem));
     if (cut.split && cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
         cut.split = cut.in_turns = false;
-        cut.tasks /= cut.chunks;
+        cut.heads = 1;
+        cut.tasks = problem->batch * problem->heads_kv * cut.blocks;
     }
     return cut_bytes(problem, &cut, threads) <= cut_bytes(problem, &planned, threads) ? cut : planned;
 }
@@ -225,7 +281,7 @@ static int64_t place_of_task(const struct run *run, int64_t index) {
 
 /* Tasks run block-last-to-first inside a head: with a causal mask the later blocks see more keys. */
 static struct task task_at(const struct run *run, int64_t index) {
-    const int64_t heads = run->problem->heads_kv;
+    const int64_t heads = ceil_div(run->problem->heads_kv, run->cut.heads); /* groups of them */
     int64_t blocks = run->cut.blocks, place;
     struct task task = {.chunk = 0};
     if (run->cut.in_turns) {
@@ -245,7 +301,8 @@ static struct task task_at(const struct run *run, int64_t index) {
         index %= heads * blocks;
     }
     task.sequence = run->order != NULL ? run->order[place].sequence : place;
-    task.head_kv = index / blocks;
+    task.head_kv = index / blocks * run->cut.heads;
+    task.heads = min_i64(run->cut.heads, run->problem->heads_kv - task.head_kv);
     task.block = blocks - 1 - index % blocks;
     return task;
 }
@@ -325,7 +382,10 @@ static int64_t unit_of_blocks(const struct cut *cut) {
 static bool set_up_block(const struct run *run, const struct task *task,
                          struct softattn_fused_scratch *scratch, struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = run->problem;
-    *block = (struct softattn_fused_block){.problem = problem, .scratch = scratch, .dropout = run->dropout};
+    memset(block, 0, offsetof(struct softattn_fused_block, hull)); /* not its arrays, thousands of bytes */
+    block->problem = problem;
+    block->scratch = scratch;
+    block->dropout = run->dropout;
     block->sequence = softattn_sequence_at(problem, task->sequence);
     block->sequence_index = task->sequence;
     block->head_kv = task->head_kv;
@@ -362,9 +422,9 @@ static void run_whole_block(struct softattn_fused_block *block) {
     int64_t first, last;
     softattn_block_prepare(block);
     chunk_range(block, &first, &last);
-    softattn_block_chunk(block, first, &scratch->total);
+    softattn_block_chunk(block, 1, first, &scratch->total);
     for (int64_t chunk = first + 1; chunk < last; chunk++) {
-        softattn_block_chunk(block, chunk, &scratch->chunk);
+        softattn_block_chunk(block, 1, chunk, &scratch->chunk);
         softattn_block_merge(block, &scratch->total, &scratch->chunk);
     }
     softattn_block_finish(block, &scratch->total);
@@ -375,31 +435,45 @@ static struct softattn_partial partial_at(const struct run *run, int64_t block_i
     return softattn_partial_cut(run->problem, run->cut.padded_rows, memory);
 }
 
-/* Chunks are counted from the first that the block sees keys of. */
-static void run_chunk_of_block(struct run *run, const struct task *task, struct softattn_fused_block *block) {
+/* After the last of a block's chunks: all of them in order, into the output. */
+static void end_block(const struct run *run, int64_t index, const struct softattn_fused_block *block) {
+    const struct softattn_partial total = partial_at(run, index, 0);
+    int64_t first, last;
+    chunk_range(block, &first, &last);
+    for (int64_t chunk = 1; chunk < last - first; chunk++) {
+        const struct softattn_partial partial = partial_at(run, index, chunk);
+        softattn_block_merge(block, &total, &partial);
+    }
+    softattn_block_finish(block, &total);
+}
+
+/* A chunk of a block, or of one of each of the task's heads. Chunks are counted from the first that the block sees keys of. */
+static void run_chunk(struct run *run, const struct task *task, struct softattn_fused_block *blocks) {
     const int64_t head = task->sequence * run->problem->heads_kv + task->head_kv;
     const int64_t index = head * run->cut.blocks + task->block;
-    const bool may_see_keys = task->chunk == 0 || task->chunk * SOFTATTN_KEY_CHUNK < block->sequence.keys;
+    const bool may_see_keys = task->chunk == 0 || task->chunk * SOFTATTN_KEY_CHUNK < blocks->sequence.keys;
     int64_t first = 0, last = 0;
-    if (may_see_keys) {
-        softattn_block_prepare(block);
-        chunk_range(block, &first, &last);
+    for (int64_t h = 0; h < task->heads && may_see_keys; h++) {
+        softattn_block_prepare(&blocks[h]);
+    }
+    if (may_see_keys) { /* masks that hide keys from some heads alone are no part of this */
+        chunk_range(blocks, &first, &last);
     }
     if (task->chunk == 0 || first + task->chunk < last) {
-        const struct softattn_partial partial = partial_at(run, index, task->chunk);
-        softattn_block_chunk(block, first + task->chunk, &partial);
+        struct softattn_partial partials[SOFTATTN_MAX_DECODE_HEADS];
+        for (int64_t h = 0; h < task->heads; h++) {
+            partials[h] = partial_at(run, index + h * run->cut.blocks, task->chunk);
+        }
+        softattn_block_chunk(blocks, task->heads, first + task->chunk, partials);
     }
-    if (atomic_fetch_sub_explicit(&run->remaining[index], 1, memory_order_acq_rel) == 1) {
-        const struct softattn_partial total = partial_at(run, index, 0);
-        if (!may_see_keys) {
-            softattn_block_prepare(block);
-            chunk_range(block, &first, &last);
+    for (int64_t h = 0; h < task->heads; h++) {
+        const int64_t block = index + h * run->cut.blocks;
+        if (atomic_fetch_sub_explicit(&run->remaining[block], 1, memory_order_acq_rel) == 1) {
+            if (!may_see_keys) {
+                softattn_block_prepare(&blocks[h]);
+            }
+            end_block(run, block, &blocks[h]);
         }
-        for (int64_t chunk = 1; chunk < last - first; chunk++) {
-            const struct softattn_partial partial = partial_at(run, index, chunk);
-            softattn_block_merge(block, &total, &partial);
-        }
-        softattn_block_finish(block, &total);
     }
 }
 
@@ -422,29 +496,39 @@ static void clear_padding_queries(const struct run *run, const struct task *task
     softattn_block_write_empty(&block);
 }
 
+/* The blocks of a task's heads, whose padding is seen to; false when the sequence has no such block. */
+static bool set_up_blocks(const struct run *run, const struct task *task,
+                          const struct worker_memory *memory) {
+    struct task of_head = *task;
+    bool are_there = true;
+    for (int64_t h = 0; h < task->heads; h++) {
+        of_head.head_kv = task->head_kv + h;
+        if (task->block == 0 && task->chunk == 0) {
+            clear_padding_queries(run, &of_head, &memory->scratches[h]);
+        }
+        are_there = set_up_block(run, &of_head, &memory->scratches[h], &memory->blocks[h]);
+    }
+    return are_there;
+}
+
 static void worker(void *context, int64_t index) {
     struct run *run = context;
     const struct cut *cut = &run->cut;
-    struct softattn_fused_scratch scratch;
-    softattn_fused_scratch_cut(run->problem, cut->padded_rows, cut->in_rows,
-                               run->worker_scratch + (uint64_t)index * run->worker_bytes, &scratch);
+    const struct worker_memory memory =
+        cut_worker_memory(run->problem, cut, run->worker_scratch + (uint64_t)index * run->worker_bytes);
     for (;;) {
         const int64_t next = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
         if (next >= cut->tasks) {
             return;
         }
         const struct task task = task_at(run, next);
-        struct softattn_fused_block block;
-        if (task.block == 0 && task.chunk == 0) {
-            clear_padding_queries(run, &task, &scratch);
-        }
-        if (!set_up_block(run, &task, &scratch, &block)) {
+        if (!set_up_blocks(run, &task, &memory)) {
             continue;
         }
         if (cut->split) {
-            run_chunk_of_block(run, &task, &block);
+            run_chunk(run, &task, memory.blocks);
         } else {
-            run_whole_block(&block);
+            run_whole_block(memory.blocks);
         }
     }
 }
@@ -454,7 +538,7 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
     struct run run = {.problem = problem, .cut = cut_for_run(problem, runtime->threads)};
     const int64_t rows = run.cut.padded_rows;
     run.dropout = softattn_dropout_make(problem->dropout, problem->dropout_seed, problem->dropout_offset);
-    run.worker_bytes = softattn_fused_scratch_bytes(problem, rows, run.cut.in_rows);
+    run.worker_bytes = worker_bytes(problem, &run.cut);
     run.worker_scratch = (char *)scratch + order_bytes(problem);
     if (has_unequal_sequences(problem)) {
         sort_sequences(problem, scratch);

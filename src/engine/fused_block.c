@@ -101,9 +101,9 @@ uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *p
     return cut_scratch(problem, rows, in_rows, NULL, &scratch);
 }
 
-void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
-                                char *memory, struct softattn_fused_scratch *scratch) {
-    cut_scratch(problem, rows, in_rows, memory, scratch);
+uint64_t softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows,
+                                    bool in_rows, char *memory, struct softattn_fused_scratch *scratch) {
+    return cut_scratch(problem, rows, in_rows, memory, scratch);
 }
 
 /* ---- Queries and visible keys ---- */
@@ -224,15 +224,15 @@ const char *softattn_tile_keys(const struct softattn_fused_block *block, const s
     return copy;
 }
 
-void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
-                          const struct softattn_partial *partial) {
+void softattn_block_chunk(struct softattn_fused_block *blocks, int64_t count, int64_t chunk,
+                          const struct softattn_partial *partials) {
     const int64_t tiles_per_chunk = SOFTATTN_KEY_CHUNK / SOFTATTN_KEY_TILE;
-    const int64_t first_tile = max_i64(tiles_begin(block), chunk * tiles_per_chunk);
-    const int64_t last_tile = min_i64(tiles_end(block), (chunk + 1) * tiles_per_chunk);
-    if (block->in_rows) {
-        softattn_rows_tiles(block, first_tile, last_tile, partial);
+    const int64_t first_tile = max_i64(tiles_begin(blocks), chunk * tiles_per_chunk);
+    const int64_t last_tile = min_i64(tiles_end(blocks), (chunk + 1) * tiles_per_chunk);
+    if (blocks->in_rows) {
+        softattn_rows_tiles(blocks, count, first_tile, last_tile, partials);
     } else {
-        softattn_lanes_tiles(block, first_tile, last_tile, partial);
+        softattn_lanes_tiles(blocks, first_tile, last_tile, partials);
     }
 }
 

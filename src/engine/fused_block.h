@@ -41,24 +41,24 @@ struct softattn_fused_block {
     struct softattn_sequence sequence;
     int64_t sequence_index; /* 0 … problem->batch - 1 */
     struct softattn_dropout dropout;
-    int64_t head_kv, group;                         /* key/value head; query heads per key/value head */
-    int64_t workers;                                /* that take blocks or chunks at the same time */
-    int64_t first_row, rows;                        /* of group * queries */
-    int64_t asked_out, asked_q, asked_keys;         /* up to which rows or keys ask_for_rows has asked */
-    int64_t most_asked;                             /* rows or keys of each for a tile */
-    int64_t first_key, last_key;                    /* keys that any row may see */
-    bool far_keys;                                  /* which the second-level cache does not hold */
-    struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
-    struct softattn_hull
-        vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout: of each vector */
+    int64_t head_kv, group;                 /* key/value head; query heads per key/value head */
+    int64_t workers;                        /* that take blocks or chunks at the same time */
+    int64_t first_row, rows;                /* of group * queries */
+    int64_t asked_out, asked_q, asked_keys; /* up to which rows or keys ask_for_rows has asked */
+    int64_t most_asked;                     /* rows or keys of each for a tile */
+    int64_t first_key, last_key;            /* keys that any row may see */
+    bool far_keys;                          /* which the second-level cache does not hold */
     int64_t real_bytes;
     bool in_rows;   /* layout */
     bool in_chunks; /* its chunks are tasks of their own, */
     bool in_turns;  /* the same chunk of all heads first */
     int64_t lanes;
-    int64_t sub_blocks; /* lanes layout: register blocks that share each tile of keys … */
+    int64_t sub_blocks; /* lanes layout: register blocks that share each tile of keys */
+    /* Not zeroed with the rest. */
+    struct softattn_hull hull[SOFTATTN_SUB_BLOCKS]; /* of each register block; rows layout: one for all */
+    struct softattn_hull vector_hull[SOFTATTN_SUB_BLOCKS * SOFTATTN_MAX_TILE_VECTORS]; /* lanes layout */
     int64_t sub_row[SOFTATTN_SUB_BLOCKS +
-                    1]; /* … and where their rows start, counted in the block; multiples of lanes */
+                    1]; /* where their rows start, counted in the block; multiples of lanes */
 };
 
 /* K and V of one head, so many keys of it. */
@@ -91,8 +91,9 @@ static inline char *softattn_key_address(const struct softattn_fused_block *bloc
 /* Bytes of scratch for one worker whose blocks have at most `rows` rows (lanes layout: a multiple of the lanes). */
 uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows,
                                       bool in_rows);
-void softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows, bool in_rows,
-                                char *memory, struct softattn_fused_scratch *scratch);
+/* That memory cut up; returns how many bytes. */
+uint64_t softattn_fused_scratch_cut(const struct softattn_attention_problem *problem, int64_t rows,
+                                    bool in_rows, char *memory, struct softattn_fused_scratch *scratch);
 
 /* Intervals of all rows and their hull; then the rows' queries, scaled, into scratch. */
 void softattn_block_prepare(struct softattn_fused_block *block);
@@ -102,9 +103,9 @@ uint64_t softattn_partial_bytes(const struct softattn_attention_problem *problem
 struct softattn_partial softattn_partial_cut(const struct softattn_attention_problem *problem, int64_t rows,
                                              char *memory);
 
-/* The keys of one chunk, into partial. */
-void softattn_block_chunk(struct softattn_fused_block *block, int64_t chunk,
-                          const struct softattn_partial *partial);
+/* The keys of one chunk, into each block's partial: of one block, or of some in rows, one of each of some heads of a sequence. */
+void softattn_block_chunk(struct softattn_fused_block *blocks, int64_t count, int64_t chunk,
+                          const struct softattn_partial *partials);
 
 /* Folds chunk into total; writes the total's rows to the problem's outputs. */
 void softattn_block_merge(const struct softattn_fused_block *block, const struct softattn_partial *total,
@@ -131,8 +132,8 @@ void softattn_lanes_pack(struct softattn_fused_block *block);
 void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
                           const struct softattn_partial *partial);
 void softattn_rows_pack(struct softattn_fused_block *block);
-void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
-                         const struct softattn_partial *partial);
+void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int64_t first_tile,
+                         int64_t last_tile, const struct softattn_partial *partials);
 
 /* ---- Masks of a tile (tile_masks.c) ---- */
 

@@ -58,56 +58,89 @@ static void set_next_keys(const struct softattn_fused_block *block, int64_t key,
     }
 }
 
-void softattn_rows_tiles(struct softattn_fused_block *block, int64_t first_tile, int64_t last_tile,
-                         const struct softattn_partial *partial) {
+static void begin_tiles(struct softattn_fused_block *block, const struct softattn_partial *partial,
+                        struct softattn_decode_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    const struct softattn_tile_layout layout = {SOFTATTN_KEY_TILE, 1};
-    struct softattn_decode_tile tile = {
+    *tile = (struct softattn_decode_tile){
         .rows = block->rows, .dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
-    tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
-    tile.q = block->scratch->q;
-    tile.keys = block->scratch->keys;
-    tile.scores = block->scratch->scores;
-    tile.out = partial->out;
-    tile.max = partial->max;
-    tile.sum = partial->sum;
-    tile.fresh = true;
-    tile.from_memory = waits_for_memory(block);
+    tile->softcap = problem->softcap * SOFTATTN_LOG2_E;
+    tile->q = block->scratch->q;
+    tile->keys = block->scratch->keys;
+    tile->scores = block->scratch->scores;
+    tile->out = partial->out;
+    tile->max = partial->max;
+    tile->sum = partial->sum;
+    tile->fresh = true;
+    tile->from_memory = waits_for_memory(block);
     if (problem->alibi.data != NULL) {
         softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
-        tile.slope = block->scratch->slope;
-        tile.position = block->scratch->position;
+        tile->slope = block->scratch->slope;
+        tile->position = block->scratch->position;
     }
-    /* other chunks may be another worker's */
-    const int64_t end =
-        block->in_chunks ? min_i64(last_tile * SOFTATTN_KEY_TILE, block->last_key) : block->last_key;
+}
+
+/* Keys that are walked without a gap: other chunks may be another worker's. */
+static int64_t end_of_walk(const struct softattn_fused_block *block, int64_t last_tile) {
+    return block->in_chunks ? min_i64(last_tile * SOFTATTN_KEY_TILE, block->last_key) : block->last_key;
+}
+
+/* The tile at `key`; false: no row sees any key of it. */
+static bool set_tile(struct softattn_fused_block *block, int64_t key, int64_t end,
+                     struct softattn_decode_tile *tile) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_tile_layout layout = {SOFTATTN_KEY_TILE, 1};
+    const int64_t following = end - key - SOFTATTN_KEY_TILE;
+    const struct softattn_tile_masks masks = softattn_tile_masks_make(
+        block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
+    if (masks.skip) {
+        return false;
+    }
+    tile->k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, masks.last, block->scratch->k_copy,
+                                 &tile->k_stride);
+    tile->v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, masks.last, block->scratch->v_copy,
+                                 &tile->v_stride);
+    tile->first = masks.first;
+    tile->last = masks.last;
+    tile->masked = masks.masked;
+    tile->low = block->scratch->low;
+    tile->high = block->scratch->high;
+    tile->addend = masks.addend;
+    tile->drop = masks.drop;
+    tile->prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
+    if (tile->from_memory) {
+        set_next_keys(block, key, tile);
+    }
+    return true;
+}
+
+void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int64_t first_tile,
+                         int64_t last_tile, const struct softattn_partial *partials) {
+    const struct softattn_kernels *kernels = blocks->problem->kernels;
+    struct softattn_decode_tile tiles[SOFTATTN_MAX_DECODE_HEADS];
+    const int64_t end = end_of_walk(blocks, last_tile);
+    for (int64_t h = 0; h < count; h++) {
+        begin_tiles(&blocks[h], &partials[h], &tiles[h]);
+    }
     for (int64_t t = first_tile; t < last_tile; t++) {
-        const int64_t key = t * SOFTATTN_KEY_TILE;
-        const int64_t following = end - key - SOFTATTN_KEY_TILE;
-        const struct softattn_tile_masks masks = softattn_tile_masks_make(
-            block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
-        if (masks.skip) {
-            continue;
+        const struct softattn_decode_tile *seen[SOFTATTN_MAX_DECODE_HEADS];
+        int64_t heads = 0;
+        for (int64_t h = 0; h < count; h++) {
+            if (set_tile(&blocks[h], t * SOFTATTN_KEY_TILE, end, &tiles[h])) {
+                seen[heads++] = &tiles[h];
+            }
         }
-        tile.k = softattn_tile_keys(block, &problem->k, problem->dim_qk, key, masks.last,
-                                    block->scratch->k_copy, &tile.k_stride);
-        tile.v = softattn_tile_keys(block, &problem->v, problem->dim_v, key, masks.last,
-                                    block->scratch->v_copy, &tile.v_stride);
-        tile.first = masks.first;
-        tile.last = masks.last;
-        tile.masked = masks.masked;
-        tile.low = block->scratch->low;
-        tile.high = block->scratch->high;
-        tile.addend = masks.addend;
-        tile.drop = masks.drop;
-        tile.prefetch_keys = problem->k.col == 1 ? max_i64(0, min_i64(following, SOFTATTN_KEY_TILE)) : 0;
-        if (tile.from_memory) {
-            set_next_keys(block, key, &tile);
+        if (heads == 1) {
+            kernels->decode_tile(seen[0]);
+        } else if (heads > 1) {
+            kernels->decode_heads(seen, heads);
         }
-        problem->kernels->decode_tile(&tile);
-        tile.fresh = false;
+        for (int64_t i = 0; i < heads; i++) {
+            tiles[seen[i] - tiles].fresh = false;
+        }
     }
-    if (tile.fresh) {
-        softattn_block_clear_rows(block, partial, 0, block->rows);
+    for (int64_t h = 0; h < count; h++) {
+        if (tiles[h].fresh) {
+            softattn_block_clear_rows(&blocks[h], &partials[h], 0, blocks[h].rows);
+        }
     }
 }

@@ -18,6 +18,7 @@ enum {
     SOFTATTN_KEY_TILE = 128,
     SOFTATTN_KEY_CHUNK = 512,
     SOFTATTN_MAX_QUERY_BLOCK = 256, /* query_vectors * lanes() is at most this */
+    SOFTATTN_MAX_DECODE_HEADS = 32, /* decode_heads_together is at most this */
     SOFTATTN_MAX_DECODE_ROWS = 16,  /* decode_rows is at most this */
     SOFTATTN_MAX_LANES = 32,        /* reals per vector: 128 bytes of floats */
     SOFTATTN_BLOCK_VECTORS = 4      /* rows that lie side by side are taken so many vectors at a time */
@@ -339,6 +340,8 @@ struct softattn_kernels {
     int32_t
         two_vector_keys; /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
     int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
+    int32_t
+        decode_heads_together; /* up to this many tiles decode_heads is faster than decode_tile, from memory; 1: it is not */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
@@ -430,6 +433,12 @@ struct softattn_kernels {
     /* One tile: scores, mask, running max and sum, weighted values. */
     void (*attention_tile)(const struct softattn_tile *tile);
     void (*decode_tile)(const struct softattn_decode_tile *tile);
+    /*
+     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles with the same numbers of rows and dimensions and the same
+     * strides: of heads whose keys lie side by side in memory, which is read in the order in which it lies, a few keys of all heads
+     * after the other. Asks for nothing.
+     */
+    void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 
     /*
      * Folds a chunk's (out, max, sum) into the totals of the chunks before it:

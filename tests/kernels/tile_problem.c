@@ -106,46 +106,64 @@ static void make_state_before(struct tile_problem *problem, random_source *rando
     }
 }
 
+/* All that is not sizes and strides. */
+static void fill_problem(struct tile_problem *problem, bool with_specials, random_source *random) {
+    const bool whole = chance(random, 3);
+    const int64_t queries = problem->queries;
+    problem->side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE;
+    problem->first = whole ? 0 : 8 * random_below(random, TILE / 8);
+    problem->last = whole ? TILE : random_between(random, problem->first + 1, TILE);
+    problem->from_memory = chance(random, 2);
+    problem->fresh = chance(random, 2);
+    problem->masked = chance(random, 2);
+    problem->has_addend = chance(random, 3);
+    problem->has_slope = chance(random, 4);
+    problem->has_drop = chance(random, 4);
+    problem->softcap = chance(random, 4) ? random_uniform(random, 1, 50) : 0;
+    problem->q = random_normals(problem, queries * problem->dim_qk, chance(random, 2) ? 0.2 : 2, random);
+    problem->k = random_rows(problem, problem->dim_qk, problem->k_stride, random);
+    problem->v = random_rows(problem, problem->dim_v, problem->v_stride, random);
+    problem->slope = random_normals(problem, queries, 0.5, random);
+    problem->position = random_normals(problem, queries, 0, random);
+    for (int64_t i = 0; i < queries; i++) {
+        reals_set(&problem->position, i, (double)random_between(random, -100, 1000));
+    }
+    make_masks(problem, random);
+    make_state_before(problem, random);
+    if (with_specials && chance(random, 3)) {
+        reals_sprinkle_specials(&problem->v, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem->k, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem->q, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem->addend, random, random_between(random, 20, 5000));
+    }
+}
+
 struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, bool with_specials,
                                         random_source *random) {
     struct tile_problem problem = {.real_bytes = real_bytes, .queries = queries};
-    const bool whole = chance(random, 3);
-    problem.side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE;
-    problem.first = whole ? 0 : 8 * random_below(random, TILE / 8);
-    problem.last = whole ? TILE : random_between(random, problem.first + 1, TILE);
     problem.dim_qk = random_dim(random);
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
-    problem.from_memory = chance(random, 2);
-    problem.fresh = chance(random, 2);
-    problem.masked = chance(random, 2);
-    problem.has_addend = chance(random, 3);
-    problem.has_slope = chance(random, 4);
-    problem.has_drop = chance(random, 4);
-    problem.softcap = chance(random, 4) ? random_uniform(random, 1, 50) : 0;
-    problem.q = random_normals(&problem, queries * problem.dim_qk, chance(random, 2) ? 0.2 : 2, random);
-    problem.k = random_rows(&problem, problem.dim_qk, problem.k_stride, random);
-    problem.v = random_rows(&problem, problem.dim_v, problem.v_stride, random);
-    problem.slope = random_normals(&problem, queries, 0.5, random);
-    problem.position = random_normals(&problem, queries, 0, random);
-    for (int64_t i = 0; i < queries; i++) {
-        reals_set(&problem.position, i, (double)random_between(random, -100, 1000));
-    }
-    make_masks(&problem, random);
-    make_state_before(&problem, random);
-    if (with_specials && chance(random, 3)) {
-        reals_sprinkle_specials(&problem.v, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem.k, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem.q, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem.addend, random, random_between(random, 20, 5000));
-    }
+    fill_problem(&problem, with_specials, random);
+    return problem;
+}
+
+struct tile_problem tile_problem_alike(const struct tile_problem *model, bool with_specials,
+                                       random_source *random) {
+    struct tile_problem problem = {.real_bytes = model->real_bytes,
+                                   .queries = model->queries,
+                                   .dim_qk = model->dim_qk,
+                                   .dim_v = model->dim_v,
+                                   .k_stride = model->k_stride,
+                                   .v_stride = model->v_stride};
+    fill_problem(&problem, with_specials, random);
     return problem;
 }
 
@@ -370,14 +388,20 @@ static struct reals trimmed(const struct tile_problem *problem, const struct rea
     return to;
 }
 
-struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
-                                  const struct tile_problem *problem) {
-    struct tile_results results = results_before(problem);
-    struct reals addend = trimmed(problem, &problem->addend);
-    struct reals drop = trimmed(problem, &problem->drop);
-    struct reals keys = reals_create(problem->real_bytes, problem->dim_qk * TILE, problem->side);
-    struct reals scores = reals_create(problem->real_bytes, problem->queries * TILE, problem->side);
-    const struct softattn_decode_tile tile = {
+/* The tile, and the arrays that it needs beside the problem's and the results'. */
+struct row_tile {
+    struct softattn_decode_tile tile;
+    struct reals addend, drop, keys, scores;
+};
+
+static struct row_tile row_tile_create(const struct softattn_kernels *kernels,
+                                       const struct tile_problem *problem,
+                                       const struct tile_results *results) {
+    struct row_tile made = {.addend = trimmed(problem, &problem->addend),
+                            .drop = trimmed(problem, &problem->drop)};
+    made.keys = reals_create(problem->real_bytes, problem->dim_qk * kernels->lanes(), problem->side);
+    made.scores = reals_create(problem->real_bytes, problem->queries * TILE, problem->side);
+    made.tile = (struct softattn_decode_tile){
         .rows = problem->queries,
         .first = problem->first,
         .last = problem->last,
@@ -392,27 +416,53 @@ struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
         .from_memory = problem->from_memory,
         .next_k = row_zero(problem, &problem->k, problem->k_stride),
         .next_keys = problem->last,
-        .keys = keys.block.data,
-        .scores = scores.block.data,
-        .out = results.out.block.data,
-        .max = results.max.block.data,
-        .sum = results.sum.block.data,
+        .keys = made.keys.block.data,
+        .scores = made.scores.block.data,
+        .out = results->out.block.data,
+        .max = results->max.block.data,
+        .sum = results->sum.block.data,
         .fresh = problem->fresh,
         .masked = problem->masked,
         .low = problem->masked ? problem->low.block.data : NULL,
         .high = problem->masked ? problem->high.block.data : NULL,
         .softcap = problem->softcap,
-        .addend = problem->has_addend ? reals_at(&addend, -problem->first) : NULL,
+        .addend = problem->has_addend ? reals_at(&made.addend, -problem->first) : NULL,
         .slope = problem->has_slope ? problem->slope.block.data : NULL,
         .position = problem->has_slope ? problem->position.block.data : NULL,
-        .drop = problem->has_drop ? reals_at(&drop, -problem->first) : NULL,
+        .drop = problem->has_drop ? reals_at(&made.drop, -problem->first) : NULL,
     };
-    kernels->decode_tile(&tile);
-    reals_destroy(&addend);
-    reals_destroy(&drop);
-    reals_destroy(&keys);
-    reals_destroy(&scores);
+    return made;
+}
+
+static void row_tile_destroy(struct row_tile *made) {
+    reals_destroy(&made->addend);
+    reals_destroy(&made->drop);
+    reals_destroy(&made->keys);
+    reals_destroy(&made->scores);
+}
+
+struct tile_results tile_run_rows(const struct softattn_kernels *kernels,
+                                  const struct tile_problem *problem) {
+    struct tile_results results = results_before(problem);
+    struct row_tile made = row_tile_create(kernels, problem, &results);
+    kernels->decode_tile(&made.tile);
+    row_tile_destroy(&made);
     return results;
+}
+
+void tile_run_heads(const struct softattn_kernels *kernels, const struct tile_problem *problems,
+                    int64_t count, struct tile_results *results) {
+    struct row_tile made[SOFTATTN_MAX_DECODE_HEADS];
+    const struct softattn_decode_tile *tiles[SOFTATTN_MAX_DECODE_HEADS] = {NULL};
+    for (int64_t h = 0; h < count; h++) {
+        results[h] = results_before(&problems[h]);
+        made[h] = row_tile_create(kernels, &problems[h], &results[h]);
+        tiles[h] = &made[h].tile;
+    }
+    kernels->decode_heads(tiles, count);
+    for (int64_t h = 0; h < count; h++) {
+        row_tile_destroy(&made[h]);
+    }
 }
 
 /* ---- Without fma ---- */

@@ -1,7 +1,7 @@
 /*
  * A row of attention by the fused engine is the same bits whatever is computed beside it: alone or in a batch, at
- * any position of it, with other heads or without, among few queries (decoding) or many (prefill), in pieces or
- * at once, with shared key/value heads or repeated ones, in a padded batch or packed. On every instruction set.
+ * any position of it, with other heads or without, even read together with them, among few queries (decoding) or
+ * many (prefill), in pieces or at once, with shared key/value heads or repeated ones, in a padded batch or packed. On every instruction set.
  */
 #include "attention_case.h"
 #include "attention_part.h"
@@ -59,6 +59,33 @@ static void batch_and_heads_change_no_bit(const softattn_context *context, rando
             expect_same_part(&c, batch, random_below(random, o.heads_kv) * group, group, 0, o.seq_q, context);
         }
         attention_case_destroy(&c);
+    }
+}
+
+/* A few queries of heads that lie side by side, enough of them that the engine may read them together, which it cannot do with one. */
+static void heads_read_together_change_no_bit(const char *isa, random_source *random) {
+    enum { SIDE_BY_SIDE = 512 }; /* columns of each key in all */
+    for (int problem = 0; problem < PROBLEMS / 4; problem++) {
+        attention_options o = random_options(random);
+        softattn_context *const context = context_create(isa, (int32_t)random_between(random, 1, 3));
+        o.layout = ATTENTION_SEQ_FIRST;
+        o.heads_kv = random_between(random, 2, 40);
+        o.heads_q = o.heads_kv * random_between(random, 1, 3);
+        o.seq_q = random_between(random, 1, 3);
+        o.seq_kv = random_between(random, 1, random_below(random, 2) ? 150 : 2100);
+        o.dim_qk = SIDE_BY_SIDE / o.heads_kv + random_between(random, 1, 9);
+        o.dim_v = random_between(random, 1, SIDE_BY_SIDE / o.heads_kv);
+        o.batch = random_between(random, 1, 2);
+        const int64_t group = o.heads_q / o.heads_kv;
+        attention_case c;
+        create_and_run(&c, &o, context, random);
+        for (int64_t batch = 0; batch < o.batch; batch++) {
+            for (int64_t head = 0; head < o.heads_kv; head += random_between(random, 1, 4)) {
+                expect_same_part(&c, batch, head * group, group, 0, o.seq_q, context);
+            }
+        }
+        attention_case_destroy(&c);
+        softattn_context_destroy(context);
     }
 }
 
@@ -295,6 +322,7 @@ int main(void) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         batch_and_heads_change_no_bit(context, &random);
+        heads_read_together_change_no_bit(softattn_isa_name(i), &random);
         few_queries_give_the_bits_of_many(context, &random);
         queries_in_pieces_give_the_bits_of_the_whole(context, &random);
         shared_heads_give_the_bits_of_repeated_ones(context, &random);

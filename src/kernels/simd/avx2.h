@@ -13,6 +13,7 @@
 #define DECODE_TILE_VECTORS 3
 #define DECODE_KEY_VECTORS  2
 #define DECODE_ROWS         8
+#define DECODE_HEADS        32
 #define TRANSPOSE_COLUMNS   (LANES / 2) /* which the registers hold beside sums */
 
 #if SOFTATTN_REAL_BITS == 32

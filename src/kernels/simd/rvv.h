@@ -15,6 +15,7 @@
 #define DECODE_TILE_VECTORS 4
 #define DECODE_KEY_VECTORS  2
 #define DECODE_ROWS         4
+#define DECODE_HEADS        32
 #define TRANSPOSE_COLUMNS   LANES
 
 /* An asm without side effects, because compilers merge these and move them out of loops, which they do neither with

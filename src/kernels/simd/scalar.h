@@ -14,6 +14,7 @@ typedef int mask;
 #define DECODE_KEY_VECTORS  2
 #define TRANSPOSE_COLUMNS   1
 #define DECODE_ROWS         4
+#define DECODE_HEADS        1
 
 ALWAYS_INLINE vec v_set(real x) { return x; }
 ALWAYS_INLINE vec v_zero(void) { return 0; }

@@ -55,6 +55,7 @@
  *   DECODE_TILE_ROWS, DECODE_TILE_VECTORS   shape of that of the products with few rows; 3 vectors or 4
  *   DECODE_KEY_VECTORS      vectors of keys, 1 or 2, that four rows of queries take at a time
  *   DECODE_ROWS             rows up to which the decode layout is used
+ *   DECODE_HEADS            heads whose keys lie side by side that are decoded together at most; 1: each by itself
  */
 #ifndef SOFTATTN_KERNELS_SIMD_H
 #define SOFTATTN_KERNELS_SIMD_H

@@ -16,6 +16,7 @@
 #define DECODE_TILE_VECTORS 4
 #define DECODE_KEY_VECTORS  2
 #define DECODE_ROWS         6
+#define DECODE_HEADS        1
 #define TRANSPOSE_COLUMNS   LANES
 
 #if SOFTATTN_REAL_BITS == 32

@@ -18,6 +18,7 @@
 #define DECODE_TILE_VECTORS 4
 #define DECODE_KEY_VECTORS  2
 #define DECODE_ROWS         4
+#define DECODE_HEADS        32
 #define TRANSPOSE_COLUMNS   LANES
 #define HAS_QUIET_MASKS
 

@@ -31,15 +31,15 @@
     DEFINE_COLUMNS(kind##_row, COLUMNS##_OF_ROW(kind##_row))                                                 \
     NEVER_INLINE void kind(int64_t rows, int64_t columns, const real *a, int64_t a_row, int64_t a_col,       \
                            const real *b, int64_t b_stride, int64_t steps, real *c, int64_t c_stride,        \
-                           real *extra) {                                                                    \
+                           real *extra, int64_t ahead) {                                                     \
         int64_t r = 0;                                                                                       \
         for (; r + DECODE_TILE_ROWS <= rows; r += DECODE_TILE_ROWS) {                                        \
             kind##_rows(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride,          \
-                        c_stride, extra ? extra + r : 0);                                                    \
+                        c_stride, extra ? extra + r : 0, ahead);                                             \
         }                                                                                                    \
         for (; r < rows; r++) {                                                                              \
             kind##_row(columns, a + r * a_row, a_row, a_col, b, b_stride, steps, c + r * c_stride, c_stride, \
-                       extra ? extra + r : 0);                                                               \
+                       extra ? extra + r : 0, ahead);                                                        \
         }                                                                                                    \
     }
 
@@ -53,7 +53,8 @@
 
 #define DEFINE_COLUMNS(name, WHOLE)                                                                          \
     ALWAYS_INLINE void name(int64_t columns, const real *a, int64_t a_row, int64_t a_col, const real *b,     \
-                            int64_t b_stride, int64_t steps, real *c, int64_t c_stride, real *extra) {       \
+                            int64_t b_stride, int64_t steps, real *c, int64_t c_stride, real *extra,         \
+                            int64_t ahead) {                                                                 \
         int64_t j = 0;                                                                                       \
         WHOLE                                                                                                \
         if (j < columns) {                                                                                   \
@@ -62,7 +63,7 @@
     }
 #define WHOLE_COLUMNS(name, tile, vectors)                                                                   \
     for (; j + (vectors)*LANES <= columns; j += (vectors)*LANES) {                                           \
-        name##_##tile(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, 0);                   \
+        name##_##tile(a, a_row, a_col, b + j, b_stride, steps, c + j, c_stride, extra, ahead);               \
     }
 
 DEFINE_ROWS_AND_COLUMNS(product_store, START_ZERO, START_ZERO, LOAD_WHOLE, FEW)
@@ -73,7 +74,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     for (int64_t r = 0; r < m; r += DECODE_TILE_ROWS) {
         const int64_t rows = m - r < DECODE_TILE_ROWS ? m - r : DECODE_TILE_ROWS;
         product_store(rows, n, (const real *)a + r * a_row, a_row, a_col, b, b_stride, k,
-                      (real *)c + r * c_stride, c_stride, 0);
+                      (real *)c + r * c_stride, c_stride, 0, 0);
     }
 }
 
@@ -135,18 +136,20 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
 }
 
 /*
- * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
- * of the keys at a time are turned into lanes and used at once, so they stay near; as many keys that come next, if has_next
- * says that there are any, are asked for between the multiply-adds, and, where far is not NULL, what that says.
+ * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on; with another tile,
+ * the second vector is of the same keys of that. A few columns of the keys at a time are turned into lanes and used at once, so they
+ * stay near; if has_next says that there are any, as many keys that come next are asked for between the multiply-adds, and, where
+ * far is not NULL, what that says.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
 #define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
 #define MULTIPLY_ROW_AT_1(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 1)
+#define STORE_SCORES(r, v)      v_store(scores + (r)*SOFTATTN_KEY_TILE + (v)*scores_step, acc_##r##_##v);
 /* Vector v of the keys: `count` columns from column d on, as many as TURN turns. */
 #define KEY_STEP(v, rows, count, TURN)                                                                       \
     {                                                                                                        \
-        const real *from = k + (v)*LANES * stride + d, *q_now = q + d;                                       \
+        const real *from = k + (v)*k_step + d, *q_now = q + (v)*q_step + d;                                  \
         if ((rows) > 1) {                                                                                    \
             FORGET(q_now);                                                                                   \
         }                                                                                                    \
@@ -170,75 +173,85 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
         }                                                                                                    \
         KEY_STEPS_##vectors(rows, count, TURN)                                                               \
     }
-#define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
-#define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
-    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j,            \
+#define DEFINE_KEY_SCORES(name, rows, vectors, other) DEFINE_KEY_SCORES_(name, rows, vectors, other)
+#define DEFINE_KEY_SCORES_(name, rows, vectors, OTHER)                                                       \
+    NEVER_INLINE void name(const struct softattn_decode_tile *tile,                                          \
+                           const struct softattn_decode_tile *other, int64_t first_row, int64_t j,           \
                            int has_next, struct decode_far *far) {                                           \
-        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim, keys = (vectors)*LANES;      \
+        const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                              \
         const real *k = (const real *)tile->k + j * stride;                                                  \
         const real *q = (const real *)tile->q + first_row * dim;                                             \
-        real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
-        const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
-        struct row_column next = {k + keys * stride, stride, 0, dim};                                        \
+        real *scores = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                             \
+        int64_t k_step = LANES * stride, q_step = 0, scores_step = LANES;                                    \
+        if (DECODE_HEADS > 1 && OTHER) {                                                                     \
+            k_step = (const real *)other->k - (const real *)tile->k;                                         \
+            q_step = (const real *)other->q - (const real *)tile->q;                                         \
+            scores_step = (real *)other->scores - (real *)tile->scores;                                      \
+        }                                                                                                    \
+        struct row_column next = {k + (vectors)*LANES * stride, stride, 0, dim};                             \
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
         KEY_LOOP(rows, vectors, TRANSPOSE_COLUMNS, TURN_COLUMNS)                                             \
         KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
-        ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
+        ROWS_##rows(COLUMNS_##vectors, STORE_SCORES)                                                         \
     }
 
-DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS)
-DEFINE_KEY_SCORES(two_rows, 2, 2)
-DEFINE_KEY_SCORES(one_row, 1, 2)
-DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1)
+DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS, other)
+DEFINE_KEY_SCORES(two_rows, 2, 2, other)
+DEFINE_KEY_SCORES(one_row, 1, 2, 0)
+DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1, 0)
 
 /* Scores of all rows and two vectors of keys: turning the keys is shared by up to four rows, and the last ones may be
  * computed twice. */
-static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j, struct decode_far *far) {
-    const int has_next = j + 4 * LANES <= tile->last + tile->prefetch_keys;
+static void score_two_vectors(const struct softattn_decode_tile *tile,
+                              const struct softattn_decode_tile *other, int64_t j, int has_next,
+                              struct decode_far *far) {
     const int64_t rows = tile->rows;
     if (rows == 1) {
-        one_row(tile, 0, j, has_next, far);
+        one_row(tile, 0, 0, j, has_next, far);
     } else if (rows < 4) {
-        two_rows(tile, 0, j, has_next, far);
+        two_rows(tile, other, 0, j, has_next, far);
         if (rows == 3) {
-            two_rows(tile, 1, j, has_next, far);
+            two_rows(tile, other, 1, j, has_next, far);
         }
     } else {
-        for (int64_t end = j + 2 * LANES; j < end; j += DECODE_KEY_VECTORS * LANES) {
+        for (int64_t v = 0; v < 2; v += DECODE_KEY_VECTORS) {
+            const struct softattn_decode_tile *first = v > 0 && other ? other : tile;
+            const int64_t key = v > 0 && !other ? j + LANES : j;
             for (int64_t r = 0; r + 4 <= rows; r += 4) {
-                four_rows(tile, r, j, has_next, far);
+                four_rows(first, other, r, key, has_next, far);
             }
             if (rows % 4 != 0) {
-                four_rows(tile, rows - 4, j, has_next, far);
+                four_rows(first, other, rows - 4, key, has_next, far);
             }
         }
     }
 }
 
 /*
- * scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
- * two of them. But as many keys again are on their way, all of which the first-level cache should hold, where keys far apart,
- * often by a power of two, crowd each other out.
+ * scores[r][j] of all rows and keys first … last - 1, of which up to `end` others are asked for. Each row has one chain of
+ * multiply-adds per vector of keys, and waits for it less with two of them. But as many keys again are on their way, all of which
+ * the first-level cache should hold, where keys far apart, often by a power of two, crowd each other out.
  */
 enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
-static void decode_scores(const struct softattn_decode_tile *tile, struct decode_far *far) {
-    int64_t j = tile->first;
+static void decode_scores(const struct softattn_decode_tile *tile, int64_t first, int64_t last, int64_t end,
+                          struct decode_far *far) {
+    int64_t j = first;
     const int in_twos =
         tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
-    for (; in_twos && j + 2 * LANES <= tile->last; j += 2 * LANES) {
-        score_two_vectors(tile, j, far);
+    for (; in_twos && j + 2 * LANES <= last; j += 2 * LANES) {
+        score_two_vectors(tile, 0, j, j + 4 * LANES <= end, far);
     }
-    for (; j + LANES <= tile->last; j += LANES) {
+    for (; j + LANES <= last; j += LANES) {
         for (int64_t r = 0; r < tile->rows; r++) {
-            one_row_of_few_keys(tile, r, j, j + 2 * LANES <= tile->last + tile->prefetch_keys, far);
+            one_row_of_few_keys(tile, 0, r, j, j + 2 * LANES <= end, far);
         }
     }
-    if (j < tile->last) {
-        transpose_padded(tile->last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride,
-                         tile->k_stride, tile->keys, LANES);
-        multiply(tile->rows, tile->last - j, tile->dim_qk, tile->q, tile->dim_qk, 1, tile->keys, LANES,
+    if (j < last) {
+        transpose_padded(last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride, tile->k_stride,
+                         tile->keys, LANES);
+        multiply(tile->rows, last - j, tile->dim_qk, tile->q, tile->dim_qk, 1, tile->keys, LANES,
                  (real *)tile->scores + j, SOFTATTN_KEY_TILE);
     }
 }
@@ -340,16 +353,26 @@ static void decode_values_masked(const struct softattn_decode_tile *tile, const 
     }
 }
 
-/* factors: of the sums before the first of these keys; NULL: there are none. */
+/* factors: of the sums before the first of these keys; NULL: there are none. ahead: how far each line is asked for. */
 ALWAYS_INLINE void sum_values(const struct softattn_decode_tile *tile, int64_t first, int64_t last,
-                              real *factors) {
+                              real *factors, int64_t ahead) {
     values_rows(tile->rows, tile->dim_v, (const real *)tile->scores + first, SOFTATTN_KEY_TILE, 1,
                 (const real *)tile->v + first * tile->v_stride, tile->v_stride, last - first, tile->out,
-                tile->dim_v, factors);
+                tile->dim_v, factors, ahead);
 }
 
-/* A few keys at a time, and in between what is left of the keys that come next is asked for. The sums so far count once: times 1
- * changes none. More bytes at a time take 1.02 to 1.1 of the time, fewer 1.05 (Zen 3); more rows have more sums to load. */
+/* The sums so far are made up for: times 1 changes none. */
+ALWAYS_INLINE real *no_factors(const struct softattn_decode_tile *tile, real *alpha) {
+    ROLLED for (int64_t r = 0; r < tile->rows; r++) { alpha[r] = 1; }
+    return alpha;
+}
+
+ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
+    return LOAD_ROWS_AHEAD * tile->v_stride;
+}
+
+/* A few keys at a time, and in between what is left of the keys that come next is asked for. More bytes at a time take 1.02 to 1.1
+ * of the time, fewer 1.05 (Zen 3); more rows have more sums to load. */
 enum { BYTES_PER_ASKING = 2048 };
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,
                                     struct decode_far *far) {
@@ -358,35 +381,24 @@ NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, rea
     for (int64_t j = tile->first; j < tile->last; j += keys) {
         const int64_t shares = (tile->last - j + keys - 1) / keys;
         ask_beside_values(far, (far->keys.lines + shares - 1) / shares);
-        sum_values(tile, j, shares > 1 ? j + keys : tile->last, factors);
-        ROLLED for (int64_t r = 0; r < tile->rows; r++) { alpha[r] = 1; }
-        factors = alpha;
+        sum_values(tile, j, shares > 1 ? j + keys : tile->last, factors, values_ahead(tile));
+        factors = no_factors(tile, alpha);
     }
 }
 
-static void decode_values(const struct softattn_decode_tile *tile, real *alpha, struct decode_far *far) {
-    if ((tile->masked || tile->addend) &&
-        values_not_finite((const real *)tile->v + tile->first * tile->v_stride, tile->v_stride,
-                          tile->last - tile->first, tile->dim_v)) {
-        decode_values_masked(tile, alpha);
-    } else if (far) {
-        sum_values_asking(tile, alpha, far);
-    } else {
-        sum_values(tile, tile->first, tile->last, tile->fresh ? 0 : alpha);
+/* Whether masked values must be passed over one by one; they are summed up then. */
+static int decode_masked_values(const struct softattn_decode_tile *tile, const real *alpha) {
+    if (!(tile->masked || tile->addend) ||
+        !values_not_finite((const real *)tile->v + tile->first * tile->v_stride, tile->v_stride,
+                           tile->last - tile->first, tile->dim_v)) {
+        return 0;
     }
+    decode_values_masked(tile, alpha);
+    return 1;
 }
 
-static void decode_tile(const struct softattn_decode_tile *tile) {
-    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
-    struct decode_far places, *far = 0;
-    if (asks_far(tile)) {
-        places = far_places(tile);
-        far = &places;
-    }
-    decode_scores(tile, far);
-    for (int64_t j = tile->first; !far && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
-        prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
-    }
+/* Scores to weights; alpha: the factors of what was summed before. */
+static void decode_weights(const struct softattn_decode_tile *tile, real *alpha) {
     for (int64_t r = 0; r < tile->rows; r++) {
         real *scores = (real *)tile->scores + r * SOFTATTN_KEY_TILE;
         if (tile->masked || tile->addend || tile->slope || tile->softcap > 0) {
@@ -397,7 +409,95 @@ static void decode_tile(const struct softattn_decode_tile *tile) {
             scores[j] *= ((const real *)tile->drop)[r * SOFTATTN_KEY_TILE + j];
         }
     }
-    decode_values(tile, alpha, far);
 }
+
+static void decode_tile(const struct softattn_decode_tile *tile) {
+    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
+    struct decode_far places, *far = 0;
+    if (asks_far(tile)) {
+        places = far_places(tile);
+        far = &places;
+    }
+    decode_scores(tile, tile->first, tile->last, tile->last + tile->prefetch_keys, far);
+    for (int64_t j = tile->first; !far && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
+        prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
+    }
+    decode_weights(tile, alpha);
+    if (decode_masked_values(tile, alpha)) {
+        return;
+    }
+    if (far) {
+        sum_values_asking(tile, alpha, far);
+    } else {
+        sum_values(tile, tile->first, tile->last, tile->fresh ? 0 : alpha, values_ahead(tile));
+    }
+}
+
+/* ---- Heads side by side ---- */
+
+#if DECODE_HEADS > 1
+
+/* Keys of one head between which those of the others are read: more lie in more places of memory than a CPU reads ahead in. */
+#define KEYS_PER_TURN (LANES < 8 ? 8 : LANES)
+
+/* The part of a turn's keys that a tile describes: from *first up to the key returned. */
+ALWAYS_INLINE int64_t keys_of_turn(const struct softattn_decode_tile *tile, int64_t turn, int64_t *first) {
+    const int64_t last = turn + KEYS_PER_TURN;
+    *first = tile->first > turn ? tile->first : turn;
+    return tile->last < last ? tile->last : last;
+}
+
+ALWAYS_INLINE int has_whole_turn(const struct softattn_decode_tile *tile, int64_t turn) {
+    return tile->first <= turn && tile->last >= turn + KEYS_PER_TURN;
+}
+
+/* In pairs, which are more chains of multiply-adds to a register tile; but a single row waits for nothing but memory, which is read
+ * in 0.75 of the time in the order in which it lies. */
+static void score_turn(const struct softattn_decode_tile *const *tiles, int64_t count, int64_t turn) {
+    for (int64_t h = 0; h < count; h++) {
+        if (tiles[h]->rows > 1 && h + 1 < count && has_whole_turn(tiles[h], turn) &&
+            has_whole_turn(tiles[h + 1], turn)) {
+            for (int64_t j = turn; j < turn + KEYS_PER_TURN; j += LANES) {
+                score_two_vectors(tiles[h], tiles[h + 1], j, 0, 0);
+            }
+            h++;
+        } else {
+            int64_t first;
+            const int64_t last = keys_of_turn(tiles[h], turn, &first);
+            decode_scores(tiles[h], first, last, 0, 0);
+        }
+    }
+}
+
+/* The sums of a head's values. */
+struct head_sums {
+    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
+    real *factors; /* of what is there; NULL: nothing is */
+    int are_done;
+};
+
+static void decode_heads(const struct softattn_decode_tile *const *tiles, int64_t count) {
+    struct head_sums sums[SOFTATTN_MAX_DECODE_HEADS];
+    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
+        score_turn(tiles, count, turn);
+    }
+    for (int64_t h = 0; h < count; h++) {
+        decode_weights(tiles[h], sums[h].alpha);
+        sums[h].are_done = decode_masked_values(tiles[h], sums[h].alpha);
+        sums[h].factors = tiles[h]->fresh ? 0 : sums[h].alpha;
+    }
+    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
+        for (int64_t h = 0; h < count; h++) {
+            int64_t first;
+            const int64_t last = keys_of_turn(tiles[h], turn, &first);
+            if (first < last && !sums[h].are_done) {
+                sum_values(tiles[h], first, last, sums[h].factors, 0);
+                sums[h].factors = no_factors(tiles[h], sums[h].alpha);
+            }
+        }
+    }
+}
+
+#endif
 
 #endif

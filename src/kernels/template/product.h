@@ -3,11 +3,11 @@
  * in ascending order. A is read as scalars at any row and column stride, B as vectors along its rows.
  *
  * DEFINE_PRODUCT(name, rows, vectors, STEPS, START, LOAD, END) defines
- *   name(a, a_row, a_col, b, b_stride, steps, c, c_stride, extra, part)
+ *   name(a, a_row, a_col, b, b_stride, steps, c, c_stride, extra, span)
  * for a rows x (vectors * LANES) tile. STEPS is ONCE or TWICE; START(r, v) sets the accumulator acc_r_v of row r, vector v
  * to what its chain begins with, unless START_NEW says 0; LOAD(r, v) reads vector v of a row of B; END(r, v) says what
  * becomes of the accumulator, END_OPEN and END_CLOSE do something before and after that once per vector. All may use
- * c, c_stride, extra. With the names that end in _PART the one vector has only `part` elements. Accumulators are named
+ * c, c_stride, extra. With the names that end in _PART the one vector has only `span` elements. Accumulators are named
  * variables, not arrays, because scalable vectors cannot be array elements.
  */
 #ifndef SOFTATTN_KERNELS_TEMPLATE_PRODUCT_H
@@ -35,17 +35,18 @@
 #define START_TIMES_ROW_NEW        !extra
 #define START_TIMES_ROW(r, v)      acc_##r##_##v = v_mul(v_load(C_OF(r, v)), v_set(extra[r]));
 #define START_TIMES_ROW_PART_NEW   !extra
-#define START_TIMES_ROW_PART(r, v) acc_##r##_##v = v_mul(v_load_part(C_OF(r, v), part, 0), v_set(extra[r]));
+#define START_TIMES_ROW_PART(r, v) acc_##r##_##v = v_mul(v_load_part(C_OF(r, v), span, 0), v_set(extra[r]));
 
 #define LOAD_WHOLE(r, v) const vec b_##v = v_load(b + (v)*LANES);
-/* Rows of B that come from memory, once: the line this many rows further on is asked for meanwhile. */
+/* Rows of B that come from memory, once: the lines that lie `span` elements further on are asked for meanwhile; as a rule, so many
+ * rows. */
 #define LOAD_ROWS_AHEAD 16
 #define LOAD_AHEAD(r, v)                                                                                     \
     LOAD_WHOLE(r, v)                                                                                         \
     if ((v)*LANES % LINE == 0) {                                                                             \
-        V_PREFETCH(b + LOAD_ROWS_AHEAD * b_stride + (v)*LANES);                                              \
+        V_PREFETCH(b + span + (v)*LANES);                                                                    \
     }
-#define LOAD_PART(r, v)      const vec b_##v = v_load_part(b, part, 0);
+#define LOAD_PART(r, v)      const vec b_##v = v_load_part(b, span, 0);
 #define MULTIPLY_CELL(r, v)  acc_##r##_##v = v_fma(a_##r, b_##v, acc_##r##_##v);
 #define LOAD_A(r, v)         const vec a_##r = v_set(a_now[(r)*a_row]);
 #define MULTIPLY_ROW_1(X, r) LOAD_A(r, 0) COLUMNS_1(MULTIPLY_CELL, r)
@@ -66,7 +67,7 @@
     DEFINE_PRODUCT_(name, rows, vectors, STEPS, START, LOAD, END)
 #define DEFINE_PRODUCT_(name, rows, vectors, STEPS, START, LOAD, END)                                        \
     ALWAYS_INLINE void name(const real *a, int64_t a_row, int64_t a_col, const real *b, int64_t b_stride,    \
-                            int64_t steps, real *c, int64_t c_stride, real *extra, int64_t part) {           \
+                            int64_t steps, real *c, int64_t c_stride, real *extra, int64_t span) {           \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         if (START##_NEW) {                                                                                   \
             ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                      \
@@ -80,7 +81,7 @@
             a_now += a_col;                                                                                  \
             b += b_stride;                                                                                   \
         }                                                                                                    \
-        (void)extra, (void)part;                                                                             \
+        (void)extra, (void)span;                                                                             \
         COLUMNS_##vectors(END##_OPEN, 0);                                                                    \
         ROWS_##rows(COLUMNS_##vectors, END);                                                                 \
         COLUMNS_##vectors(END##_CLOSE, 0);                                                                   \
@@ -92,7 +93,7 @@
 #define END_STORE_CLOSE(r, v)
 
 #define END_STORE_PART_OPEN(r, v)
-#define END_STORE_PART(r, v) v_store_part(C_OF(r, v), acc_##r##_##v, part);
+#define END_STORE_PART(r, v) v_store_part(C_OF(r, v), acc_##r##_##v, span);
 #define END_STORE_PART_CLOSE(r, v)
 
 #define END_STORE_AND_MAX_OPEN(r, v) vec max_##v = v_load(extra + (v)*LANES);

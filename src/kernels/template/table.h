@@ -45,6 +45,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .query_vectors = TILE_VECTORS,
     .two_vector_keys = TWO_VECTOR_KEYS,
     .decode_rows = DECODE_ROWS,
+    .decode_heads_together = DECODE_HEADS,
     .lanes = lanes,
     .softmax_row = softmax_row,
     .softmax_columns = softmax_columns,
@@ -73,6 +74,9 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .keep_weights = keep_weights,
     .attention_tile = attention_tile,
     .decode_tile = decode_tile,
+#if DECODE_HEADS > 1
+    .decode_heads = decode_heads,
+#endif
     .merge_lanes = merge_lanes,
     .merge_rows = merge_rows,
     .finish = finish,
