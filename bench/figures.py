@@ -45,6 +45,8 @@ def shape(result):
     text = f'batch {result["batch"]}, {heads} heads, {result["seq_q"]} × {result["seq_kv"]}, d = {result["dim"]}'
     if result["causal"] != "none":
         text += f', {result["causal"]}'
+    if result.get("layout") == "bshd":
+        text += ", [batch, seq, heads, dim]"
     left = result.get("window_left")
     return text + (f", window {left + 1}" if left is not None and left >= 0 else "")
 

@@ -87,37 +87,40 @@ struct attention_row {
     int64_t batch, heads_q, heads_kv, seq_q, seq_kv, dim;
     int32_t causal;
     int64_t window; /* keys that a query sees at most, its own the last of them; 0: all */
+    enum bench_layout layout;
 };
 
 static const struct attention_row attention_rows[] = {
-    {"prefill", BENCH_F32, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 8192, 8192, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 40, SOFTATTN_CAUSAL_NONE, 0},
-    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 80, SOFTATTN_CAUSAL_NONE, 0},
-    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 96, SOFTATTN_CAUSAL_NONE, 0},
-    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 256, SOFTATTN_CAUSAL_NONE, 0},
-    {"causal", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_TOP_LEFT, 0},
-    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_TOP_LEFT, 0},
-    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_TOP_LEFT, 0},
-    {"causal", BENCH_F32, 1, 8, 8, 512, 2048, 64, SOFTATTN_CAUSAL_BOTTOM_RIGHT, 0},
-    {"window", BENCH_F32, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_TOP_LEFT, 256},
-    {"window", BENCH_F32, 1, 8, 8, 8192, 8192, 64, SOFTATTN_CAUSAL_TOP_LEFT, 256},
-    {"grouped-heads", BENCH_F32, 1, 32, 8, 512, 512, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"decode", BENCH_F32, 8, 8, 8, 1, 2048, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"decode", BENCH_F32, 1, 32, 32, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"decode", BENCH_F32, 1, 32, 8, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0},
-    {"tiny", BENCH_F32, 1, 1, 1, 16, 16, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"tiny", BENCH_F32, 1, 8, 8, 64, 64, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill-f64", BENCH_F64, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE, 0},
-    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE, 0},
+    {"prefill", BENCH_F32, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 8192, 8192, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill", BENCH_F32, 1, 8, 8, 4096, 4096, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 40, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 80, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 96, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"head-sizes", BENCH_F32, 1, 8, 8, 1024, 1024, 256, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"causal", BENCH_F32, 1, 8, 8, 512, 512, 64, SOFTATTN_CAUSAL_TOP_LEFT, 0, BENCH_LAYOUT_BHSD},
+    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 64, SOFTATTN_CAUSAL_TOP_LEFT, 0, BENCH_LAYOUT_BHSD},
+    {"causal", BENCH_F32, 1, 8, 8, 2048, 2048, 128, SOFTATTN_CAUSAL_TOP_LEFT, 0, BENCH_LAYOUT_BHSD},
+    {"causal", BENCH_F32, 1, 8, 8, 512, 2048, 64, SOFTATTN_CAUSAL_BOTTOM_RIGHT, 0, BENCH_LAYOUT_BHSD},
+    {"window", BENCH_F32, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_TOP_LEFT, 256, BENCH_LAYOUT_BHSD},
+    {"window", BENCH_F32, 1, 8, 8, 8192, 8192, 64, SOFTATTN_CAUSAL_TOP_LEFT, 256, BENCH_LAYOUT_BHSD},
+    {"grouped-heads", BENCH_F32, 1, 32, 8, 512, 512, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"decode", BENCH_F32, 8, 8, 8, 1, 2048, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"decode", BENCH_F32, 1, 32, 32, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"decode", BENCH_F32, 1, 32, 8, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"decode", BENCH_F32, 1, 32, 32, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BSHD},
+    {"decode", BENCH_F32, 1, 32, 8, 1, 4096, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BSHD},
+    {"tiny", BENCH_F32, 1, 1, 1, 16, 16, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"tiny", BENCH_F32, 1, 8, 8, 64, 64, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 256, 256, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 64, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
+    {"prefill-f64", BENCH_F64, 1, 8, 8, 1024, 1024, 128, SOFTATTN_CAUSAL_NONE, 0, BENCH_LAYOUT_BHSD},
 };
 
 enum {
@@ -184,6 +187,7 @@ static struct bench_grid_case attention_case(const struct attention_row *row) {
         .window_left = row->window > 0 ? row->window - 1 : BENCH_WINDOW_UNLIMITED,
         .window_right = row->window > 0 ? 0 : BENCH_WINDOW_UNLIMITED,
     };
+    item.problem.extras.layout = row->layout;
     return item;
 }
 

@@ -124,7 +124,7 @@ static bool shares_out_well(int64_t tasks, int32_t threads) {
 }
 
 /*
- * Heads that one task reads together, in turns of a few keys: all, or as many as leave the threads enough tasks. It takes 0.47 to
+ * Heads that one task reads together, in turns of a few keys: all, or as many as leave the threads enough tasks. It takes 0.45 to
  * 0.95 of the time of reading each by itself (AVX2), from memory or caches, but not where little of each key lies side by side.
  */
 static int64_t heads_together(const struct softattn_attention_problem *problem, const struct cut *cut,

@@ -434,9 +434,8 @@ struct softattn_kernels {
     void (*attention_tile)(const struct softattn_tile *tile);
     void (*decode_tile)(const struct softattn_decode_tile *tile);
     /*
-     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles with the same numbers of rows and dimensions and the same
-     * strides: of heads whose keys lie side by side in memory, which is read in the order in which it lies, a few keys of all heads
-     * after the other. Asks for nothing.
+     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, which is
+     * read in the order in which it lies, a few keys of each head in turn. Asks for nothing. NULL where decode_heads_together is 1.
      */
     void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 

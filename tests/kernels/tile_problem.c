@@ -106,64 +106,46 @@ static void make_state_before(struct tile_problem *problem, random_source *rando
     }
 }
 
-/* All that is not sizes and strides. */
-static void fill_problem(struct tile_problem *problem, bool with_specials, random_source *random) {
-    const bool whole = chance(random, 3);
-    const int64_t queries = problem->queries;
-    problem->side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE;
-    problem->first = whole ? 0 : 8 * random_below(random, TILE / 8);
-    problem->last = whole ? TILE : random_between(random, problem->first + 1, TILE);
-    problem->from_memory = chance(random, 2);
-    problem->fresh = chance(random, 2);
-    problem->masked = chance(random, 2);
-    problem->has_addend = chance(random, 3);
-    problem->has_slope = chance(random, 4);
-    problem->has_drop = chance(random, 4);
-    problem->softcap = chance(random, 4) ? random_uniform(random, 1, 50) : 0;
-    problem->q = random_normals(problem, queries * problem->dim_qk, chance(random, 2) ? 0.2 : 2, random);
-    problem->k = random_rows(problem, problem->dim_qk, problem->k_stride, random);
-    problem->v = random_rows(problem, problem->dim_v, problem->v_stride, random);
-    problem->slope = random_normals(problem, queries, 0.5, random);
-    problem->position = random_normals(problem, queries, 0, random);
-    for (int64_t i = 0; i < queries; i++) {
-        reals_set(&problem->position, i, (double)random_between(random, -100, 1000));
-    }
-    make_masks(problem, random);
-    make_state_before(problem, random);
-    if (with_specials && chance(random, 3)) {
-        reals_sprinkle_specials(&problem->v, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem->k, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem->q, random, random_between(random, 20, 5000));
-    }
-    if (with_specials && chance(random, 6)) {
-        reals_sprinkle_specials(&problem->addend, random, random_between(random, 20, 5000));
-    }
-}
-
 struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, bool with_specials,
                                         random_source *random) {
     struct tile_problem problem = {.real_bytes = real_bytes, .queries = queries};
+    const bool whole = chance(random, 3);
+    problem.side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE;
+    problem.first = whole ? 0 : 8 * random_below(random, TILE / 8);
+    problem.last = whole ? TILE : random_between(random, problem.first + 1, TILE);
     problem.dim_qk = random_dim(random);
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
-    fill_problem(&problem, with_specials, random);
-    return problem;
-}
-
-struct tile_problem tile_problem_alike(const struct tile_problem *model, bool with_specials,
-                                       random_source *random) {
-    struct tile_problem problem = {.real_bytes = model->real_bytes,
-                                   .queries = model->queries,
-                                   .dim_qk = model->dim_qk,
-                                   .dim_v = model->dim_v,
-                                   .k_stride = model->k_stride,
-                                   .v_stride = model->v_stride};
-    fill_problem(&problem, with_specials, random);
+    problem.from_memory = chance(random, 2);
+    problem.fresh = chance(random, 2);
+    problem.masked = chance(random, 2);
+    problem.has_addend = chance(random, 3);
+    problem.has_slope = chance(random, 4);
+    problem.has_drop = chance(random, 4);
+    problem.softcap = chance(random, 4) ? random_uniform(random, 1, 50) : 0;
+    problem.q = random_normals(&problem, queries * problem.dim_qk, chance(random, 2) ? 0.2 : 2, random);
+    problem.k = random_rows(&problem, problem.dim_qk, problem.k_stride, random);
+    problem.v = random_rows(&problem, problem.dim_v, problem.v_stride, random);
+    problem.slope = random_normals(&problem, queries, 0.5, random);
+    problem.position = random_normals(&problem, queries, 0, random);
+    for (int64_t i = 0; i < queries; i++) {
+        reals_set(&problem.position, i, (double)random_between(random, -100, 1000));
+    }
+    make_masks(&problem, random);
+    make_state_before(&problem, random);
+    if (with_specials && chance(random, 3)) {
+        reals_sprinkle_specials(&problem.v, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem.k, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem.q, random, random_between(random, 20, 5000));
+    }
+    if (with_specials && chance(random, 6)) {
+        reals_sprinkle_specials(&problem.addend, random, random_between(random, 20, 5000));
+    }
     return problem;
 }
 

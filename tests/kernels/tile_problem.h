@@ -38,16 +38,13 @@ struct tile_problem {
 /* with_specials: some problems hold NaN, infinities and the like. */
 struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, bool with_specials,
                                         random_source *random);
-/* With the same numbers of queries and dimensions and the same strides. */
-struct tile_problem tile_problem_alike(const struct tile_problem *model, bool with_specials,
-                                       random_source *random);
 void tile_problem_destroy(struct tile_problem *problem);
 void tile_problem_text(const struct tile_problem *problem, char *text, size_t size);
 
 struct tile_results tile_run_lanes(const struct softattn_kernels *kernels,
                                    const struct tile_problem *problem);
 struct tile_results tile_run_rows(const struct softattn_kernels *kernels, const struct tile_problem *problem);
-/* By decode_heads, 1 … SOFTATTN_MAX_DECODE_HEADS problems that are alike. */
+/* By decode_heads: 1 … SOFTATTN_MAX_DECODE_HEADS problems. */
 void tile_run_heads(const struct softattn_kernels *kernels, const struct tile_problem *problems,
                     int64_t count, struct tile_results *results);
 void tile_results_destroy(struct tile_results *results);

@@ -113,6 +113,8 @@ typedef double real;
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define NEVER_INLINE  static __attribute__((noinline))
+/* Of a function that begins a line of code: its loops then lie as they lay when they were measured, whatever lies before them. */
+#define BEGINS_A_LINE __attribute__((aligned(64)))
 /* Before a loop of known length that is not worth writing out. */
 #if defined(__clang__)
 #define ROLLED _Pragma("clang loop unroll(disable)")

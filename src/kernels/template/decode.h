@@ -136,20 +136,18 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
 }
 
 /*
- * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on; with another tile,
- * the second vector is of the same keys of that. A few columns of the keys at a time are turned into lanes and used at once, so they
- * stay near; if has_next says that there are any, as many keys that come next are asked for between the multiply-adds, and, where
- * far is not NULL, what that says.
+ * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
+ * of the keys at a time are turned into lanes and used at once, so they stay near; if has_next says that there are any, as many keys
+ * that come next are asked for between the multiply-adds, and, where far is not NULL, what that says.
  */
 #define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
 #define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
 #define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
 #define MULTIPLY_ROW_AT_1(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 1)
-#define STORE_SCORES(r, v)      v_store(scores + (r)*SOFTATTN_KEY_TILE + (v)*scores_step, acc_##r##_##v);
 /* Vector v of the keys: `count` columns from column d on, as many as TURN turns. */
 #define KEY_STEP(v, rows, count, TURN)                                                                       \
     {                                                                                                        \
-        const real *from = k + (v)*k_step + d, *q_now = q + (v)*q_step + d;                                  \
+        const real *from = k + (v)*LANES * stride + d, *q_now = q + d;                                       \
         if ((rows) > 1) {                                                                                    \
             FORGET(q_now);                                                                                   \
         }                                                                                                    \
@@ -173,57 +171,48 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
         }                                                                                                    \
         KEY_STEPS_##vectors(rows, count, TURN)                                                               \
     }
-#define DEFINE_KEY_SCORES(name, rows, vectors, other) DEFINE_KEY_SCORES_(name, rows, vectors, other)
-#define DEFINE_KEY_SCORES_(name, rows, vectors, OTHER)                                                       \
-    NEVER_INLINE void name(const struct softattn_decode_tile *tile,                                          \
-                           const struct softattn_decode_tile *other, int64_t first_row, int64_t j,           \
+#define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
+#define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
+    NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j,            \
                            int has_next, struct decode_far *far) {                                           \
         const int64_t stride = tile->k_stride, dim = tile->dim_qk, a_row = dim;                              \
         const real *k = (const real *)tile->k + j * stride;                                                  \
         const real *q = (const real *)tile->q + first_row * dim;                                             \
-        real *scores = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                             \
-        int64_t k_step = LANES * stride, q_step = 0, scores_step = LANES;                                    \
-        if (DECODE_HEADS > 1 && OTHER) {                                                                     \
-            k_step = (const real *)other->k - (const real *)tile->k;                                         \
-            q_step = (const real *)other->q - (const real *)tile->q;                                         \
-            scores_step = (real *)other->scores - (real *)tile->scores;                                      \
-        }                                                                                                    \
+        real *c = (real *)tile->scores + first_row * SOFTATTN_KEY_TILE + j;                                  \
+        const int64_t c_stride = SOFTATTN_KEY_TILE;                                                          \
         struct row_column next = {k + (vectors)*LANES * stride, stride, 0, dim};                             \
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
         KEY_LOOP(rows, vectors, TRANSPOSE_COLUMNS, TURN_COLUMNS)                                             \
         KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
-        ROWS_##rows(COLUMNS_##vectors, STORE_SCORES)                                                         \
+        ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
     }
 
-DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS, other)
-DEFINE_KEY_SCORES(two_rows, 2, 2, other)
-DEFINE_KEY_SCORES(one_row, 1, 2, 0)
-DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1, 0)
+DEFINE_KEY_SCORES(four_rows, 4, DECODE_KEY_VECTORS)
+DEFINE_KEY_SCORES(two_rows, 2, 2)
+DEFINE_KEY_SCORES(one_row, 1, 2)
+DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1)
 
 /* Scores of all rows and two vectors of keys: turning the keys is shared by up to four rows, and the last ones may be
  * computed twice. */
-static void score_two_vectors(const struct softattn_decode_tile *tile,
-                              const struct softattn_decode_tile *other, int64_t j, int has_next,
+static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j, int has_next,
                               struct decode_far *far) {
     const int64_t rows = tile->rows;
     if (rows == 1) {
-        one_row(tile, 0, 0, j, has_next, far);
+        one_row(tile, 0, j, has_next, far);
     } else if (rows < 4) {
-        two_rows(tile, other, 0, j, has_next, far);
+        two_rows(tile, 0, j, has_next, far);
         if (rows == 3) {
-            two_rows(tile, other, 1, j, has_next, far);
+            two_rows(tile, 1, j, has_next, far);
         }
     } else {
-        for (int64_t v = 0; v < 2; v += DECODE_KEY_VECTORS) {
-            const struct softattn_decode_tile *first = v > 0 && other ? other : tile;
-            const int64_t key = v > 0 && !other ? j + LANES : j;
+        for (int64_t end = j + 2 * LANES; j < end; j += DECODE_KEY_VECTORS * LANES) {
             for (int64_t r = 0; r + 4 <= rows; r += 4) {
-                four_rows(first, other, r, key, has_next, far);
+                four_rows(tile, r, j, has_next, far);
             }
             if (rows % 4 != 0) {
-                four_rows(first, other, rows - 4, key, has_next, far);
+                four_rows(tile, rows - 4, j, has_next, far);
             }
         }
     }
@@ -241,11 +230,11 @@ static void decode_scores(const struct softattn_decode_tile *tile, int64_t first
     const int in_twos =
         tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= last; j += 2 * LANES) {
-        score_two_vectors(tile, 0, j, j + 4 * LANES <= end, far);
+        score_two_vectors(tile, j, j + 4 * LANES <= end, far);
     }
     for (; j + LANES <= last; j += LANES) {
         for (int64_t r = 0; r < tile->rows; r++) {
-            one_row_of_few_keys(tile, 0, r, j, j + 2 * LANES <= end, far);
+            one_row_of_few_keys(tile, r, j, j + 2 * LANES <= end, far);
         }
     }
     if (j < last) {
@@ -447,25 +436,37 @@ ALWAYS_INLINE int64_t keys_of_turn(const struct softattn_decode_tile *tile, int6
     return tile->last < last ? tile->last : last;
 }
 
-ALWAYS_INLINE int has_whole_turn(const struct softattn_decode_tile *tile, int64_t turn) {
-    return tile->first <= turn && tile->last >= turn + KEYS_PER_TURN;
+DEFINE_KEY_SCORES(two_rows_of_few_keys, 2, 1)
+DEFINE_KEY_SCORES(four_rows_of_few_keys, 4, 1)
+
+/* Scores of all rows and a vector of keys, as score_two_vectors. */
+static void score_vector(const struct softattn_decode_tile *tile, int64_t j) {
+    const int64_t rows = tile->rows;
+    if (rows == 1) {
+        one_row_of_few_keys(tile, 0, j, 0, 0);
+    } else if (rows < 4) {
+        two_rows_of_few_keys(tile, 0, j, 0, 0);
+        if (rows == 3) {
+            two_rows_of_few_keys(tile, 1, j, 0, 0);
+        }
+    } else {
+        for (int64_t r = 0; r + 4 <= rows; r += 4) {
+            four_rows_of_few_keys(tile, r, j, 0, 0);
+        }
+        if (rows % 4 != 0) {
+            four_rows_of_few_keys(tile, rows - 4, j, 0, 0);
+        }
+    }
 }
 
-/* In pairs, which are more chains of multiply-adds to a register tile; but a single row waits for nothing but memory, which is read
- * in 0.75 of the time in the order in which it lies. */
-static void score_turn(const struct softattn_decode_tile *const *tiles, int64_t count, int64_t turn) {
-    for (int64_t h = 0; h < count; h++) {
-        if (tiles[h]->rows > 1 && h + 1 < count && has_whole_turn(tiles[h], turn) &&
-            has_whole_turn(tiles[h + 1], turn)) {
-            for (int64_t j = turn; j < turn + KEYS_PER_TURN; j += LANES) {
-                score_two_vectors(tiles[h], tiles[h + 1], j, 0, 0);
-            }
-            h++;
-        } else {
-            int64_t first;
-            const int64_t last = keys_of_turn(tiles[h], turn, &first);
-            decode_scores(tiles[h], first, last, 0, 0);
-        }
+static void score_turn(const struct softattn_decode_tile *tile, int64_t turn) {
+    int64_t first;
+    const int64_t last = keys_of_turn(tile, turn, &first);
+    for (; first + LANES <= last; first += LANES) {
+        score_vector(tile, first);
+    }
+    if (first < last) {
+        decode_scores(tile, first, last, 0, 0);
     }
 }
 
@@ -479,7 +480,9 @@ struct head_sums {
 static void decode_heads(const struct softattn_decode_tile *const *tiles, int64_t count) {
     struct head_sums sums[SOFTATTN_MAX_DECODE_HEADS];
     for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
-        score_turn(tiles, count, turn);
+        for (int64_t h = 0; h < count; h++) {
+            score_turn(tiles[h], turn);
+        }
     }
     for (int64_t h = 0; h < count; h++) {
         decode_weights(tiles[h], sums[h].alpha);

@@ -264,7 +264,8 @@ NEVER_INLINE void backward_of_halves(const struct softattn_row_backward *rows) {
     }
 }
 
-static void softmax_backward(const struct softattn_row_backward *rows) {
+/* Where it begins no line, f64 from memory takes 1.1 of the time (Zen 3, gcc 12). */
+BEGINS_A_LINE static void softmax_backward(const struct softattn_row_backward *rows) {
     if (is_half(rows->format)) {
         backward_of_halves(rows);
     } else if (rows->output == SOFTATTN_ROW_PROBABILITIES) {
