@@ -108,41 +108,75 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
     return sub_blocks;
 }
 
-/* Whether the heads' keys lie side by side, and empty turns of many short sequences do not outweigh what one long one gains. */
-static bool heads_may_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut,
-                                 struct softattn_extent sequences) {
+/* Whether the keys of a batch's heads lie side by side. Packed sequences are no batch. */
+static bool keys_lie_side_by_side(const struct softattn_attention_problem *problem) {
     const struct softattn_view *k = &problem->k;
-    const bool lie_side_by_side = problem->heads_kv > 1 && k->head > 0 && k->row > k->head;
-    const double turns = (double)problem->batch * (double)cut->chunks;
-    return cut->in_rows && lie_side_by_side && problem->query_offsets == NULL &&
-           (cut->chunks == 1 || turns <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK);
+    return problem->heads_kv > 1 && problem->query_offsets == NULL && k->head > 0 && k->row > k->head;
 }
 
-/* Whether so many equal tasks keep the threads at work for most of the time. */
-static bool shares_out_well(int64_t tasks, int32_t threads) {
-    return (double)tasks >= 0.8 * (double)ceil_div(tasks, threads) * threads;
+/* Whether chunks may be tasks: empty ones of many short sequences do not outweigh what one long one gains. */
+static bool may_split(const struct softattn_attention_problem *problem, const struct cut *cut,
+                      struct softattn_extent sequences) {
+    return (double)problem->batch * (double)cut->chunks <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK;
+}
+
+static int64_t groups_of_heads(const struct softattn_attention_problem *problem, int64_t heads) {
+    return ceil_div(problem->heads_kv, heads);
+}
+
+/* Whether the threads have work for most of the time with so many equal tasks for each group of `heads` heads. */
+static bool shares_out_well(const struct softattn_attention_problem *problem, int64_t tasks, int64_t heads,
+                            int32_t threads) {
+    const int64_t rounds = ceil_div(tasks * groups_of_heads(problem, heads), threads);
+    return (double)tasks * (double)problem->heads_kv >= 0.8 * (double)rounds * threads * (double)heads;
 }
 
 /*
  * Heads that one task reads together, in turns of a few keys: all, or as many as leave the threads enough tasks. It takes 0.45 to
  * 0.95 of the time of reading each by itself (AVX2), from memory or caches, but not where little of each key lies side by side.
  */
-static int64_t heads_together(const struct softattn_attention_problem *problem, const struct cut *cut,
+static int64_t heads_together(const struct softattn_attention_problem *problem, int64_t tasks,
                               int32_t threads) {
-    const struct softattn_view *v = &problem->v;
-    const int64_t most = problem->kernels->decode_heads_together;
-    const bool are_copied = problem->k.col != 1 || v->col != 1;
-    const bool lie_side_by_side = v->head > 0 && v->row > v->head;
-    if (are_copied || !lie_side_by_side || most == 1) {
-        return 1;
+    int64_t groups = ceil_div(problem->heads_kv, problem->kernels->decode_heads_together);
+    int64_t heads = ceil_div(problem->heads_kv, groups);
+    while (heads > 1 && !shares_out_well(problem, tasks, heads, threads)) {
+        heads = ceil_div(problem->heads_kv, ++groups);
     }
-    int64_t groups = ceil_div(problem->heads_kv, most);
-    while (groups < problem->heads_kv && !shares_out_well(problem->batch * cut->chunks * groups, threads)) {
-        groups++;
-    }
-    const int64_t heads = ceil_div(problem->heads_kv, groups);
     const double bytes = (double)heads * (double)problem->dim_qk * problem->kernels->real_bytes;
     return bytes >= TOGETHER_BYTES ? heads : 1;
+}
+
+/* Whether decode_heads may read the heads' keys and values where they are. */
+static bool may_read_together(const struct softattn_attention_problem *problem) {
+    const struct softattn_view *v = &problem->v;
+    return problem->kernels->decode_heads_together > 1 && problem->k.col == 1 && v->col == 1 && v->head > 0 &&
+           v->row > v->head;
+}
+
+static void count_cut_tasks(const struct softattn_attention_problem *problem, struct cut *cut) {
+    cut->tasks =
+        problem->batch * groups_of_heads(problem, cut->heads) * cut->blocks * (cut->split ? cut->chunks : 1);
+}
+
+/* Which heads make a task, and whether chunks are tasks: where heads are read together, only for threads that want more tasks. */
+static void cut_heads_and_chunks(const struct softattn_attention_problem *problem, int32_t threads,
+                                 struct softattn_extent longest, struct cut *cut) {
+    const int64_t heads = problem->batch * problem->heads_kv;
+    const bool side_by_side = cut->in_rows && keys_lie_side_by_side(problem);
+    const bool splits = side_by_side && may_split(problem, cut, longest);
+    cut->heads = 1;
+    if (side_by_side && may_read_together(problem)) {
+        const int64_t all = heads_together(problem, 1, 1);
+        cut->split = splits && cut->chunks > 1 && !shares_out_well(problem, problem->batch, all, threads);
+        cut->heads =
+            heads_together(problem, cut->split ? problem->batch * cut->chunks : problem->batch, threads);
+    }
+    if (cut->heads == 1) {
+        cut->split = (splits && cut->chunks >= FEWEST_TURNS) ||
+                     (threads > 1 && cut->chunks > 1 && heads * cut->blocks < TASKS_PER_THREAD * threads);
+    }
+    cut->in_turns = cut->split && splits && (cut->heads > 1 || cut->chunks >= FEWEST_TURNS);
+    count_cut_tasks(problem, cut);
 }
 
 static struct cut cut_problem(const struct softattn_attention_problem *problem, int32_t threads,
@@ -152,20 +186,13 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     struct cut cut = {.lanes = kernels->lanes()};
     cut.register_block = cut.lanes * vectors_per_block(problem, longest.keys);
     cut.in_rows = rows <= kernels->decode_rows;
-    const int64_t heads = problem->batch * problem->heads_kv;
     const int64_t sub_blocks = sub_blocks_for(problem, cut.register_block, threads, longest);
     cut.block_rows = cut.in_rows ? max_i64(rows, 1) : cut.register_block * sub_blocks;
     cut.blocks = max_i64(blocks_of(&cut, rows), 1);
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
     cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
     cut.chunks = chunks_of_block(problem, &cut, longest);
-    const bool may_take_turns = heads_may_take_turns(problem, &cut, longest);
-    cut.heads = may_take_turns ? heads_together(problem, &cut, threads) : 1;
-    cut.in_turns = may_take_turns && (cut.heads > 1 || cut.chunks >= FEWEST_TURNS);
-    cut.split =
-        cut.in_turns || (threads > 1 && cut.chunks > 1 && heads * cut.blocks < TASKS_PER_THREAD * threads);
-    cut.tasks =
-        problem->batch * ceil_div(problem->heads_kv, cut.heads) * cut.blocks * (cut.split ? cut.chunks : 1);
+    cut_heads_and_chunks(problem, threads, longest, &cut);
     return cut;
 }
 
@@ -238,10 +265,13 @@ static struct cut cut_for_run(const struct softattn_attention_problem *problem, 
         return planned;
     }
     struct cut cut = cut_problem(problem, threads, softattn_longest_sequence(problem));
-    if (cut.split && cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
+    if (cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
+        cut.heads = min_i64(cut.heads, planned.heads);
+        count_cut_tasks(problem, &cut);
+    }
+    if (cut_bytes(problem, &cut, threads) > cut_bytes(problem, &planned, threads)) {
         cut.split = cut.in_turns = false;
-        cut.heads = 1;
-        cut.tasks = problem->batch * problem->heads_kv * cut.blocks;
+        count_cut_tasks(problem, &cut);
     }
     return cut_bytes(problem, &cut, threads) <= cut_bytes(problem, &planned, threads) ? cut : planned;
 }
@@ -281,11 +311,11 @@ static int64_t place_of_task(const struct run *run, int64_t index) {
 
 /* Tasks run block-last-to-first inside a head: with a causal mask the later blocks see more keys. */
 static struct task task_at(const struct run *run, int64_t index) {
-    const int64_t heads = ceil_div(run->problem->heads_kv, run->cut.heads); /* groups of them */
+    const int64_t groups = groups_of_heads(run->problem, run->cut.heads);
     int64_t blocks = run->cut.blocks, place;
     struct task task = {.chunk = 0};
     if (run->cut.in_turns) {
-        const int64_t turn = heads * blocks, sequence = turn * run->cut.chunks;
+        const int64_t turn = groups * blocks, sequence = turn * run->cut.chunks;
         task.chunk = index % sequence / turn;
         index = index / sequence * turn + index % turn;
     } else if (run->cut.split) {
@@ -297,8 +327,8 @@ static struct task task_at(const struct run *run, int64_t index) {
         index -= run->order[place].first_task;
         blocks = blocks_of_sequence(run, run->order[place].sequence);
     } else {
-        place = index / (heads * blocks);
-        index %= heads * blocks;
+        place = index / (groups * blocks);
+        index %= groups * blocks;
     }
     task.sequence = run->order != NULL ? run->order[place].sequence : place;
     task.head_kv = index / blocks * run->cut.heads;
@@ -358,7 +388,7 @@ static int64_t count_tasks(const struct run *run, struct load *order) {
     int64_t tasks = 0;
     for (int64_t i = 0; i < run->problem->batch; i++) {
         order[i].first_task = tasks;
-        tasks += run->problem->heads_kv * blocks_of_sequence(run, order[i].sequence);
+        tasks += groups_of_heads(run->problem, run->cut.heads) * blocks_of_sequence(run, order[i].sequence);
     }
     return tasks;
 }
@@ -417,17 +447,27 @@ static void chunk_range(const struct softattn_fused_block *block, int64_t *first
     *last = block->first_key < block->last_key ? ceil_div(block->last_key, SOFTATTN_KEY_CHUNK) : 0;
 }
 
-static void run_whole_block(struct softattn_fused_block *block) {
-    const struct softattn_fused_scratch *scratch = block->scratch;
+/* All keys of the blocks of a task's heads, chunk by chunk. */
+static void run_whole_blocks(const struct task *task, const struct worker_memory *memory) {
+    struct softattn_fused_block *blocks = memory->blocks;
+    struct softattn_partial totals[SOFTATTN_MAX_DECODE_HEADS], partials[SOFTATTN_MAX_DECODE_HEADS];
     int64_t first, last;
-    softattn_block_prepare(block);
-    chunk_range(block, &first, &last);
-    softattn_block_chunk(block, 1, first, &scratch->total);
-    for (int64_t chunk = first + 1; chunk < last; chunk++) {
-        softattn_block_chunk(block, 1, chunk, &scratch->chunk);
-        softattn_block_merge(block, &scratch->total, &scratch->chunk);
+    for (int64_t h = 0; h < task->heads; h++) {
+        softattn_block_prepare(&blocks[h]);
+        totals[h] = memory->scratches[h].total;
+        partials[h] = memory->scratches[h].chunk;
     }
-    softattn_block_finish(block, &scratch->total);
+    chunk_range(blocks, &first, &last); /* the same for all heads */
+    softattn_block_chunk(blocks, task->heads, first, totals);
+    for (int64_t chunk = first + 1; chunk < last; chunk++) {
+        softattn_block_chunk(blocks, task->heads, chunk, partials);
+        for (int64_t h = 0; h < task->heads; h++) {
+            softattn_block_merge(&blocks[h], &totals[h], &partials[h]);
+        }
+    }
+    for (int64_t h = 0; h < task->heads; h++) {
+        softattn_block_finish(&blocks[h], &totals[h]);
+    }
 }
 
 static struct softattn_partial partial_at(const struct run *run, int64_t block_index, int64_t chunk) {
@@ -447,7 +487,7 @@ static void end_block(const struct run *run, int64_t index, const struct softatt
     softattn_block_finish(block, &total);
 }
 
-/* A chunk of a block, or of one of each of the task's heads. Chunks are counted from the first that the block sees keys of. */
+/* The same chunk of the blocks of a task's heads. Chunks are counted from the first that the blocks see keys of. */
 static void run_chunk(struct run *run, const struct task *task, struct softattn_fused_block *blocks) {
     const int64_t head = task->sequence * run->problem->heads_kv + task->head_kv;
     const int64_t index = head * run->cut.blocks + task->block;
@@ -456,8 +496,8 @@ static void run_chunk(struct run *run, const struct task *task, struct softattn_
     for (int64_t h = 0; h < task->heads && may_see_keys; h++) {
         softattn_block_prepare(&blocks[h]);
     }
-    if (may_see_keys) { /* masks that hide keys from some heads alone are no part of this */
-        chunk_range(blocks, &first, &last);
+    if (may_see_keys) {
+        chunk_range(blocks, &first, &last); /* the same for all heads */
     }
     if (task->chunk == 0 || first + task->chunk < last) {
         struct softattn_partial partials[SOFTATTN_MAX_DECODE_HEADS];
@@ -528,7 +568,7 @@ static void worker(void *context, int64_t index) {
         if (cut->split) {
             run_chunk(run, &task, memory.blocks);
         } else {
-            run_whole_block(memory.blocks);
+            run_whole_blocks(&task, &memory);
         }
     }
 }

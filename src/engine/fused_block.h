@@ -26,7 +26,7 @@ struct softattn_partial {
     char *out, *max, *sum;
 };
 
-/* Scratch of one worker, cut up once per run. Reals unless said otherwise. */
+/* Scratch of a worker for a block, cut up once per run. Reals unless said otherwise. */
 struct softattn_fused_scratch {
     char *q, *scores, *keys, *k_copy, *v_copy;
     char *low, *high, *slope, *position, *sink, *factor, *lse;
@@ -88,7 +88,7 @@ static inline char *softattn_key_address(const struct softattn_fused_block *bloc
                             block->real_bytes;
 }
 
-/* Bytes of scratch for one worker whose blocks have at most `rows` rows (lanes layout: a multiple of the lanes). */
+/* Bytes of scratch for a block of at most `rows` rows (lanes layout: a multiple of the lanes). */
 uint64_t softattn_fused_scratch_bytes(const struct softattn_attention_problem *problem, int64_t rows,
                                       bool in_rows);
 /* That memory cut up; returns how many bytes. */

@@ -71,7 +71,6 @@ static void begin_tiles(struct softattn_fused_block *block, const struct softatt
     tile->max = partial->max;
     tile->sum = partial->sum;
     tile->fresh = true;
-    tile->from_memory = waits_for_memory(block);
     if (problem->alibi.data != NULL) {
         softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
         tile->slope = block->scratch->slope;
@@ -120,22 +119,24 @@ void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int
     const int64_t end = end_of_walk(blocks, last_tile);
     for (int64_t h = 0; h < count; h++) {
         begin_tiles(&blocks[h], &partials[h], &tiles[h]);
+        tiles[h].from_memory = count == 1 && waits_for_memory(&blocks[h]); /* decode_heads asks for nothing */
     }
     for (int64_t t = first_tile; t < last_tile; t++) {
         const struct softattn_decode_tile *seen[SOFTATTN_MAX_DECODE_HEADS];
+        bool is_seen[SOFTATTN_MAX_DECODE_HEADS];
         int64_t heads = 0;
         for (int64_t h = 0; h < count; h++) {
-            if (set_tile(&blocks[h], t * SOFTATTN_KEY_TILE, end, &tiles[h])) {
-                seen[heads++] = &tiles[h];
-            }
+            is_seen[h] = set_tile(&blocks[h], t * SOFTATTN_KEY_TILE, end, &tiles[h]);
+            seen[heads] = &tiles[h];
+            heads += is_seen[h];
         }
         if (heads == 1) {
             kernels->decode_tile(seen[0]);
         } else if (heads > 1) {
             kernels->decode_heads(seen, heads);
         }
-        for (int64_t i = 0; i < heads; i++) {
-            tiles[seen[i] - tiles].fresh = false;
+        for (int64_t h = 0; h < count; h++) {
+            tiles[h].fresh = tiles[h].fresh && !is_seen[h];
         }
     }
     for (int64_t h = 0; h < count; h++) {

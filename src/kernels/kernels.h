@@ -252,7 +252,7 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    int32_t from_memory;   /* 1: k and v come from memory: v is asked for ahead, and next_k */
+    int32_t from_memory;   /* 1: k and v come from memory: v may be asked for ahead, and next_k */
     const void *next_k;    /* then: keys of what comes after the tile, k_stride apart, */
     int64_t next_keys;     /* 0 … SOFTATTN_KEY_TILE of them */
     void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
@@ -341,7 +341,7 @@ struct softattn_kernels {
         two_vector_keys; /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
     int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
     int32_t
-        decode_heads_together; /* up to this many tiles decode_heads is faster than decode_tile, from memory; 1: it is not */
+        decode_heads_together; /* decode_heads takes up to this many tiles; 1: decode_tile alone is used */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
@@ -435,7 +435,7 @@ struct softattn_kernels {
     void (*decode_tile)(const struct softattn_decode_tile *tile);
     /*
      * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, which is
-     * read in the order in which it lies, a few keys of each head in turn. Asks for nothing. NULL where decode_heads_together is 1.
+     * read in the order in which it lies, a few keys of each head in turn. Asks for nothing ahead. NULL where decode_heads_together is 1.
      */
     void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 

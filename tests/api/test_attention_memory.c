@@ -12,7 +12,7 @@ enum { PROBLEMS = 60, MOST_THREADS = 4 };
 static random_source contents;
 static test_allocator allocator;
 
-/* Any masks on either engine; every third problem has very many short sequences. */
+/* Any masks on either engine; every third problem has very many short sequences, and others heads that are read together. */
 static attention_options random_options(int problem) {
     attention_options o = attention_options_random(&contents);
     attention_options_add_masks(&o, &contents);
@@ -24,6 +24,8 @@ static attention_options random_options(int problem) {
         o.layout = ATTENTION_COMPACT;
         o.seq_q = 150;
         o.seq_kv = 1400;
+    } else if (problem % 3 == 1) {
+        attention_options_put_heads_together(&o, &contents);
     }
     return o;
 }

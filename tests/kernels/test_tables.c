@@ -16,6 +16,10 @@ static void keeps_to_limits(const struct softattn_kernels *tested, const struct 
            tested->isa, (int)tested->query_vectors, (int)lanes);
     EXPECT(tested->decode_rows >= 1 && tested->decode_rows <= SOFTATTN_MAX_DECODE_ROWS, "%s: %d decode rows",
            tested->isa, (int)tested->decode_rows);
+    EXPECT(tested->decode_heads_together >= 1 && tested->decode_heads_together <= SOFTATTN_MAX_DECODE_HEADS,
+           "%s: %d heads together", tested->isa, (int)tested->decode_heads_together);
+    EXPECT((tested->decode_heads != NULL) == (tested->decode_heads_together > 1), "%s: %d heads together",
+           tested->isa, (int)tested->decode_heads_together);
     EXPECT(tested->real_bytes == generic->real_bytes, "%s: reals of %d bytes", tested->isa,
            (int)tested->real_bytes);
     const struct softattn_isa *found = softattn_isa_find(tested->isa);

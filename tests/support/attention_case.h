@@ -62,6 +62,9 @@ attention_options attention_options_random(random_source *random);
 /* Makes up what hides keys or changes scores and weights, each now and then, whatever options had of it. */
 void attention_options_add_masks(attention_options *options, random_source *random);
 
+/* Makes it a few queries of heads that lie side by side, enough of them that an engine may read them together, masks as they are. */
+void attention_options_put_heads_together(attention_options *options, random_source *random);
+
 /* One line about the options. Static storage. */
 const char *attention_options_text(const attention_options *options);
 

@@ -97,6 +97,21 @@ void attention_options_add_masks(attention_options *o, random_source *random) {
     o->block_k = has_blocks ? PICK(random, blocks) : 0;
 }
 
+void attention_options_put_heads_together(attention_options *o, random_source *random) {
+    enum { SIDE_BY_SIDE = 512 }; /* columns of each key in all */
+    o->layout = ATTENTION_SEQ_FIRST;
+    o->engine = SOFTATTN_ENGINE_FUSED;
+    o->wants_weights = false;
+    o->sequences = 0;
+    o->batch = random_between(random, 1, 2);
+    o->heads_kv = random_between(random, 2, 40);
+    o->heads_q = o->heads_kv * random_between(random, 1, 3);
+    o->seq_q = random_between(random, 1, 2);
+    o->seq_kv = random_between(random, 1, random_below(random, 2) ? 150 : 2100);
+    o->dim_qk = SIDE_BY_SIDE / o->heads_kv + random_between(random, 1, 9);
+    o->dim_v = random_between(random, 1, SIDE_BY_SIDE / o->heads_kv);
+}
+
 const char *attention_options_text(const attention_options *o) {
     static const char *const layouts[ATTENTION_LAYOUTS] = {"compact", "seq first",  "packed",
                                                            "padded",  "transposed", "backwards"};

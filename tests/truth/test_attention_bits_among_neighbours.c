@@ -62,20 +62,12 @@ static void batch_and_heads_change_no_bit(const softattn_context *context, rando
     }
 }
 
-/* A few queries of heads that lie side by side, enough of them that the engine may read them together, which it cannot do with one. */
+/* Of heads that lie side by side, each by itself, which the engine cannot read together with others. */
 static void heads_read_together_change_no_bit(const char *isa, random_source *random) {
-    enum { SIDE_BY_SIDE = 512 }; /* columns of each key in all */
     for (int problem = 0; problem < PROBLEMS / 4; problem++) {
         attention_options o = random_options(random);
         softattn_context *const context = context_create(isa, (int32_t)random_between(random, 1, 3));
-        o.layout = ATTENTION_SEQ_FIRST;
-        o.heads_kv = random_between(random, 2, 40);
-        o.heads_q = o.heads_kv * random_between(random, 1, 3);
-        o.seq_q = random_between(random, 1, 3);
-        o.seq_kv = random_between(random, 1, random_below(random, 2) ? 150 : 2100);
-        o.dim_qk = SIDE_BY_SIDE / o.heads_kv + random_between(random, 1, 9);
-        o.dim_v = random_between(random, 1, SIDE_BY_SIDE / o.heads_kv);
-        o.batch = random_between(random, 1, 2);
+        attention_options_put_heads_together(&o, random);
         const int64_t group = o.heads_q / o.heads_kv;
         attention_case c;
         create_and_run(&c, &o, context, random);

@@ -53,6 +53,9 @@ static attention_options random_long_cache(random_source *random) {
     o.has_key_lengths = random_below(random, 2);
     o.has_key_starts = random_below(random, 2);
     o.engine = SOFTATTN_ENGINE_FUSED;
+    if (random_below(random, 3) == 0) {
+        attention_options_put_heads_together(&o, random);
+    }
     return o;
 }
 

@@ -161,12 +161,15 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
             ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
         }                                                                                                    \
     }
+/* Of keys, of which two lines are read: what ask_beside_keys is asked for a line at least. */
+#define COLUMNS_PER_ASK(vectors)                                                                             \
+    ((vectors)*TRANSPOSE_COLUMNS * LANES < 2 * LINE ? 2 * LINE / ((vectors)*LANES) : TRANSPOSE_COLUMNS)
 /* One vector after the other, not column after column: the columns of both would not fit the registers. */
 #define KEY_STEPS_1(rows, count, TURN) KEY_STEP(0, rows, count, TURN)
 #define KEY_STEPS_2(rows, count, TURN) KEY_STEP(0, rows, count, TURN) KEY_STEP(1, rows, count, TURN)
 #define KEY_LOOP(rows, vectors, count, TURN)                                                                 \
     for (; d + (count) <= dim; d += (count)) {                                                               \
-        if ((count) == TRANSPOSE_COLUMNS && !IS_SMALL && far) {                                              \
+        if ((count) == TRANSPOSE_COLUMNS && !IS_SMALL && far && d % COLUMNS_PER_ASK(vectors) == 0) {         \
             ask_beside_keys(far, ((vectors)*TRANSPOSE_COLUMNS * LANES + 2 * LINE - 1) / (2 * LINE));         \
         }                                                                                                    \
         KEY_STEPS_##vectors(rows, count, TURN)                                                               \
@@ -218,15 +221,23 @@ static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j
     }
 }
 
+/* Scores of all rows and less than a vector of keys. */
+static void score_last_keys(const struct softattn_decode_tile *tile, int64_t first, int64_t last) {
+    transpose_padded(last - first, tile->dim_qk, (const real *)tile->k + first * tile->k_stride,
+                     tile->k_stride, tile->keys, LANES);
+    multiply(tile->rows, last - first, tile->dim_qk, tile->q, tile->dim_qk, 1, tile->keys, LANES,
+             (real *)tile->scores + first, SOFTATTN_KEY_TILE);
+}
+
 /*
- * scores[r][j] of all rows and keys first … last - 1, of which up to `end` others are asked for. Each row has one chain of
- * multiply-adds per vector of keys, and waits for it less with two of them. But as many keys again are on their way, all of which
- * the first-level cache should hold, where keys far apart, often by a power of two, crowd each other out.
+ * scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
+ * two of them. But as many keys again are on their way, all of which the first-level cache should hold, where keys far apart,
+ * often by a power of two, crowd each other out.
  */
 enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
-static void decode_scores(const struct softattn_decode_tile *tile, int64_t first, int64_t last, int64_t end,
-                          struct decode_far *far) {
-    int64_t j = first;
+static void decode_scores(const struct softattn_decode_tile *tile, struct decode_far *far) {
+    const int64_t last = tile->last, end = last + tile->prefetch_keys;
+    int64_t j = tile->first;
     const int in_twos =
         tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= last; j += 2 * LANES) {
@@ -238,10 +249,7 @@ static void decode_scores(const struct softattn_decode_tile *tile, int64_t first
         }
     }
     if (j < last) {
-        transpose_padded(last - j, tile->dim_qk, (const real *)tile->k + j * tile->k_stride, tile->k_stride,
-                         tile->keys, LANES);
-        multiply(tile->rows, last - j, tile->dim_qk, tile->q, tile->dim_qk, 1, tile->keys, LANES,
-                 (real *)tile->scores + j, SOFTATTN_KEY_TILE);
+        score_last_keys(tile, j, last);
     }
 }
 
@@ -326,7 +334,7 @@ static int decode_visible(const struct softattn_decode_tile *tile, int64_t r, in
 }
 
 /* The weighted sums with masked keys passed over: only where values are not finite. */
-static void decode_values_masked(const struct softattn_decode_tile *tile, const real *alpha) {
+NEVER_INLINE void decode_values_masked(const struct softattn_decode_tile *tile, const real *alpha) {
     for (int64_t r = 0; r < tile->rows; r++) {
         for (int64_t d = 0; d < tile->dim_v; d++) {
             real *out = (real *)tile->out + r * tile->dim_v + d;
@@ -375,15 +383,10 @@ NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, rea
     }
 }
 
-/* Whether masked values must be passed over one by one; they are summed up then. */
-static int decode_masked_values(const struct softattn_decode_tile *tile, const real *alpha) {
-    if (!(tile->masked || tile->addend) ||
-        !values_not_finite((const real *)tile->v + tile->first * tile->v_stride, tile->v_stride,
-                           tile->last - tile->first, tile->dim_v)) {
-        return 0;
-    }
-    decode_values_masked(tile, alpha);
-    return 1;
+/* Whether masked values of these keys must be passed over one by one. */
+static int passes_over(const struct softattn_decode_tile *tile, int64_t first, int64_t last) {
+    return (tile->masked || tile->addend) && values_not_finite((const real *)tile->v + first * tile->v_stride,
+                                                               tile->v_stride, last - first, tile->dim_v);
 }
 
 /* Scores to weights; alpha: the factors of what was summed before. */
@@ -407,15 +410,14 @@ static void decode_tile(const struct softattn_decode_tile *tile) {
         places = far_places(tile);
         far = &places;
     }
-    decode_scores(tile, tile->first, tile->last, tile->last + tile->prefetch_keys, far);
+    decode_scores(tile, far);
     for (int64_t j = tile->first; !far && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
         prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
     }
     decode_weights(tile, alpha);
-    if (decode_masked_values(tile, alpha)) {
-        return;
-    }
-    if (far) {
+    if (passes_over(tile, tile->first, tile->last)) {
+        decode_values_masked(tile, alpha);
+    } else if (far) {
         sum_values_asking(tile, alpha, far);
     } else {
         sum_values(tile, tile->first, tile->last, tile->fresh ? 0 : alpha, values_ahead(tile));
@@ -466,7 +468,7 @@ static void score_turn(const struct softattn_decode_tile *tile, int64_t turn) {
         score_vector(tile, first);
     }
     if (first < last) {
-        decode_scores(tile, first, last, 0, 0);
+        score_last_keys(tile, first, last);
     }
 }
 
@@ -474,26 +476,38 @@ static void score_turn(const struct softattn_decode_tile *tile, int64_t turn) {
 struct head_sums {
     VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
     real *factors; /* of what is there; NULL: nothing is */
-    int are_done;
+    int pass_over; /* keys one by one */
 };
 
 static void decode_heads(const struct softattn_decode_tile *const *tiles, int64_t count) {
     struct head_sums sums[SOFTATTN_MAX_DECODE_HEADS];
+    for (int64_t h = 0; h < count; h++) {
+        sums[h].pass_over = 0;
+    }
     for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
         for (int64_t h = 0; h < count; h++) {
             score_turn(tiles[h], turn);
         }
     }
+    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
+        for (int64_t h = 0; h < count; h++) {
+            int64_t first;
+            const int64_t last = keys_of_turn(tiles[h], turn, &first);
+            sums[h].pass_over |= first < last && passes_over(tiles[h], first, last);
+        }
+    }
     for (int64_t h = 0; h < count; h++) {
         decode_weights(tiles[h], sums[h].alpha);
-        sums[h].are_done = decode_masked_values(tiles[h], sums[h].alpha);
         sums[h].factors = tiles[h]->fresh ? 0 : sums[h].alpha;
+        if (sums[h].pass_over) {
+            decode_values_masked(tiles[h], sums[h].alpha);
+        }
     }
     for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
         for (int64_t h = 0; h < count; h++) {
             int64_t first;
             const int64_t last = keys_of_turn(tiles[h], turn, &first);
-            if (first < last && !sums[h].are_done) {
+            if (first < last && !sums[h].pass_over) {
                 sum_values(tiles[h], first, last, sums[h].factors, 0);
                 sums[h].factors = no_factors(tiles[h], sums[h].alpha);
             }
