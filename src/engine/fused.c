@@ -14,8 +14,7 @@ enum {
     ALIGNMENT = 64,
     TASKS_PER_THREAD = 4,
     MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
-    FEWEST_TURNS =
-        4, /* chunks for which heads, each by itself, take turns: 0.77 to 0.97 of the time (AVX2) */
+    FEWEST_TURNS = 4, /* chunks for which heads by themselves take turns: 0.77 to 0.97 of the time (AVX2) */
     TOGETHER_BYTES = 2048, /* of each key, of heads that are read together */
     BLOCK_QUERIES = 192    /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
 };
@@ -114,9 +113,9 @@ static bool keys_lie_side_by_side(const struct softattn_attention_problem *probl
     return problem->heads_kv > 1 && problem->query_offsets == NULL && k->head > 0 && k->row > k->head;
 }
 
-/* Whether chunks may be tasks: empty ones of many short sequences do not outweigh what one long one gains. */
-static bool may_split(const struct softattn_attention_problem *problem, const struct cut *cut,
-                      struct softattn_extent sequences) {
+/* Whether chunks may be tasks in turn: empty ones of many short sequences do not outweigh what one long one gains. */
+static bool may_take_turns(const struct softattn_attention_problem *problem, const struct cut *cut,
+                           struct softattn_extent sequences) {
     return (double)problem->batch * (double)cut->chunks <= 2 * sequences.all_keys / SOFTATTN_KEY_CHUNK;
 }
 
@@ -163,19 +162,20 @@ static void cut_heads_and_chunks(const struct softattn_attention_problem *proble
                                  struct softattn_extent longest, struct cut *cut) {
     const int64_t heads = problem->batch * problem->heads_kv;
     const bool side_by_side = cut->in_rows && keys_lie_side_by_side(problem);
-    const bool splits = side_by_side && may_split(problem, cut, longest);
+    const bool turns = side_by_side && may_take_turns(problem, cut, longest);
     cut->heads = 1;
     if (side_by_side && may_read_together(problem)) {
         const int64_t all = heads_together(problem, 1, 1);
-        cut->split = splits && cut->chunks > 1 && !shares_out_well(problem, problem->batch, all, threads);
+        cut->split = turns && cut->chunks > 1 && !shares_out_well(problem, problem->batch, all, threads);
         cut->heads =
             heads_together(problem, cut->split ? problem->batch * cut->chunks : problem->batch, threads);
+        cut->in_turns = cut->split;
     }
     if (cut->heads == 1) {
-        cut->split = (splits && cut->chunks >= FEWEST_TURNS) ||
+        cut->in_turns = turns && cut->chunks >= FEWEST_TURNS;
+        cut->split = cut->in_turns ||
                      (threads > 1 && cut->chunks > 1 && heads * cut->blocks < TASKS_PER_THREAD * threads);
     }
-    cut->in_turns = cut->split && splits && (cut->heads > 1 || cut->chunks >= FEWEST_TURNS);
     count_cut_tasks(problem, cut);
 }
 

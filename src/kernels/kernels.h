@@ -339,9 +339,8 @@ struct softattn_kernels {
     int32_t query_vectors; /* most vectors per query block */
     int32_t
         two_vector_keys; /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
-    int32_t decode_rows; /* up to this many rows the decode layout is the faster one */
-    int32_t
-        decode_heads_together; /* decode_heads takes up to this many tiles; 1: decode_tile alone is used */
+    int32_t decode_rows;           /* up to this many rows the decode layout is the faster one */
+    int32_t decode_heads_together; /* tiles for decode_heads, at most; 1: decode_tile alone is used */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);

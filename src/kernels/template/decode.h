@@ -196,29 +196,35 @@ DEFINE_KEY_SCORES(two_rows, 2, 2)
 DEFINE_KEY_SCORES(one_row, 1, 2)
 DEFINE_KEY_SCORES(one_row_of_few_keys, 1, 1)
 
-/* Scores of all rows and two vectors of keys: turning the keys is shared by up to four rows, and the last ones may be
- * computed twice. */
-static void score_two_vectors(const struct softattn_decode_tile *tile, int64_t j, int has_next,
-                              struct decode_far *far) {
-    const int64_t rows = tile->rows;
-    if (rows == 1) {
-        one_row(tile, 0, j, has_next, far);
-    } else if (rows < 4) {
-        two_rows(tile, 0, j, has_next, far);
-        if (rows == 3) {
-            two_rows(tile, 1, j, has_next, far);
-        }
-    } else {
-        for (int64_t end = j + 2 * LANES; j < end; j += DECODE_KEY_VECTORS * LANES) {
-            for (int64_t r = 0; r + 4 <= rows; r += 4) {
-                four_rows(tile, r, j, has_next, far);
-            }
-            if (rows % 4 != 0) {
-                four_rows(tile, rows - 4, j, has_next, far);
-            }
-        }
+/*
+ * DEFINE_SCORES(name, ONE, TWO, FOUR, vectors, four_vectors): scores of all rows and so many vectors of keys from key j on, by what
+ * DEFINE_KEY_SCORES defines; FOUR takes four_vectors of them at a time. Turning the keys is shared by up to four rows, and the last
+ * rows may be computed twice.
+ */
+#define DEFINE_SCORES(name, ONE, TWO, FOUR, vectors, four_vectors)                                           \
+    static void name(const struct softattn_decode_tile *tile, int64_t j, int has_next,                       \
+                     struct decode_far *far) {                                                               \
+        const int64_t rows = tile->rows;                                                                     \
+        if (rows == 1) {                                                                                     \
+            ONE(tile, 0, j, has_next, far);                                                                  \
+        } else if (rows < 4) {                                                                               \
+            TWO(tile, 0, j, has_next, far);                                                                  \
+            if (rows == 3) {                                                                                 \
+                TWO(tile, 1, j, has_next, far);                                                              \
+            }                                                                                                \
+        } else {                                                                                             \
+            for (int64_t end = j + (vectors)*LANES; j < end; j += (four_vectors)*LANES) {                    \
+                for (int64_t r = 0; r + 4 <= rows; r += 4) {                                                 \
+                    FOUR(tile, r, j, has_next, far);                                                         \
+                }                                                                                            \
+                if (rows % 4 != 0) {                                                                         \
+                    FOUR(tile, rows - 4, j, has_next, far);                                                  \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
     }
-}
+
+DEFINE_SCORES(score_two_vectors, one_row, two_rows, four_rows, 2, DECODE_KEY_VECTORS)
 
 /* Scores of all rows and less than a vector of keys. */
 static void score_last_keys(const struct softattn_decode_tile *tile, int64_t first, int64_t last) {
@@ -440,31 +446,13 @@ ALWAYS_INLINE int64_t keys_of_turn(const struct softattn_decode_tile *tile, int6
 DEFINE_KEY_SCORES(two_rows_of_few_keys, 2, 1)
 DEFINE_KEY_SCORES(four_rows_of_few_keys, 4, 1)
 
-/* Scores of all rows and a vector of keys, as score_two_vectors. */
-static void score_vector(const struct softattn_decode_tile *tile, int64_t j) {
-    const int64_t rows = tile->rows;
-    if (rows == 1) {
-        one_row_of_few_keys(tile, 0, j, 0, 0);
-    } else if (rows < 4) {
-        two_rows_of_few_keys(tile, 0, j, 0, 0);
-        if (rows == 3) {
-            two_rows_of_few_keys(tile, 1, j, 0, 0);
-        }
-    } else {
-        for (int64_t r = 0; r + 4 <= rows; r += 4) {
-            four_rows_of_few_keys(tile, r, j, 0, 0);
-        }
-        if (rows % 4 != 0) {
-            four_rows_of_few_keys(tile, rows - 4, j, 0, 0);
-        }
-    }
-}
+DEFINE_SCORES(score_vector, one_row_of_few_keys, two_rows_of_few_keys, four_rows_of_few_keys, 1, 1)
 
 static void score_turn(const struct softattn_decode_tile *tile, int64_t turn) {
     int64_t first;
     const int64_t last = keys_of_turn(tile, turn, &first);
     for (; first + LANES <= last; first += LANES) {
-        score_vector(tile, first);
+        score_vector(tile, first, 0, 0);
     }
     if (first < last) {
         score_last_keys(tile, first, last);
