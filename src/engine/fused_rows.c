@@ -119,7 +119,7 @@ void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int
     const int64_t end = end_of_walk(blocks, last_tile);
     for (int64_t h = 0; h < count; h++) {
         begin_tiles(&blocks[h], &partials[h], &tiles[h]);
-        tiles[h].from_memory = count == 1 && waits_for_memory(&blocks[h]); /* decode_heads asks for nothing */
+        tiles[h].from_memory = waits_for_memory(&blocks[h]);
     }
     for (int64_t t = first_tile; t < last_tile; t++) {
         const struct softattn_decode_tile *seen[SOFTATTN_MAX_DECODE_HEADS];

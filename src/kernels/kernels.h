@@ -434,7 +434,7 @@ struct softattn_kernels {
     void (*decode_tile)(const struct softattn_decode_tile *tile);
     /*
      * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, which is
-     * read in the order in which it lies, a few keys of each head in turn. Asks for nothing ahead. NULL where decode_heads_together is 1.
+     * read in the order in which it lies, a few keys of each head in turn. NULL where decode_heads_together is 1.
      */
     void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 

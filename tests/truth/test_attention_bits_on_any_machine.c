@@ -16,7 +16,7 @@ enum {
     MOST_THREADS = 8,
     PROBLEMS = 50,
     LONG_CACHES = 30,
-    LARGE_CACHES = 1,
+    LARGE_CACHES = 2,
     LAYOUT_PROBLEMS = 5,
     MOST_SHIFT = 16
 };
@@ -59,12 +59,13 @@ static attention_options random_long_cache(random_source *random) {
     return o;
 }
 
-/* More keys and values than a cache of 32 MiB keeps: they are asked for in another way. */
-static attention_options random_large_cache(random_source *random) {
+/* More keys and values than a cache of 32 MiB keeps: they are asked for in another way, heads by themselves or side by side. */
+static attention_options random_large_cache(attention_layout layout, random_source *random) {
     attention_options o = attention_options_plain(ARRAY_F32, 8, 1, 64);
     o.heads_q = random_below(random, 2) ? 8 : 16;
     o.seq_kv = random_between(random, 8900, 9100);
     o.dim_v = random_between(random, 56, 72);
+    o.layout = layout;
     o.engine = SOFTATTN_ENGINE_FUSED;
     return o;
 }
@@ -88,9 +89,11 @@ static void instruction_sets_and_threads_change_no_bit(random_source *random) {
             context_create(softattn_isa_name(i / MOST_THREADS), i % MOST_THREADS + 1);
     }
     for (int problem = 0; problem < PROBLEMS + LONG_CACHES + LARGE_CACHES; problem++) {
-        const attention_options o = problem < PROBLEMS                 ? random_options(random)
-                                    : problem < PROBLEMS + LONG_CACHES ? random_long_cache(random)
-                                                                       : random_large_cache(random);
+        const int large = problem - PROBLEMS - LONG_CACHES;
+        const attention_options o =
+            problem < PROBLEMS ? random_options(random)
+            : large < 0        ? random_long_cache(random)
+                        : random_large_cache(large == 0 ? ATTENTION_COMPACT : ATTENTION_SEQ_FIRST, random);
         random_source contents = *random;
         attention_case expected, actual;
         attention_case_create(&expected, &o, random);

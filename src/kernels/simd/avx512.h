@@ -12,7 +12,7 @@
 #define DECODE_TILE_VECTORS 4
 #define DECODE_KEY_VECTORS  1
 #define DECODE_ROWS         8
-#define DECODE_HEADS        1
+#define DECODE_HEADS        32
 #define TRANSPOSE_COLUMNS   8
 #define HAS_QUIET_MASKS
 

@@ -59,6 +59,12 @@ ALWAYS_INLINE void ask_in_two_places(struct two_places *places) {
     }
 }
 
+/* Asks for so many lines in each place. Inlined it is faster, and more of what is asked for is dropped: 1.05 to 1.15 of the time where
+ * heads take turns (Zen 4). */
+NEVER_INLINE void ask_for_share(struct two_places *places, int64_t lines) {
+    ROLLED for (; lines > 0; lines--) { ask_in_two_places(places); }
+}
+
 /*
  * What a tile asks for, a share of it with every KEYS_PER_SHARE keys of a vector that become weights: the products need the
  * caches more.

@@ -111,11 +111,6 @@ NEVER_INLINE void ask_beside_keys(struct decode_far *far, int64_t lines) {
     }
 }
 
-/* Beside values: some of the next keys that are left. */
-NEVER_INLINE void ask_beside_values(struct decode_far *far, int64_t lines) {
-    ROLLED for (; lines > 0; lines--) { ask_in_two_places(&far->keys); }
-}
-
 /* Asks for so many elements of the keys at a place, and moves it past them. */
 ALWAYS_INLINE void ask_for_keys(struct row_column *place, int has_gaps, int64_t elements) {
     const int64_t step = elements < LINE ? elements : LINE;
@@ -129,10 +124,20 @@ ALWAYS_INLINE void ask_for_keys(struct row_column *place, int has_gaps, int64_t 
     }
 }
 
-/* What is asked for at once of as many keys as a vector turns columns of. */
-enum { MOST_AT_ONCE = 2 * LINE };
-ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
-    return columns * LANES < MOST_AT_ONCE ? columns * LANES : MOST_AT_ONCE;
+/* What is asked for at once of as many keys as a vector turns columns of: all, or a line beside each column, as two at a time take
+ * 1.15 of the time with AVX-512 (Zen 4). */
+ALWAYS_INLINE int64_t elements_per_ask(void) {
+    const int64_t all = TRANSPOSE_COLUMNS * LANES, column = LANES < LINE ? LINE : LANES;
+    return all <= 2 * LINE ? all : column;
+}
+
+/* The last columns of a vector of keys, of which fewer than TRANSPOSE_COLUMNS are left, as the last of so many. */
+NEVER_INLINE void turn_last_columns(const real *keys, int64_t stride, int64_t dim, real *columns) {
+    if (dim < TRANSPOSE_COLUMNS) {
+        transpose(LANES, dim, 1, keys, stride, columns + (TRANSPOSE_COLUMNS - dim) * LANES, LANES);
+    } else {
+        v_transpose_columns(keys + (dim - TRANSPOSE_COLUMNS), stride, columns, LANES, 1);
+    }
 }
 
 /*
@@ -140,23 +145,23 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
  * of the keys at a time are turned into lanes and used at once, so they stay near; if has_next says that there are any, as many keys
  * that come next are asked for between the multiply-adds, and, where far is not NULL, what that says.
  */
-#define TURN_COLUMNS            v_transpose_columns(from, stride, columns, LANES, 1);
-#define TURN_COLUMN             transpose_elements(LANES, 1, 1, from, stride, columns, LANES);
 #define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
 #define MULTIPLY_ROW_AT_1(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 1)
-/* Vector v of the keys: `count` columns from column d on, as many as TURN turns. */
-#define KEY_STEP(v, rows, count, TURN)                                                                       \
+#define TURN_NEXT_COLUMNS       v_transpose_columns(keys + d, stride, columns, LANES, 1);
+#define TURN_LAST_COLUMNS       turn_last_columns(keys, stride, dim, columns);
+/* Vector v of the keys: the columns that TURN turns but the first `passed` ones, from column d on. */
+#define KEY_STEP(v, rows, passed, TURN)                                                                      \
     {                                                                                                        \
-        const real *from = k + (v)*LANES * stride + d, *q_now = q + d;                                       \
+        const real *keys = k + (v)*LANES * stride, *q_now = q + d;                                           \
         if ((rows) > 1) {                                                                                    \
             FORGET(q_now);                                                                                   \
         }                                                                                                    \
         VECTOR_ALIGNED real columns[TRANSPOSE_COLUMNS * LANES];                                              \
-        TURN for (int64_t i = 0; i < (count); i++) {                                                         \
-            if (has_next && i * LANES % MOST_AT_ONCE == 0) {                                                 \
-                ask_for_keys(&next, stride != dim, elements_per_ask(count));                                 \
+        TURN for (int64_t i = (passed); i < TRANSPOSE_COLUMNS; i++) {                                        \
+            if ((passed) == 0 && has_next && i * LANES % elements_per_ask() == 0) {                          \
+                ask_for_keys(&next, stride != dim, elements_per_ask());                                      \
             }                                                                                                \
-            const real *a_now = q_now + i;                                                                   \
+            const real *a_now = q_now + (i - (passed));                                                      \
             const vec b_##v = v_load(columns + i * LANES);                                                   \
             ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
         }                                                                                                    \
@@ -164,15 +169,8 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
 /* With every so many columns what is far is asked for: half as often takes as long, twice as often 1.05 of the time (Zen 3). */
 #define COLUMNS_PER_ASK (TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS)
 /* One vector after the other, not column after column: the columns of both would not fit the registers. */
-#define KEY_STEPS_1(rows, count, TURN) KEY_STEP(0, rows, count, TURN)
-#define KEY_STEPS_2(rows, count, TURN) KEY_STEP(0, rows, count, TURN) KEY_STEP(1, rows, count, TURN)
-#define KEY_LOOP(rows, vectors, count, TURN)                                                                 \
-    for (; d + (count) <= dim; d += (count)) {                                                               \
-        if ((count) == TRANSPOSE_COLUMNS && !IS_SMALL && far && d % COLUMNS_PER_ASK == 0) {                  \
-            ask_beside_keys(far, ((vectors)*COLUMNS_PER_ASK * LANES + 2 * LINE - 1) / (2 * LINE));           \
-        }                                                                                                    \
-        KEY_STEPS_##vectors(rows, count, TURN)                                                               \
-    }
+#define KEY_STEPS_1(rows, passed, TURN)        KEY_STEP(0, rows, passed, TURN)
+#define KEY_STEPS_2(rows, passed, TURN)        KEY_STEP(0, rows, passed, TURN) KEY_STEP(1, rows, passed, TURN)
 #define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
 #define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
     NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j,            \
@@ -186,8 +184,16 @@ ALWAYS_INLINE int64_t elements_per_ask(int64_t columns) {
         int64_t d = 0;                                                                                       \
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
-        KEY_LOOP(rows, vectors, TRANSPOSE_COLUMNS, TURN_COLUMNS)                                             \
-        KEY_LOOP(rows, vectors, 1, TURN_COLUMN)                                                              \
+        for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                       \
+            if (!IS_SMALL && far && d % COLUMNS_PER_ASK == 0) {                                              \
+                ask_beside_keys(far, ((vectors)*COLUMNS_PER_ASK * LANES + 2 * LINE - 1) / (2 * LINE));       \
+            }                                                                                                \
+            KEY_STEPS_##vectors(rows, 0, TURN_NEXT_COLUMNS)                                                  \
+        }                                                                                                    \
+        if (d < dim) {                                                                                       \
+            const int64_t turned = TRANSPOSE_COLUMNS - (dim - d);                                            \
+            KEY_STEPS_##vectors(rows, turned, TURN_LAST_COLUMNS)                                             \
+        }                                                                                                    \
         ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
     }
 
@@ -373,16 +379,22 @@ ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
     return LOAD_ROWS_AHEAD * tile->v_stride;
 }
 
-/* A few keys at a time, and in between what is left of the keys that come next is asked for. More bytes at a time take 1.02 to 1.1
- * of the time, fewer 1.05 (Zen 3); more rows have more sums to load. */
-enum { BYTES_PER_ASKING = 2048 };
+/*
+ * A few keys at a time, and in between what is left of the keys that come next is asked for. Into the first-level cache, 2 KiB for
+ * each row, which have more sums to load: more at a time takes 1.02 to 1.1 of the time, less 1.05 (Zen 3). Into the second-level one,
+ * 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
+ */
+ALWAYS_INLINE int64_t bytes_per_asking(const struct softattn_decode_tile *tile) {
+    return FAR_IS_APART ? 8192 : tile->rows * 2048;
+}
+
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,
                                     struct decode_far *far) {
     real *factors = tile->fresh ? 0 : alpha;
-    const int64_t keys = tile->rows * BYTES_PER_ASKING / (tile->dim_v * REAL_BYTES + 1) + 1;
+    const int64_t keys = bytes_per_asking(tile) / (tile->dim_v * REAL_BYTES + 1) + 1;
     for (int64_t j = tile->first; j < tile->last; j += keys) {
         const int64_t shares = (tile->last - j + keys - 1) / keys;
-        ask_beside_values(far, (far->keys.lines + shares - 1) / shares);
+        ask_for_share(&far->keys, (far->keys.lines + shares - 1) / shares);
         sum_values(tile, j, shares > 1 ? j + keys : tile->last, factors, values_ahead(tile));
         factors = no_factors(tile, alpha);
     }
@@ -428,80 +440,5 @@ static void decode_tile(const struct softattn_decode_tile *tile) {
         sum_values(tile, tile->first, tile->last, tile->fresh ? 0 : alpha, values_ahead(tile));
     }
 }
-
-/* ---- Heads side by side ---- */
-
-#if DECODE_HEADS > 1
-
-/* Keys of one head between which those of the others are read: more lie in more places of memory than a CPU reads ahead in. */
-#define KEYS_PER_TURN (LANES < 8 ? 8 : LANES)
-
-/* The part of a turn's keys that a tile describes: from *first up to the key returned. */
-ALWAYS_INLINE int64_t keys_of_turn(const struct softattn_decode_tile *tile, int64_t turn, int64_t *first) {
-    const int64_t last = turn + KEYS_PER_TURN;
-    *first = tile->first > turn ? tile->first : turn;
-    return tile->last < last ? tile->last : last;
-}
-
-DEFINE_KEY_SCORES(two_rows_of_few_keys, 2, 1)
-DEFINE_KEY_SCORES(four_rows_of_few_keys, 4, 1)
-
-DEFINE_SCORES(score_vector, one_row_of_few_keys, two_rows_of_few_keys, four_rows_of_few_keys, 1, 1)
-
-static void score_turn(const struct softattn_decode_tile *tile, int64_t turn) {
-    int64_t first;
-    const int64_t last = keys_of_turn(tile, turn, &first);
-    for (; first + LANES <= last; first += LANES) {
-        score_vector(tile, first, 0, 0);
-    }
-    if (first < last) {
-        score_last_keys(tile, first, last);
-    }
-}
-
-/* The sums of a head's values. */
-struct head_sums {
-    VECTOR_ALIGNED real alpha[SOFTATTN_MAX_DECODE_ROWS];
-    real *factors; /* of what is there; NULL: nothing is */
-    int pass_over; /* keys one by one */
-};
-
-static void decode_heads(const struct softattn_decode_tile *const *tiles, int64_t count) {
-    struct head_sums sums[SOFTATTN_MAX_DECODE_HEADS];
-    for (int64_t h = 0; h < count; h++) {
-        sums[h].pass_over = 0;
-    }
-    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
-        for (int64_t h = 0; h < count; h++) {
-            score_turn(tiles[h], turn);
-        }
-    }
-    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
-        for (int64_t h = 0; h < count; h++) {
-            int64_t first;
-            const int64_t last = keys_of_turn(tiles[h], turn, &first);
-            sums[h].pass_over |= first < last && passes_over(tiles[h], first, last);
-        }
-    }
-    for (int64_t h = 0; h < count; h++) {
-        decode_weights(tiles[h], sums[h].alpha);
-        sums[h].factors = tiles[h]->fresh ? 0 : sums[h].alpha;
-        if (sums[h].pass_over) {
-            decode_values_masked(tiles[h], sums[h].alpha);
-        }
-    }
-    for (int64_t turn = 0; turn < SOFTATTN_KEY_TILE; turn += KEYS_PER_TURN) {
-        for (int64_t h = 0; h < count; h++) {
-            int64_t first;
-            const int64_t last = keys_of_turn(tiles[h], turn, &first);
-            if (first < last && !sums[h].pass_over) {
-                sum_values(tiles[h], first, last, sums[h].factors, 0);
-                sums[h].factors = no_factors(tiles[h], sums[h].alpha);
-            }
-        }
-    }
-}
-
-#endif
 
 #endif

@@ -12,6 +12,7 @@
 #include "kernels/template/convert.h"
 #include "kernels/template/cross_entropy.h"
 #include "kernels/template/decode.h"
+#include "kernels/template/decode_heads.h"
 #include "kernels/template/diagnose.h"
 #include "kernels/template/dropout.h"
 #include "kernels/template/linear_attention.h"
