@@ -39,10 +39,12 @@ static int create(struct bench_operand *operand, const struct bench_problem *pro
                   const int64_t shape[RANK], enum seed seed) {
     const int64_t elements = shape[0] * shape[1] * shape[2] * shape[3];
     operand->array = bench_array_create(team, problem->type, elements);
-    if (operand->array == NULL)
+    if (operand->array == NULL) {
         return -1;
-    if (seed != ZEROS)
+    }
+    if (seed != ZEROS) {
         bench_fill_random(operand->array, problem->type, elements, (uint64_t)seed);
+    }
     view(operand, problem->type, RANK, shape);
     return 0;
 }
@@ -51,10 +53,12 @@ static int create(struct bench_operand *operand, const struct bench_problem *pro
 static int create_rows(struct bench_operand *operand, const struct bench_problem *problem,
                        struct bench_team *team, int64_t heads, int64_t seq, int64_t dim, enum seed seed) {
     const int64_t shape[RANK] = {problem->attention.batch, heads, seq, dim};
-    if (create(operand, problem, team, shape, seed) != 0)
+    if (create(operand, problem, team, shape, seed) != 0) {
         return -1;
-    if (problem->extras.layout == BENCH_LAYOUT_BSHD)
+    }
+    if (problem->extras.layout == BENCH_LAYOUT_BSHD) {
         put_heads_inside(operand);
+    }
     return 0;
 }
 
@@ -72,10 +76,12 @@ static int create_keep_mask(struct bench_operand *mask, const struct bench_probl
                             struct bench_team *team) {
     const int64_t queries = problem->attention.seq_q, keys = problem->attention.seq_kv;
     uint8_t *bytes = mask->array = bench_bytes_create(team, queries * keys);
-    if (bytes == NULL)
+    if (bytes == NULL) {
         return -1;
-    for (int64_t query = 0; query < queries; query++)
+    }
+    for (int64_t query = 0; query < queries; query++) {
         memset(bytes + query * keys, 1, (size_t)(query < keys ? query + 1 : keys));
+    }
     view(mask, problem->type, RANK, (const int64_t[RANK]){1, 1, queries, keys});
     mask->tensor.dtype.code = SOFTATTN_TYPE_UINT;
     mask->tensor.dtype.bits = 8;
@@ -87,10 +93,12 @@ static int create_alibi_slopes(struct bench_operand *slopes, const struct bench_
                                struct bench_team *team) {
     const int64_t heads = problem->attention.heads_q;
     slopes->array = bench_array_create(team, problem->type, heads);
-    if (slopes->array == NULL)
+    if (slopes->array == NULL) {
         return -1;
-    for (int64_t head = 0; head < heads; head++)
+    }
+    for (int64_t head = 0; head < heads; head++) {
         bench_array_set(slopes->array, problem->type, head, exp2(-8.0 * (double)(head + 1) / (double)heads));
+    }
     view(slopes, problem->type, 1, &heads);
     return 0;
 }
@@ -98,18 +106,21 @@ static int create_alibi_slopes(struct bench_operand *slopes, const struct bench_
 static int create_options(struct bench_attention_arrays *arrays, softattn_attention_args *args,
                           const struct bench_problem *problem, struct bench_team *team) {
     if (problem->extras.bias != BENCH_BIAS_NONE) {
-        if (create_bias(&arrays->bias, problem, team) != 0)
+        if (create_bias(&arrays->bias, problem, team) != 0) {
             return -1;
+        }
         args->bias = &arrays->bias.tensor;
     }
     if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE) {
-        if (create_keep_mask(&arrays->keep_mask, problem, team) != 0)
+        if (create_keep_mask(&arrays->keep_mask, problem, team) != 0) {
             return -1;
+        }
         args->keep_mask = &arrays->keep_mask.tensor;
     }
     if (problem->extras.alibi) {
-        if (create_alibi_slopes(&arrays->alibi_slopes, problem, team) != 0)
+        if (create_alibi_slopes(&arrays->alibi_slopes, problem, team) != 0) {
             return -1;
+        }
         args->alibi_slopes = &arrays->alibi_slopes.tensor;
     }
     return 0;
@@ -121,8 +132,9 @@ int bench_attention_arrays_create(struct bench_attention_arrays *arrays, softatt
     if (create_rows(&arrays->q, problem, team, s->heads_q, s->seq_q, s->dim_qk, SEED_Q) != 0 ||
         create_rows(&arrays->k, problem, team, s->heads_kv, s->seq_kv, s->dim_qk, SEED_K) != 0 ||
         create_rows(&arrays->v, problem, team, s->heads_kv, s->seq_kv, s->dim_v, SEED_V) != 0 ||
-        create_rows(&arrays->out, problem, team, s->heads_q, s->seq_q, s->dim_v, ZEROS) != 0)
+        create_rows(&arrays->out, problem, team, s->heads_q, s->seq_q, s->dim_v, ZEROS) != 0) {
         return -1;
+    }
     *args = (softattn_attention_args){.struct_size = sizeof *args,
                                       .q = &arrays->q.tensor,
                                       .k = &arrays->k.tensor,

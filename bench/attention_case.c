@@ -43,8 +43,9 @@ static int prepare_textbook(struct state *state, struct bench_runner *runner, st
     const struct bench_problem *problem = state->problem;
     state->scores = bench_array_create(state->team, problem->type,
                                        bench_textbook_score_elements(state->team, &problem->attention));
-    if (state->scores == NULL)
+    if (state->scores == NULL) {
         return bench_fail_from_memory(failure);
+    }
     runner->solve = textbook_attention;
     snprintf(runner->engine, sizeof runner->engine, "textbook");
     snprintf(runner->kernel, sizeof runner->kernel, "%s", bench_textbook_gemm_name());
@@ -56,18 +57,24 @@ static int32_t configure(softattn_attention *attention, const struct bench_probl
     static const int32_t engines[] = {SOFTATTN_ENGINE_AUTO, SOFTATTN_ENGINE_FUSED, SOFTATTN_ENGINE_BLAS};
     const struct bench_attention_shape *shape = &problem->attention;
     int32_t status = softattn_attention_set_causal(attention, shape->causal, 0);
-    if (status == SOFTATTN_OK) /* without a causal mask, where window and ALiBi lie */
+    if (status == SOFTATTN_OK) { /* without a causal mask, where window and ALiBi lie */
         status = softattn_attention_set_alignment(attention, SOFTATTN_CAUSAL_TOP_LEFT, 0);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_set_window(attention, shape->window_left, shape->window_right);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_set_softcap(attention, problem->extras.softcap);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_set_dropout(attention, problem->extras.dropout);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_set_normalizer(attention, problem->normalizer);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_set_engine(attention, engines[engine]);
+    }
     return status;
 }
 
@@ -76,14 +83,18 @@ static int prepare_library(struct state *state, enum bench_engine engine, const 
                            struct bench_runner *runner, struct bench_failure *failure) {
     softattn_attention_plan plan = {.struct_size = sizeof plan};
     int32_t status = softattn_attention_create(context, &state->attention);
-    if (status == SOFTATTN_OK)
+    if (status == SOFTATTN_OK) {
         status = configure(state->attention, state->problem, engine);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_describe(state->attention, &state->args, &plan);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_attention_run(state->attention, &state->args);
-    if (status != SOFTATTN_OK)
+    }
+    if (status != SOFTATTN_OK) {
         return bench_fail_from_library(failure, status);
+    }
     runner->solve = library_attention;
     snprintf(runner->engine, sizeof runner->engine, "%s",
              plan.engine == SOFTATTN_ENGINE_FUSED ? "fused" : "blas");
@@ -95,17 +106,19 @@ int bench_attention_prepare(const struct bench_problem *problem, enum bench_engi
                             const softattn_context *context, struct bench_team *team,
                             struct bench_runner *runner, struct bench_failure *failure) {
     struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
+    if (state == NULL) {
         return bench_fail_from_memory(failure);
+    }
     state->problem = problem;
     state->team = team;
     int result = bench_attention_arrays_create(&state->arrays, &state->args, problem, team) == 0
                      ? 0
                      : bench_fail_from_memory(failure);
-    if (result == 0 && engine == BENCH_ENGINE_TEXTBOOK)
+    if (result == 0 && engine == BENCH_ENGINE_TEXTBOOK) {
         result = prepare_textbook(state, runner, failure);
-    else if (result == 0)
+    } else if (result == 0) {
         result = prepare_library(state, engine, context, runner, failure);
+    }
     if (result != 0) {
         destroy(state);
         return result;

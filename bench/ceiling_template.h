@@ -51,16 +51,19 @@ static double read_loop(const float *x, int64_t count, int64_t passes) {
     enum { READS = 8 };
     const int64_t lanes = LANES(f32);
     vector_f32 sum[READS];
-    for (int r = 0; r < READS; r++)
+    for (int r = 0; r < READS; r++) {
         sum[r] = set_f32(0);
+    }
     for (int64_t pass = 0; pass < passes; pass++) {
         for (int64_t i = 0; i < count; i += READS * lanes) {
-            for (int r = 0; r < READS; r++)
+            for (int r = 0; r < READS; r++) {
                 sum[r] = add_f32(sum[r], load_f32(x + i + r * lanes));
+            }
         }
     }
-    for (int r = 1; r < READS; r++)
+    for (int r = 1; r < READS; r++) {
         sum[0] = add_f32(sum[0], sum[r]);
+    }
     return first_f32(sum[0]);
 }
 
@@ -71,16 +74,18 @@ static double read_loop(const float *x, int64_t count, int64_t passes) {
     static void prefix##copy_loop(float *y, const float *x, int64_t count) {                                 \
         const int64_t lanes = LANES(f32);                                                                    \
         for (int64_t i = 0; i < count; i += 4 * lanes) {                                                     \
-            for (int v = 0; v < 4; v++)                                                                      \
+            for (int v = 0; v < 4; v++) {                                                                    \
                 STORE(y + i + v * lanes, VECTOR_AT(x, v));                                                   \
+            }                                                                                                \
         }                                                                                                    \
         FENCE;                                                                                               \
     }                                                                                                        \
     static void prefix##add_loop(float *y, const float *x, const float *z, int64_t count) {                  \
         const int64_t lanes = LANES(f32);                                                                    \
         for (int64_t i = 0; i < count; i += 4 * lanes) {                                                     \
-            for (int v = 0; v < 4; v++)                                                                      \
+            for (int v = 0; v < 4; v++) {                                                                    \
                 STORE(y + i + v * lanes, add_f32(VECTOR_AT(x, v), VECTOR_AT(z, v)));                         \
+            }                                                                                                \
         }                                                                                                    \
         FENCE;                                                                                               \
     }

@@ -33,8 +33,9 @@ enum { LOOPS_COUNT = sizeof all_loops / sizeof all_loops[0] };
 
 static int is_available(const char *isa) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
-        if (strcmp(softattn_isa_name(i), isa) == 0)
+        if (strcmp(softattn_isa_name(i), isa) == 0) {
             return 1;
+        }
     }
     return 0;
 }
@@ -43,15 +44,17 @@ static int is_available(const char *isa) {
  * available. */
 static const struct bench_ceiling_loops *widest_loops(void) {
     int i = 0;
-    while (!is_available(all_loops[i]->isa))
+    while (!is_available(all_loops[i]->isa)) {
         i++;
+    }
     return all_loops[i];
 }
 
 const struct bench_ceiling_loops *bench_ceiling_loops(const char *isa) {
     for (int i = 0; i < LOOPS_COUNT; i++) {
-        if (strcmp(all_loops[i]->isa, isa) == 0)
+        if (strcmp(all_loops[i]->isa, isa) == 0) {
             return all_loops[i];
+        }
     }
     return widest_loops();
 }
@@ -114,8 +117,9 @@ void bench_arena_destroy(struct bench_arena *arena) {
 }
 
 static int grow(float **array, int64_t *elements, int64_t needed, struct bench_team *team) {
-    if (needed <= *elements)
+    if (needed <= *elements) {
         return 0;
+    }
     bench_array_destroy(*array);
     *array = bench_array_create(team, BENCH_F32, needed);
     *elements = *array != NULL ? needed : 0;
@@ -140,28 +144,31 @@ static void run_sums(const struct traffic_run *run, int64_t first, int64_t count
     const int around_caches = run->traffic == BENCH_NONTEMPORAL_ADD && run->loops->nontemporal_add != NULL;
     void (*add)(float *, const float *, const float *, int64_t) =
         around_caches ? run->loops->nontemporal_add : run->loops->add;
-    for (int64_t call = 0; call < run->calls; call++)
+    for (int64_t call = 0; call < run->calls; call++) {
         add(run->y + first, run->x + first, run->z + first, count);
+    }
 }
 
 static void run_copies(const struct traffic_run *run, int64_t first, int64_t count) {
     const int around_caches = run->traffic == BENCH_NONTEMPORAL_COPY && run->loops->nontemporal_copy != NULL;
     void (*copy)(float *, const float *, int64_t) =
         around_caches ? run->loops->nontemporal_copy : run->loops->copy;
-    for (int64_t call = 0; call < run->calls; call++)
+    for (int64_t call = 0; call < run->calls; call++) {
         copy(run->y + first, run->x + first, count);
+    }
 }
 
 static void traffic_member(void *argument, int member) {
     const struct traffic_run *run = argument;
     int64_t first, count;
     bench_share(run->elements, BENCH_LOOP_BLOCK, member, bench_team_threads(run->team), &first, &count);
-    if (run->traffic == BENCH_READ)
+    if (run->traffic == BENCH_READ) {
         use(run->loops->read(run->x + first, count, run->calls));
-    else if (is_sum(run->traffic))
+    } else if (is_sum(run->traffic)) {
         run_sums(run, first, count);
-    else
+    } else {
         run_copies(run, first, count);
+    }
 }
 
 static double traffic_calls(void *argument, int64_t calls) {
@@ -179,8 +186,9 @@ int bench_measure_traffic(struct bench_team *team, struct bench_arena *arena, en
     const int64_t elements = blocks * BENCH_LOOP_BLOCK;
     if (grow(&arena->x, &arena->x_elements, elements, team) != 0 ||
         (has_y && grow(&arena->y, &arena->y_elements, elements, team) != 0) ||
-        (has_z && grow(&arena->z, &arena->z_elements, elements, team) != 0))
+        (has_z && grow(&arena->z, &arena->z_elements, elements, team) != 0)) {
         return -1;
+    }
 
     struct traffic_run run = {
         .team = team,

@@ -32,8 +32,9 @@ static const struct {
 static int has(const char *who, const char *what, const struct bench_names *names, unsigned some, int value,
                char refusal[BENCH_REFUSAL_SIZE]) {
     char list[64];
-    if ((some >> value & 1) != 0)
+    if ((some >> value & 1) != 0) {
         return 1;
+    }
     bench_names_list(names, some, "and", list, sizeof list);
     snprintf(refusal, BENCH_REFUSAL_SIZE, "%s has no %s %s; it has %s", who, what, names->items[value], list);
     return 0;
@@ -41,35 +42,47 @@ static int has(const char *who, const char *what, const struct bench_names *name
 
 /* The option that makes a problem more than the textbook knows; NULL where there is none. */
 static const char *beyond_the_textbook(const struct bench_problem *problem) {
-    if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
+    if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX) {
         return "normalizer";
-    if (problem->scale != 1)
+    }
+    if (problem->scale != 1) {
         return "scale";
-    if (problem->is_log)
+    }
+    if (problem->is_log) {
         return "log";
-    if (problem->side_by_side)
+    }
+    if (problem->side_by_side) {
         return "side-by-side";
-    if (problem->operation == BENCH_SOFTMAX && problem->attention.causal != SOFTATTN_CAUSAL_NONE)
+    }
+    if (problem->operation == BENCH_SOFTMAX && problem->attention.causal != SOFTATTN_CAUSAL_NONE) {
         return "causal";
-    if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE)
+    }
+    if (problem->attention.keep_mask != BENCH_KEEP_MASK_NONE) {
         return "keep-mask";
-    if (problem->extras.bias != BENCH_BIAS_NONE)
+    }
+    if (problem->extras.bias != BENCH_BIAS_NONE) {
         return "bias";
-    if (problem->extras.softcap > 0)
+    }
+    if (problem->extras.softcap > 0) {
         return "softcap";
-    if (problem->extras.alibi)
+    }
+    if (problem->extras.alibi) {
         return "alibi";
-    if (problem->extras.dropout > 0)
+    }
+    if (problem->extras.dropout > 0) {
         return "dropout";
-    if (problem->extras.layout != BENCH_LAYOUT_BHSD)
+    }
+    if (problem->extras.layout != BENCH_LAYOUT_BHSD) {
         return "layout";
+    }
     return NULL;
 }
 
 static int textbook_solves(const struct bench_problem *problem, char refusal[BENCH_REFUSAL_SIZE]) {
     const char *option = beyond_the_textbook(problem);
-    if (option == NULL)
+    if (option == NULL) {
         return has("the textbook", "type", &bench_type_names, FLOATS, (int)problem->type, refusal);
+    }
     snprintf(refusal, BENCH_REFUSAL_SIZE, "the textbook is for plain problems; it has no --%s", option);
     return 0;
 }

@@ -92,8 +92,9 @@ static void add_figures(struct bench_fields *fields, const struct bench_result *
 static void add_ceilings(struct bench_fields *fields, const struct bench_result *result) {
     const int measured = !result->failed;
     struct bench_binding binding = {0};
-    if (measured)
+    if (measured) {
         binding = bench_result_binding(result);
+    }
     add_text(fields, "multiply_add_isa", measured ? result->multiply_add_isa : NULL);
     add_real(fields, measured, "multiply_add_gflops", 1e-9 * result->multiply_add.rate);
     add_text(fields, "traffic", measured ? bench_traffic_name(result->traffic) : NULL);

@@ -33,8 +33,9 @@ static int32_t handle_backward(const struct state *state) {
 static int32_t run_backward(const struct state *state) {
     const softattn_context *context = state->context;
     const int64_t rows = state->problem.rows, cols = state->problem.cols;
-    if (state->softmax != NULL)
+    if (state->softmax != NULL) {
         return handle_backward(state);
+    }
     switch (state->problem.type) {
     case BENCH_F16:
         return softattn_softmax_backward_f16(context, rows, cols, state->x, cols, state->dy, cols, state->out,
@@ -78,8 +79,9 @@ static int32_t solve(void *argument) {
 static void destroy(void *argument) {
     struct state *state = argument;
     softattn_softmax_destroy(state->softmax);
-    if (!state->problem.in_place)
+    if (!state->problem.in_place) {
         bench_array_destroy(state->out);
+    }
     bench_array_destroy(state->x);
     bench_array_destroy(state->dy);
     bench_array_destroy(state->losses);
@@ -96,17 +98,20 @@ static int create_arrays(struct state *state, struct bench_team *team) {
     state->dy = bench_array_create(team, problem->type, has_targets ? 1 : elements);
     state->losses = bench_array_create(team, bench_arithmetic_type(problem->type), problem->rows);
     state->targets = calloc((size_t)problem->rows, sizeof *state->targets);
-    if (problem->in_place)
+    if (problem->in_place) {
         state->out = has_targets ? state->x : state->dy;
-    else
+    } else {
         state->out = bench_array_create(team, problem->type, elements);
+    }
     if (state->x == NULL || state->dy == NULL || state->losses == NULL || state->targets == NULL ||
-        state->out == NULL)
+        state->out == NULL) {
         return -1;
+    }
     bench_fill_random(state->x, problem->type, elements, 1);
     bench_fill_random(state->dy, problem->type, has_targets ? 1 : elements, 2);
-    for (int64_t row = 0; row < problem->rows; row++)
+    for (int64_t row = 0; row < problem->rows; row++) {
         state->targets[row] = row * 7919 % problem->cols;
+    }
     return 0;
 }
 
@@ -115,8 +120,9 @@ int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engin
                            struct bench_runner *runner, struct bench_failure *failure) {
     (void)engine; /* the library is the only one */
     struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
+    if (state == NULL) {
         return bench_fail_from_memory(failure);
+    }
     state->problem = *problem;
     state->context = context;
     if (create_arrays(state, team) != 0) {
@@ -124,8 +130,9 @@ int bench_gradient_prepare(const struct bench_problem *problem, enum bench_engin
         return bench_fail_from_memory(failure);
     }
     int32_t status = bench_softmax_handle(problem, context, &state->softmax);
-    if (status == SOFTATTN_OK)
+    if (status == SOFTATTN_OK) {
         status = solve(state);
+    }
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);

@@ -192,14 +192,17 @@ static struct bench_grid_case attention_case(const struct attention_row *row) {
 }
 
 struct bench_grid_case bench_grid_case(int index) {
-    if (index < MATRIX_ROWS)
+    if (index < MATRIX_ROWS) {
         return matrix_case(&matrix_rows[index]);
+    }
     index -= MATRIX_ROWS;
-    if (index < OPTION_ROWS)
+    if (index < OPTION_ROWS) {
         return option_case(&option_rows[index]);
+    }
     index -= OPTION_ROWS;
-    if (index < SAMPLING_ROWS)
+    if (index < SAMPLING_ROWS) {
         return sampling_case(&sampling_rows[index]);
+    }
     return attention_case(&attention_rows[index - SAMPLING_ROWS]);
 }
 
@@ -210,14 +213,16 @@ static int is_first_of_family(int index) {
 struct bench_names bench_grid_families(const char *items[BENCH_GRID_MAX_FAMILIES]) {
     struct bench_names names = {items, 0};
     for (int i = 0; i < bench_grid_count() && names.count < BENCH_GRID_MAX_FAMILIES; i++) {
-        if (is_first_of_family(i))
+        if (is_first_of_family(i)) {
             items[names.count++] = bench_grid_case(i).family;
+        }
     }
     return names;
 }
 
 int bench_grid_selects(int index, int quick, const char *filter) {
-    if (filter != NULL && strstr(bench_grid_case(index).family, filter) == NULL)
+    if (filter != NULL && strstr(bench_grid_case(index).family, filter) == NULL) {
         return 0;
+    }
     return !quick || is_first_of_family(index);
 }

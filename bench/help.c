@@ -15,8 +15,9 @@ static void print_lines(FILE *file, const char *text) {
     for (;;) {
         const int length = (int)strcspn(text, "\n");
         fprintf(file, "%.*s\n", length, text);
-        if (text[length] == '\0')
+        if (text[length] == '\0') {
             return;
+        }
         text += length + 1;
         fprintf(file, "  %*s ", OPTION_WIDTH, "");
     }
@@ -26,8 +27,9 @@ static void print_group(FILE *file, enum bench_option_group group) {
     fprintf(file, "\n%s:\n", bench_group_titles[group]);
     for (int i = 0; i < BENCH_OPTION_COUNT; i++) {
         const struct bench_option *option = &bench_option_table[i];
-        if (option->group != group)
+        if (option->group != group) {
             continue;
+        }
         char name[32];
         snprintf(name, sizeof name, "--%s%s%s", option->name, option->value != NULL ? " " : "",
                  option->value != NULL ? option->value : "");
@@ -41,8 +43,9 @@ static void print_families(FILE *file) {
     const struct bench_names families = bench_grid_families(items);
     int column = fprintf(file, "  families:");
     for (int i = 0; i < families.count; i++) {
-        if (column + 1 + (int)strlen(items[i]) > LINE_WIDTH)
+        if (column + 1 + (int)strlen(items[i]) > LINE_WIDTH) {
             column = fprintf(file, "\n           ") - 1;
+        }
         column += fprintf(file, " %s", items[i]);
     }
     fputc('\n', file);
@@ -53,12 +56,14 @@ void bench_help_print(FILE *file) {
           "\n"
           "Measures libsoftattn, and in the same run what the machine could do at best.\n",
           file);
-    for (int mode = 0; mode < BENCH_MODES; mode++)
+    for (int mode = 0; mode < BENCH_MODES; mode++) {
         fprintf(file, "  %-17s %s\n", bench_mode_names.items[mode], bench_mode_help[mode]);
+    }
     for (int group = 0; group < BENCH_GROUPS; group++) {
         print_group(file, (enum bench_option_group)group);
-        if (group == BENCH_GROUP_GRID)
+        if (group == BENCH_GROUP_GRID) {
             print_families(file);
+        }
     }
     fputs("\n"
           "LIST is one value or several with commas between; every combination is measured.\n"

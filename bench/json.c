@@ -9,28 +9,32 @@
 static void write_string(FILE *file, const char *text) {
     fputc('"', file);
     for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\')
+        if (*c == '"' || *c == '\\') {
             fprintf(file, "\\%c", *c);
-        else if (*c < 0x20)
+        } else if (*c < 0x20) {
             fprintf(file, "\\u%04x", *c);
-        else
+        } else {
             fputc(*c, file);
+        }
     }
     fputc('"', file);
 }
 
 static void new_line(const struct bench_json *json) {
     fputc('\n', json->file);
-    for (int i = 0; i < json->depth; i++)
+    for (int i = 0; i < json->depth; i++) {
         fputs("  ", json->file);
+    }
 }
 
 /* What comes before every value: the comma after the last one, a new line, the key. */
 static void begin_value(struct bench_json *json, const char *key) {
-    if (json->has_items)
+    if (json->has_items) {
         fputc(',', json->file);
-    if (json->depth > 0)
+    }
+    if (json->depth > 0) {
         new_line(json);
+    }
     json->has_items = 1;
     if (key != NULL) {
         write_string(json->file, key);
@@ -47,12 +51,14 @@ static void begin_group(struct bench_json *json, const char *key, char bracket) 
 
 static void end_group(struct bench_json *json, char bracket) {
     json->depth--;
-    if (json->has_items)
+    if (json->has_items) {
         new_line(json);
+    }
     json->has_items = 1;
     fputc(bracket, json->file);
-    if (json->depth == 0)
+    if (json->depth == 0) {
         fputc('\n', json->file);
+    }
 }
 
 void bench_json_begin_object(struct bench_json *json, const char *key) { begin_group(json, key, '{'); }
@@ -72,10 +78,11 @@ void bench_json_integer(struct bench_json *json, const char *key, int64_t value)
 
 void bench_json_real(struct bench_json *json, const char *key, double value) {
     begin_value(json, key);
-    if (isfinite(value))
+    if (isfinite(value)) {
         fprintf(json->file, "%.6g", value);
-    else
+    } else {
         fputs("null", json->file);
+    }
 }
 
 void bench_json_null(struct bench_json *json, const char *key) {

@@ -17,10 +17,11 @@ struct state {
 static int32_t solve(void *argument) {
     const struct state *state = argument;
     const struct bench_attention_shape *s = &state->shape;
-    if (state->type == BENCH_F64)
+    if (state->type == BENCH_F64) {
         return softattn_linear_attention_f64(state->context, s->batch, s->heads_q, s->heads_kv, s->seq_q,
                                              s->seq_kv, s->dim_qk, s->dim_v, state->q, state->k, state->v,
                                              state->out, s->causal);
+    }
     return softattn_linear_attention_f32(state->context, s->batch, s->heads_q, s->heads_kv, s->seq_q,
                                          s->seq_kv, s->dim_qk, s->dim_v, state->q, state->k, state->v,
                                          state->out, s->causal);
@@ -42,8 +43,9 @@ static int create_arrays(struct state *state, struct bench_team *team) {
     state->k = bench_array_create(team, state->type, keys * s->dim_qk);
     state->v = bench_array_create(team, state->type, keys * s->dim_v);
     state->out = bench_array_create(team, state->type, queries * s->dim_v);
-    if (state->q == NULL || state->k == NULL || state->v == NULL || state->out == NULL)
+    if (state->q == NULL || state->k == NULL || state->v == NULL || state->out == NULL) {
         return -1;
+    }
     bench_fill_random(state->q, state->type, queries * s->dim_qk, 1);
     bench_fill_random(state->k, state->type, keys * s->dim_qk, 2);
     bench_fill_random(state->v, state->type, keys * s->dim_v, 3);
@@ -55,8 +57,9 @@ int bench_linear_attention_prepare(const struct bench_problem *problem, enum ben
                                    struct bench_runner *runner, struct bench_failure *failure) {
     (void)engine; /* the library is the only one */
     struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
+    if (state == NULL) {
         return bench_fail_from_memory(failure);
+    }
     state->type = problem->type;
     state->shape = problem->attention;
     state->context = context;

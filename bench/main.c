@@ -32,8 +32,9 @@ struct session {
 static void report_multiply_adds(struct session *session, struct bench_team *team, enum bench_type type) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         const struct bench_ceiling_loops *loops = bench_ceiling_loops(softattn_isa_name(i));
-        if (strcmp(loops->isa, softattn_isa_name(i)) != 0)
+        if (strcmp(loops->isa, softattn_isa_name(i)) != 0) {
             continue;
+        }
         struct bench_ceiling_record record = {
             .name = "multiply-add",
             .isa = loops->isa,
@@ -53,27 +54,31 @@ static int report_traffic(struct session *session, struct bench_team *team, enum
         .footprint = bench_level_footprint(&session->machine, level, bench_team_threads(team)),
         .threads = bench_team_threads(team),
     };
-    if (record.footprint <= 0)
+    if (record.footprint <= 0) {
         return 0;
+    }
     if (bench_measure_traffic(team, &session->arena, traffic, record.footprint, 0,
-                              session->options->min_seconds / 3, &record.ceiling) != 0)
+                              session->options->min_seconds / 3, &record.ceiling) != 0) {
         return -1;
+    }
     bench_report_ceiling(&session->report, &record);
     return 0;
 }
 
 static int report_ceilings_of(struct session *session, int threads) {
     struct bench_team *team = bench_team_create(threads);
-    if (team == NULL)
+    if (team == NULL) {
         return -1;
+    }
     int result = 0;
     report_multiply_adds(session, team, BENCH_F32);
     report_multiply_adds(session, team, BENCH_F64);
     for (int level = 0; result == 0 && level < BENCH_LEVELS; level++) {
         for (int traffic = BENCH_READ; result == 0 && traffic < BENCH_TRAFFICS; traffic++) {
             const int around_caches = traffic == BENCH_NONTEMPORAL_COPY || traffic == BENCH_NONTEMPORAL_ADD;
-            if (!around_caches || level == BENCH_DRAM)
+            if (!around_caches || level == BENCH_DRAM) {
                 result = report_traffic(session, team, (enum bench_level)level, (enum bench_traffic)traffic);
+            }
         }
     }
     bench_team_destroy(team);
@@ -123,8 +128,9 @@ static void report_problem(struct session *session, const char *family, const st
 static int count_ways(const struct bench_options *options, const struct bench_problem *problem) {
     char refusal[BENCH_REFUSAL_SIZE];
     int engines = 0;
-    for (int i = 0; i < options->engines_count; i++)
+    for (int i = 0; i < options->engines_count; i++) {
         engines += bench_engine_solves(options->engines[i], problem, refusal);
+    }
     return engines * options->isas_count * options->threads_count;
 }
 
@@ -137,8 +143,9 @@ static void report_ways(struct session *session, const char *family, const struc
         for (int i = 0; i < options->isas_count; i++) {
             for (int e = 0; e < options->engines_count; e++) {
                 const struct bench_way way = {options->engines[e], options->isas[i], options->threads[t]};
-                if (bench_engine_solves(way.engine, problem, refusal))
+                if (bench_engine_solves(way.engine, problem, refusal)) {
                     report_problem(session, family, problem, &way, failure_allowed);
+                }
             }
         }
     }
@@ -153,18 +160,21 @@ static void report_single(struct session *session) {
 static void report_grid(struct session *session) {
     const struct bench_options *options = session->options;
     /* A CSV file holds records of one kind. */
-    if (options->format != BENCH_CSV)
+    if (options->format != BENCH_CSV) {
         report_ceilings(session);
+    }
     bench_report_section(&session->report, "results");
     for (int i = 0; i < bench_grid_count(); i++) {
         const struct bench_grid_case item = bench_grid_case(i);
-        if (bench_grid_selects(i, options->quick, options->family))
+        if (bench_grid_selects(i, options->quick, options->family)) {
             session->all += count_ways(options, &item.problem);
+        }
     }
     for (int i = 0; i < bench_grid_count(); i++) {
         const struct bench_grid_case item = bench_grid_case(i);
-        if (bench_grid_selects(i, options->quick, options->family))
+        if (bench_grid_selects(i, options->quick, options->family)) {
             report_ways(session, item.family, &item.problem, 1);
+        }
     }
 }
 
@@ -183,8 +193,9 @@ static void end_report(struct session *session, struct bench_noise *noise,
                  session->doubtful, session->done);
         warnings[count++] = doubtful;
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         fprintf(stderr, "softattn-bench: warning: %s\n", warnings[i]);
+    }
     bench_report_end(&session->report, noise, warnings, count);
 }
 
@@ -209,8 +220,9 @@ static int run(const struct bench_options *options, int argc, char **argv) {
 static int call(const struct bench_options *options) {
     const struct bench_way way = {options->engines[0], options->isas[0], options->threads[0]};
     struct bench_result result;
-    if (bench_call_problem(&options->problem, &way, options->calls, &result) == 0)
+    if (bench_call_problem(&options->problem, &way, options->calls, &result) == 0) {
         return EXIT_DONE;
+    }
     fprintf(stderr, "softattn-bench: %s\n", result.failure.text);
     return EXIT_FAILED;
 }

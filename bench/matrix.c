@@ -26,12 +26,15 @@ const softattn_tensor *bench_matrix_of(struct bench_matrix *matrix, void *data,
 
 static int32_t set_options(softattn_softmax *softmax, const struct bench_problem *problem) {
     int32_t status = softattn_softmax_set_normalizer(softmax, problem->normalizer);
-    if (status == SOFTATTN_OK)
+    if (status == SOFTATTN_OK) {
         status = softattn_softmax_set_scale(softmax, problem->scale);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_softmax_set_causal(softmax, problem->attention.causal, 0);
-    if (status == SOFTATTN_OK && problem->is_log)
+    }
+    if (status == SOFTATTN_OK && problem->is_log) {
         status = softattn_softmax_set_output(softmax, SOFTATTN_OUTPUT_LOG_PROBABILITIES);
+    }
     return status;
 }
 
@@ -41,8 +44,9 @@ int32_t bench_softmax_handle(const struct bench_problem *problem, const softattn
                          problem->attention.causal == SOFTATTN_CAUSAL_NONE && !problem->is_log &&
                          !problem->side_by_side;
     *softmax = NULL;
-    if (is_plain)
+    if (is_plain) {
         return SOFTATTN_OK;
+    }
     const int32_t status = softattn_softmax_create(context, softmax);
     return status == SOFTATTN_OK ? set_options(*softmax, problem) : status;
 }

@@ -30,8 +30,9 @@ static int measure_better_traffic(const struct bench *bench, enum bench_traffic 
     if (bench_measure_traffic(bench->team, bench->arena, plain, footprint, in_place, seconds,
                               &round->memory) != 0 ||
         bench_measure_traffic(bench->team, bench->arena, nontemporal, footprint, in_place, seconds,
-                              &around_caches) != 0)
+                              &around_caches) != 0) {
         return -1;
+    }
     round->traffic = plain;
     if (around_caches.rate > round->memory.rate) {
         round->traffic = nontemporal;
@@ -52,9 +53,10 @@ static int measure_ceilings(const struct bench *bench, double seconds, struct be
         return bench_measure_traffic(bench->team, bench->arena, BENCH_READ, bytes, 0, seconds,
                                      &round->memory);
     }
-    if (bench->problem->operation == BENCH_SOFTMAX_BACKWARD)
+    if (bench->problem->operation == BENCH_SOFTMAX_BACKWARD) {
         return measure_better_traffic(bench, BENCH_ADD, BENCH_NONTEMPORAL_ADD,
                                       in_place ? bytes * 2 / 3 : bytes, seconds, round);
+    }
     return measure_better_traffic(bench, BENCH_COPY, BENCH_NONTEMPORAL_COPY, in_place ? bytes / 2 : bytes,
                                   seconds, round);
 }
@@ -83,10 +85,12 @@ static int measure_once(struct bench *bench, struct bench_result *result) {
     do {
         struct bench_result *round = &rounds[count++];
         *round = *result;
-        if (measure_ceilings(bench, seconds / 3, round) != 0)
+        if (measure_ceilings(bench, seconds / 3, round) != 0) {
             return bench_fail_from_memory(&result->failure);
-        if (bench_measure(bench_runner_calls, &bench->runner, seconds, &round->timing) != 0)
+        }
+        if (bench_measure(bench_runner_calls, &bench->runner, seconds, &round->timing) != 0) {
             return bench_fail_from_library(&result->failure, bench->runner.status);
+        }
     } while (count < (rounds[0].timing.median > seconds ? SLOW_ROUNDS : MAX_ROUNDS) &&
              bench->min_seconds > 0);
     bench_noise_end(&noise, &begin);
@@ -112,8 +116,9 @@ static int measure_quietly(struct bench *bench, double max_seconds, struct bench
             *result = candidate;
             return -1;
         }
-        if (candidate.unrest < result->unrest)
+        if (candidate.unrest < result->unrest) {
             *result = candidate;
+        }
         result->attempts = attempt;
         attempt_seconds = bench_now() - now;
         now += attempt_seconds;
@@ -123,25 +128,29 @@ static int measure_quietly(struct bench *bench, double max_seconds, struct bench
 
 static int32_t create_context(const struct bench_way *way, softattn_context **context) {
     int32_t status = softattn_context_create(context);
-    if (status == SOFTATTN_OK && strcmp(way->isa, "auto") != 0)
+    if (status == SOFTATTN_OK && strcmp(way->isa, "auto") != 0) {
         status = softattn_context_set_isa(*context, way->isa);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_context_set_threads(*context, way->threads);
+    }
     return status;
 }
 
 static int prepare(struct bench *bench, const struct bench_way *way, struct bench_result *result) {
     const int32_t status = create_context(way, &bench->context);
-    if (status != SOFTATTN_OK)
+    if (status != SOFTATTN_OK) {
         return bench_fail_from_library(&result->failure, status);
+    }
     snprintf(result->isa, sizeof result->isa, "%s", softattn_context_isa(bench->context));
     result->threads = softattn_context_threads(bench->context);
     bench->loops = bench_ceiling_loops(result->isa);
     result->multiply_add_isa = bench->loops->isa;
 
     bench->team = bench_team_create(result->threads);
-    if (bench->team == NULL)
+    if (bench->team == NULL) {
         return bench_fail_from_memory(&result->failure);
+    }
     static bench_prepare *const prepare_operation[] = {
         [BENCH_SOFTMAX] = bench_softmax_prepare,
         [BENCH_SOFTMAX_BACKWARD] = bench_gradient_prepare,
@@ -161,8 +170,9 @@ int bench_call_problem(const struct bench_problem *problem, const struct bench_w
     memset(result, 0, sizeof *result);
     int failed = prepare(&bench, way, result);
     if (failed == 0) {
-        if (bench_runner_calls(&bench.runner, calls) < 0)
+        if (bench_runner_calls(&bench.runner, calls) < 0) {
             failed = bench_fail_from_library(&result->failure, bench.runner.status);
+        }
         bench.runner.destroy(bench.runner.state);
     }
     bench_team_destroy(bench.team);

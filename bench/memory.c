@@ -27,16 +27,18 @@ static void touch_share(void *argument, int member) {
 void *bench_bytes_create(struct bench_team *team, int64_t bytes) {
     const int64_t aligned_bytes = (bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
     void *array = aligned_alloc(ALIGNMENT, (size_t)aligned_bytes);
-    if (array == NULL)
+    if (array == NULL) {
         return NULL;
+    }
     struct touch touch = {array, aligned_bytes, bench_team_threads(team)};
     bench_team_run(team, touch_share, &touch);
     return array;
 }
 
 void *bench_array_create(struct bench_team *team, enum bench_type type, int64_t elements) {
-    if (elements < 0 || elements > max_elements)
+    if (elements < 0 || elements > max_elements) {
         return NULL;
+    }
     return bench_bytes_create(team, elements * bench_type_bytes(type));
 }
 
@@ -47,10 +49,11 @@ double bench_array_get(const void *array, enum bench_type type, int64_t index) {
 }
 
 void bench_array_set(void *array, enum bench_type type, int64_t index, double value) {
-    if (type == BENCH_F32)
+    if (type == BENCH_F32) {
         ((float *)array)[index] = (float)value;
-    else
+    } else {
         ((double *)array)[index] = value;
+    }
 }
 
 /* SplitMix64: a counter, mixed by two multiplications (Steele, Lea, Flood 2014). */
@@ -85,14 +88,16 @@ void bench_fill_random(void *array, enum bench_type type, int64_t elements, uint
     uint64_t state = seed;
     if (type == BENCH_F32) {
         float *values = array;
-        for (int64_t i = 0; i < elements; i++)
+        for (int64_t i = 0; i < elements; i++) {
             values[i] = (float)nearly_normal(&state);
+        }
     } else if (bench_arithmetic_type(type) == BENCH_F32) {
         fill_halves(array, type, elements, &state);
     } else {
         double *values = array;
-        for (int64_t i = 0; i < elements; i++)
+        for (int64_t i = 0; i < elements; i++) {
             values[i] = nearly_normal(&state);
+        }
     }
 }
 

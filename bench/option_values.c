@@ -21,9 +21,10 @@ static int read_integer(const char *name, const char *text, int64_t least, int64
     char *end;
     errno = 0;
     const long long number = strtoll(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || number < least || number > most)
+    if (errno != 0 || end == text || *end != '\0' || number < least || number > most) {
         return bench_complain("--%s is %s; it must be a number from %" PRId64 " to %" PRId64, name, text,
                               least, most);
+    }
     *value = number;
     return 0;
 }
@@ -31,8 +32,9 @@ static int read_integer(const char *name, const char *text, int64_t least, int64
 static int read_real(const char *name, const char *text, double most, double *value) {
     char *end;
     const double number = strtod(text, &end);
-    if (end == text || *end != '\0' || !(number >= 0 && number <= most))
+    if (end == text || *end != '\0' || !(number >= 0 && number <= most)) {
         return bench_complain("--%s is %s; it must be a number from 0 to %g", name, text, most);
+    }
     *value = number;
     return 0;
 }
@@ -40,8 +42,9 @@ static int read_real(const char *name, const char *text, double most, double *va
 static int read_name(const char *name, const char *text, const struct bench_names *names) {
     char list[256];
     const int value = bench_names_find(names, text);
-    if (value >= 0)
+    if (value >= 0) {
         return value;
+    }
     bench_names_list(names, BENCH_ALL_NAMES, "or", list, sizeof list);
     return bench_complain("--%s is %s; it must be %s", name, text, list);
 }
@@ -49,12 +52,14 @@ static int read_name(const char *name, const char *text, const struct bench_name
 static int read_window(const char *text, struct bench_attention_shape *shape) {
     char left[32];
     const size_t length = strcspn(text, ",");
-    if (text[length] != ',' || length >= sizeof left)
+    if (text[length] != ',' || length >= sizeof left) {
         return bench_complain("--window is %s; it must be LEFT,RIGHT, such as 255,0", text);
+    }
     memcpy(left, text, length);
     left[length] = '\0';
-    if (read_integer("window", left, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_left) != 0)
+    if (read_integer("window", left, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_left) != 0) {
         return -1;
+    }
     return read_integer("window", text + length + 1, BENCH_WINDOW_UNLIMITED, max_size, &shape->window_right);
 }
 
@@ -65,8 +70,9 @@ typedef int (*item_function)(struct bench_options *options, int place, const cha
 
 static int read_engine_item(struct bench_options *options, int place, const char *text) {
     const int engine = read_name("engine", text, &bench_engine_names);
-    if (engine < 0)
+    if (engine < 0) {
         return -1;
+    }
     options->engines[place] = (enum bench_engine)engine;
     return 0;
 }
@@ -88,8 +94,9 @@ static int read_isa_item(struct bench_options *options, int place, const char *t
 
 static int read_threads_item(struct bench_options *options, int place, const char *text) {
     int64_t threads = 0;
-    if (read_integer("threads", text, 0, 1024, &threads) != 0)
+    if (read_integer("threads", text, 0, 1024, &threads) != 0) {
         return -1;
+    }
     options->threads[place] = (int)threads;
     return 0;
 }
@@ -101,18 +108,22 @@ static int read_list(struct bench_options *options, const char *name, const char
     for (const char *start = text;; start++) {
         char item[32];
         const size_t length = strcspn(start, ",");
-        if (*count == BENCH_MAX_CHOICES)
+        if (*count == BENCH_MAX_CHOICES) {
             return bench_complain("--%s has more than %d values", name, BENCH_MAX_CHOICES);
-        if (length == 0 || length >= sizeof item)
+        }
+        if (length == 0 || length >= sizeof item) {
             return bench_complain("--%s is %s; it must be values with commas between", name, text);
+        }
         memcpy(item, start, length);
         item[length] = '\0';
-        if (read_item(options, *count, item) != 0)
+        if (read_item(options, *count, item) != 0) {
             return -1;
+        }
         (*count)++;
         start += length;
-        if (*start == '\0')
+        if (*start == '\0') {
             return 0;
+        }
     }
 }
 
@@ -149,8 +160,9 @@ static const struct bench_names *names_of(enum bench_option_id id) {
 }
 
 static int set_named(struct bench_problem *problem, enum bench_option_id id, int value) {
-    if (value < 0)
+    if (value < 0) {
         return -1;
+    }
     switch (id) {
     case BENCH_OPTION_CAUSAL: problem->attention.causal = value; return 0;
     case BENCH_OPTION_KEEP_MASK: problem->attention.keep_mask = (enum bench_keep_mask)value; return 0;
@@ -184,10 +196,12 @@ int bench_option_set(struct bench_options *options, const struct bench_option *o
     const char *name = option->name;
     int64_t *size = size_of(problem, option->id);
     const struct bench_names *names = names_of(option->id);
-    if (size != NULL)
+    if (size != NULL) {
         return read_integer(name, value, 1, max_size, size);
-    if (names != NULL)
+    }
+    if (names != NULL) {
         return set_named(problem, option->id, read_name(name, value, names));
+    }
     switch (option->id) {
     case BENCH_OPTION_IN_PLACE: problem->in_place = 1; return 0;
     case BENCH_OPTION_SCALE: return read_real(name, value, 1e6, &problem->scale);

@@ -59,24 +59,29 @@ static int check_sizes(const struct bench_problem *problem) {
     const double heads = (double)shape->batch * (double)shape->heads_q;
     const double seq = (double)(shape->seq_q > shape->seq_kv ? shape->seq_q : shape->seq_kv);
     const double dim = (double)(shape->dim_qk > shape->dim_v ? shape->dim_qk : shape->dim_v);
-    if (shape->heads_q % shape->heads_kv != 0)
+    if (shape->heads_q % shape->heads_kv != 0) {
         return bench_complain("--heads is %" PRId64 "; it must be a multiple of --kv-heads, %" PRId64,
                               shape->heads_q, shape->heads_kv);
-    if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements)
+    }
+    if ((double)problem->rows * (double)problem->cols > max_elements || heads * seq * dim > max_elements) {
         return bench_complain("the sizes make an array of more than %.0e elements", max_elements);
+    }
     const double pairs = (double)shape->heads_q * (double)shape->seq_q * (double)shape->seq_kv;
-    if (problem->extras.bias != BENCH_BIAS_NONE && pairs > max_elements)
+    if (problem->extras.bias != BENCH_BIAS_NONE && pairs > max_elements) {
         return bench_complain("the sizes make a bias of more than %.0e elements", max_elements);
-    if (shape->keep_mask != BENCH_KEEP_MASK_NONE && pairs > max_elements)
+    }
+    if (shape->keep_mask != BENCH_KEEP_MASK_NONE && pairs > max_elements) {
         return bench_complain("the sizes make a keep mask of more than %.0e elements", max_elements);
+    }
     return 0;
 }
 
 static int check_engines(const struct bench_options *options) {
     char refusal[BENCH_REFUSAL_SIZE];
     for (int i = 0; i < options->engines_count; i++) {
-        if (!bench_engine_solves(options->engines[i], &options->problem, refusal))
+        if (!bench_engine_solves(options->engines[i], &options->problem, refusal)) {
             return bench_complain("%s", refusal);
+        }
     }
     return 0;
 }
@@ -92,12 +97,14 @@ static int check_selection(const struct bench_options *options) {
         const int is_selected = bench_grid_selects(i, options->quick, options->family);
         selected += is_selected;
         for (int e = 0; is_selected && e < options->engines_count; e++) {
-            if (bench_engine_solves(options->engines[e], &item.problem, refusal))
+            if (bench_engine_solves(options->engines[e], &item.problem, refusal)) {
                 return 0;
+            }
         }
     }
-    if (selected > 0)
+    if (selected > 0) {
         return bench_complain("nothing of --family %s is left: %s", options->family, refusal);
+    }
     bench_names_list(&names, BENCH_ALL_NAMES, "and", families, sizeof families);
     return bench_complain("--family is %s, which is in no family's name; there are %s", options->family,
                           families);
@@ -111,8 +118,9 @@ static int complete(struct bench_options *options) {
     shape->heads_kv = shape->heads_kv != 0 ? shape->heads_kv : shape->heads_q;
     shape->seq_kv = shape->seq_kv != 0 ? shape->seq_kv : shape->seq_q;
     shape->dim_v = shape->dim_v != 0 ? shape->dim_v : shape->dim_qk;
-    if (check_sizes(problem) != 0)
+    if (check_sizes(problem) != 0) {
         return -1;
+    }
     return options->mode == BENCH_MODE_GRID ? check_selection(options) : check_engines(options);
 }
 
@@ -121,10 +129,12 @@ static int read_word(struct bench_options *options, const char *word, int *words
     const int mode = bench_names_find(&bench_mode_names, word);
     char modes[128];
     bench_names_list(&bench_mode_names, BENCH_ALL_NAMES, "and", modes, sizeof modes);
-    if ((*words)++ > 0)
+    if ((*words)++ > 0) {
         return bench_complain("%s is one word too many", word);
-    if (mode < 0)
+    }
+    if (mode < 0) {
         return bench_complain("there is no mode %s; there are %s", word, modes);
+    }
     options->mode = (enum bench_mode)mode;
     return 0;
 }
@@ -140,12 +150,14 @@ static void fill_table(struct option table[BENCH_OPTION_COUNT + 1]) {
 
 /* Whether every option given, each of those in `used`, belongs to the mode. */
 static int check_mode(const struct bench_options *options, int words, const int used[BENCH_OPTION_COUNT]) {
-    if (words == 0)
+    if (words == 0) {
         return bench_complain("the mode is missing, such as softmax or attention; --help lists all");
+    }
     for (int i = 0; i < BENCH_OPTION_COUNT; i++) {
-        if (used[i] && !bench_option_is_of(&bench_option_table[i], options->mode))
+        if (used[i] && !bench_option_is_of(&bench_option_table[i], options->mode)) {
             return bench_complain("--%s is not an option of %s", bench_option_table[i].name,
                                   bench_mode_names.items[options->mode]);
+        }
     }
     return 0;
 }
@@ -167,16 +179,20 @@ enum bench_options_result bench_options_read(struct bench_options *options, int 
             return BENCH_OPTIONS_DONE;
         }
         const int index = id - BENCH_OPTION_FIRST;
-        if (index < 0 && id != 1)
+        if (index < 0 && id != 1) {
             return BENCH_OPTIONS_WRONG; /* unknown or incomplete, as getopt_long has said */
+        }
         const int result = id == 1 ? read_word(options, optarg, &words)
                                    : bench_option_set(options, &bench_option_table[index], optarg);
-        if (result != 0)
+        if (result != 0) {
             return BENCH_OPTIONS_WRONG;
-        if (id != 1)
+        }
+        if (id != 1) {
             used[index] = 1;
+        }
     }
-    if (check_mode(options, words, used) != 0 || complete(options) != 0)
+    if (check_mode(options, words, used) != 0 || complete(options) != 0) {
         return BENCH_OPTIONS_WRONG;
+    }
     return BENCH_OPTIONS_OK;
 }

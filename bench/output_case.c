@@ -50,8 +50,9 @@ static void fill(struct state *state) {
     const struct bench_problem *problem = &state->problem;
     const int64_t rows = problem->rows, cols = problem->cols;
     bench_fill_random(state->x, problem->type, rows * cols, 1);
-    for (int64_t i = 0; i < rows * cols; i++)
+    for (int64_t i = 0; i < rows * cols; i++) {
         bench_array_set(state->x, problem->type, i, 2 * bench_array_get(state->x, problem->type, i));
+    }
     for (int64_t row = 0; row < rows; row++) {
         bench_array_set(state->uniform, problem->type, row, (double)row / (double)rows);
         for (int64_t i = 0; i < RAISED; i++) {
@@ -78,8 +79,9 @@ static int create_arrays(struct state *state, struct bench_team *team) {
     state->uniform = bench_array_create(team, problem->type, problem->rows);
     state->entropy = bench_array_create(team, problem->type, problem->rows);
     state->tokens = calloc((size_t)problem->rows, sizeof *state->tokens);
-    if (state->x == NULL || state->uniform == NULL || state->entropy == NULL || state->tokens == NULL)
+    if (state->x == NULL || state->uniform == NULL || state->entropy == NULL || state->tokens == NULL) {
         return -1;
+    }
     fill(state);
     state->shape[0] = problem->rows;
     state->shape[1] = problem->cols;
@@ -94,16 +96,21 @@ static int create_arrays(struct state *state, struct bench_team *team) {
 static int32_t create_handles(struct state *state, const softattn_context *context) {
     const struct bench_sampling *sampling = &state->problem.sampling;
     int32_t status = softattn_softmax_create(context, &state->softmax);
-    if (status == SOFTATTN_OK)
+    if (status == SOFTATTN_OK) {
         status = softattn_sampler_create(context, &state->sampler);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_sampler_set_temperature(state->sampler, sampling->temperature);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_sampler_set_top_k(state->sampler, sampling->top_k);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_sampler_set_top_p(state->sampler, sampling->top_p);
-    if (status == SOFTATTN_OK)
+    }
+    if (status == SOFTATTN_OK) {
         status = softattn_sampler_set_min_p(state->sampler, sampling->min_p);
+    }
     return status;
 }
 
@@ -112,16 +119,18 @@ int bench_output_prepare(const struct bench_problem *problem, enum bench_engine 
                          struct bench_runner *runner, struct bench_failure *failure) {
     (void)engine; /* the library is the only one */
     struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
+    if (state == NULL) {
         return bench_fail_from_memory(failure);
+    }
     state->problem = *problem;
     if (create_arrays(state, team) != 0) {
         destroy(state);
         return bench_fail_from_memory(failure);
     }
     int32_t status = create_handles(state, context);
-    if (status == SOFTATTN_OK)
+    if (status == SOFTATTN_OK) {
         status = solve(state);
+    }
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);

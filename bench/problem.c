@@ -93,53 +93,71 @@ static void append(char *name, size_t capacity, const char *format, ...) {
 
 static void append_shape(const struct bench_attention_shape *shape, char *name, size_t capacity) {
     append(name, capacity, " b%" PRId64 " h%" PRId64, shape->batch, shape->heads_q);
-    if (shape->heads_kv != shape->heads_q)
+    if (shape->heads_kv != shape->heads_q) {
         append(name, capacity, "/%" PRId64, shape->heads_kv);
+    }
     append(name, capacity, " %" PRId64 "x%" PRId64 " d%" PRId64, shape->seq_q, shape->seq_kv, shape->dim_qk);
-    if (shape->dim_v != shape->dim_qk)
+    if (shape->dim_v != shape->dim_qk) {
         append(name, capacity, "/%" PRId64, shape->dim_v);
-    if (shape->causal != SOFTATTN_CAUSAL_NONE)
+    }
+    if (shape->causal != SOFTATTN_CAUSAL_NONE) {
         append(name, capacity, " %s", bench_causal_name(shape->causal));
-    if (shape->window_left != BENCH_WINDOW_UNLIMITED || shape->window_right != BENCH_WINDOW_UNLIMITED)
+    }
+    if (shape->window_left != BENCH_WINDOW_UNLIMITED || shape->window_right != BENCH_WINDOW_UNLIMITED) {
         append(name, capacity, " window %" PRId64 ",%" PRId64, shape->window_left, shape->window_right);
-    if (shape->keep_mask != BENCH_KEEP_MASK_NONE)
+    }
+    if (shape->keep_mask != BENCH_KEEP_MASK_NONE) {
         append(name, capacity, " keep-mask %s", bench_keep_mask_names.items[shape->keep_mask]);
+    }
 }
 
 static void append_extras(const struct bench_attention_extras *extras, char *name, size_t capacity) {
-    if (extras->bias != BENCH_BIAS_NONE)
+    if (extras->bias != BENCH_BIAS_NONE) {
         append(name, capacity, " bias %s", bench_bias_names.items[extras->bias]);
-    if (extras->softcap > 0)
+    }
+    if (extras->softcap > 0) {
         append(name, capacity, " softcap %g", extras->softcap);
-    if (extras->alibi)
+    }
+    if (extras->alibi) {
         append(name, capacity, " alibi");
-    if (extras->dropout > 0)
+    }
+    if (extras->dropout > 0) {
         append(name, capacity, " dropout %g", extras->dropout);
-    if (extras->layout != BENCH_LAYOUT_BHSD)
+    }
+    if (extras->layout != BENCH_LAYOUT_BHSD) {
         append(name, capacity, " %s", bench_layout_names.items[extras->layout]);
+    }
 }
 
 static void append_sampling(const struct bench_sampling *sampling, char *name, size_t capacity) {
-    if (sampling->temperature != 1)
+    if (sampling->temperature != 1) {
         append(name, capacity, " T %g", sampling->temperature);
-    if (sampling->top_k > 0)
+    }
+    if (sampling->top_k > 0) {
         append(name, capacity, " top-k %" PRId64, sampling->top_k);
-    if (sampling->top_p < 1)
+    }
+    if (sampling->top_p < 1) {
         append(name, capacity, " top-p %g", sampling->top_p);
-    if (sampling->min_p > 0)
+    }
+    if (sampling->min_p > 0) {
         append(name, capacity, " min-p %g", sampling->min_p);
+    }
 }
 
 /* Those of softmax and its backward pass. */
 static void append_options(const struct bench_problem *problem, char *name, size_t capacity) {
-    if (problem->scale != 1)
+    if (problem->scale != 1) {
         append(name, capacity, " scale %g", problem->scale);
-    if (problem->attention.causal != SOFTATTN_CAUSAL_NONE)
+    }
+    if (problem->attention.causal != SOFTATTN_CAUSAL_NONE) {
         append(name, capacity, " %s", bench_causal_name(problem->attention.causal));
-    if (problem->is_log)
+    }
+    if (problem->is_log) {
         append(name, capacity, " log");
-    if (problem->side_by_side)
+    }
+    if (problem->side_by_side) {
         append(name, capacity, " side-by-side");
+    }
 }
 
 void bench_problem_name(const struct bench_problem *problem, char *name, size_t capacity) {
@@ -150,11 +168,14 @@ void bench_problem_name(const struct bench_problem *problem, char *name, size_t 
     } else {
         append(name, capacity, " %" PRId64 "x%" PRId64, problem->rows, problem->cols);
     }
-    if (problem->operation == BENCH_SAMPLING)
+    if (problem->operation == BENCH_SAMPLING) {
         append_sampling(&problem->sampling, name, capacity);
-    if (bench_operation_is_softmax(problem->operation))
+    }
+    if (bench_operation_is_softmax(problem->operation)) {
         append_options(problem, name, capacity);
-    if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX)
+    }
+    if (problem->normalizer != SOFTATTN_NORMALIZER_SOFTMAX) {
         append(name, capacity, " %s", bench_normalizer_name(problem->normalizer));
+    }
     append(name, capacity, "%s %s", problem->in_place ? " in-place" : "", bench_type_name(problem->type));
 }

@@ -38,8 +38,9 @@ static void json_machine(struct bench_json *json, const struct bench_machine *ma
     bench_json_integer(json, "memory_bytes", machine->memory_bytes);
     bench_json_text(json, "huge_pages", machine->huge_pages);
     bench_json_begin_array(json, "isas");
-    for (int32_t i = 0; i < softattn_isa_count(); i++)
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
         bench_json_text(json, NULL, softattn_isa_name(i));
+    }
     bench_json_end_array(json);
     bench_json_end_object(json);
 }
@@ -48,8 +49,9 @@ static void json_date(struct bench_json *json) {
     char text[32] = "";
     const time_t now = time(NULL);
     struct tm utc;
-    if (gmtime_r(&now, &utc) != NULL)
+    if (gmtime_r(&now, &utc) != NULL) {
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
     bench_json_text(json, "date", text);
 }
 
@@ -61,8 +63,9 @@ static void json_begin(struct bench_json *json, const struct bench_machine *mach
     bench_json_text(json, "textbook_gemm", bench_textbook_gemm_name());
     json_date(json);
     bench_json_begin_array(json, "command");
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc; i++) {
         bench_json_text(json, NULL, argv[i]);
+    }
     bench_json_end_array(json);
     json_machine(json, machine);
 }
@@ -75,8 +78,9 @@ static void json_end(struct bench_json *json, const struct bench_noise *noise, c
     bench_json_real(json, "load_before", noise->load_before);
     bench_json_real(json, "load_after", noise->load_after);
     bench_json_begin_array(json, "warnings");
-    for (int i = 0; i < warnings_count; i++)
+    for (int i = 0; i < warnings_count; i++) {
         bench_json_text(json, NULL, warnings[i]);
+    }
     bench_json_end_array(json);
     bench_json_end_object(json);
     bench_json_end_object(json);
@@ -87,28 +91,33 @@ static void json_end(struct bench_json *json, const struct bench_noise *noise, c
 static void csv_text(FILE *file, const char *text) {
     fputc('"', file);
     for (; *text != '\0'; text++) {
-        if (*text == '"')
+        if (*text == '"') {
             fputc('"', file);
+        }
         fputc(*text, file);
     }
     fputc('"', file);
 }
 
 static void csv_fields(FILE *file, const struct bench_fields *fields, int with_header) {
-    for (int i = 0; with_header && i < fields->count; i++)
+    for (int i = 0; with_header && i < fields->count; i++) {
         fprintf(file, "%s%s", i > 0 ? "," : "", fields->items[i].name);
-    if (with_header)
+    }
+    if (with_header) {
         fputc('\n', file);
+    }
     for (int i = 0; i < fields->count; i++) {
         const struct bench_field *field = &fields->items[i];
-        if (i > 0)
+        if (i > 0) {
             fputc(',', file);
-        if (field->kind == BENCH_FIELD_TEXT)
+        }
+        if (field->kind == BENCH_FIELD_TEXT) {
             csv_text(file, field->text);
-        else if (field->kind == BENCH_FIELD_INTEGER)
+        } else if (field->kind == BENCH_FIELD_INTEGER) {
             fprintf(file, "%" PRId64, field->integer);
-        else if (field->kind == BENCH_FIELD_REAL)
+        } else if (field->kind == BENCH_FIELD_REAL) {
             fprintf(file, "%.6g", field->real);
+        }
     }
     fputc('\n', file);
 }
@@ -121,8 +130,9 @@ static void table_begin(FILE *file, const struct bench_machine *machine) {
     fprintf(file, "%s, %d CPUs; caches %" PRId64 " KiB, %" PRId64 " KiB, %" PRId64 " KiB; instruction sets",
             machine->cpu[0] != '\0' ? machine->cpu : "unnamed processor", machine->cpus,
             machine->l1_bytes / 1024, machine->l2_bytes / 1024, machine->l3_bytes / 1024);
-    for (int32_t i = 0; i < softattn_isa_count(); i++)
+    for (int32_t i = 0; i < softattn_isa_count(); i++) {
         fprintf(file, " %s", softattn_isa_name(i));
+    }
     fputc('\n', file);
 }
 
@@ -134,36 +144,41 @@ void bench_report_begin(struct bench_report *report, enum bench_format format, F
     report->format = format;
     report->file = file;
     report->json.file = file;
-    if (format == BENCH_JSON)
+    if (format == BENCH_JSON) {
         json_begin(&report->json, machine, argc, argv);
-    else if (format == BENCH_TABLE)
+    } else if (format == BENCH_TABLE) {
         table_begin(file, machine);
+    }
 }
 
 static void end_section(struct bench_report *report) {
-    if (report->section != NULL && report->format == BENCH_JSON)
+    if (report->section != NULL && report->format == BENCH_JSON) {
         bench_json_end_array(&report->json);
+    }
 }
 
 void bench_report_section(struct bench_report *report, const char *section) {
     end_section(report);
     report->section = section;
     report->lines = 0;
-    if (report->format == BENCH_JSON)
+    if (report->format == BENCH_JSON) {
         bench_json_begin_array(&report->json, section);
+    }
 }
 
 static void report_fields(struct bench_report *report, const struct bench_fields *fields) {
-    if (report->format == BENCH_JSON)
+    if (report->format == BENCH_JSON) {
         json_fields(&report->json, fields);
-    else
+    } else {
         csv_fields(report->file, fields, report->lines == 0);
+    }
 }
 
 void bench_report_ceiling(struct bench_report *report, const struct bench_ceiling_record *record) {
     if (report->format == BENCH_TABLE) {
-        if (report->lines == 0)
+        if (report->lines == 0) {
             bench_table_ceilings_header(report->file);
+        }
         bench_table_ceiling(report->file, record);
     } else {
         struct bench_fields fields;
@@ -176,8 +191,9 @@ void bench_report_ceiling(struct bench_report *report, const struct bench_ceilin
 
 void bench_report_result(struct bench_report *report, const struct bench_result *result) {
     if (report->format == BENCH_TABLE) {
-        if (report->lines == 0)
+        if (report->lines == 0) {
             bench_table_results_header(report->file);
+        }
         bench_table_result(report->file, result);
     } else {
         struct bench_fields fields;
@@ -191,7 +207,8 @@ void bench_report_result(struct bench_report *report, const struct bench_result 
 void bench_report_end(struct bench_report *report, const struct bench_noise *noise,
                       const char *const *warnings, int warnings_count) {
     end_section(report);
-    if (report->format == BENCH_JSON)
+    if (report->format == BENCH_JSON) {
         json_end(&report->json, noise, warnings, warnings_count);
+    }
     fflush(report->file);
 }

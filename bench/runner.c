@@ -12,8 +12,9 @@ double bench_runner_calls(void *argument, int64_t calls) {
     const double start = bench_now();
     for (int64_t call = 0; call < calls; call++) {
         runner->status = runner->solve(runner->state);
-        if (runner->status != SOFTATTN_OK)
+        if (runner->status != SOFTATTN_OK) {
             return -1;
+        }
     }
     return bench_now() - start;
 }

@@ -29,8 +29,9 @@ static int32_t library_softmax(void *argument) {
     const struct state *state = argument;
     const softattn_context *context = state->context;
     const int64_t rows = state->problem.rows, cols = state->problem.cols;
-    if (state->softmax != NULL)
+    if (state->softmax != NULL) {
         return handle_softmax(state);
+    }
     switch (state->problem.type) {
     case BENCH_F16: return softattn_softmax_f16(context, rows, cols, state->x, cols, state->y, cols);
     case BENCH_BF16: return softattn_softmax_bf16(context, rows, cols, state->x, cols, state->y, cols);
@@ -49,8 +50,9 @@ static int32_t textbook_softmax(void *argument) {
 static void destroy(void *argument) {
     struct state *state = argument;
     softattn_softmax_destroy(state->softmax);
-    if (state->y != state->x)
+    if (state->y != state->x) {
         bench_array_destroy(state->y);
+    }
     bench_array_destroy(state->x);
     free(state);
 }
@@ -59,8 +61,9 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
                           const softattn_context *context, struct bench_team *team,
                           struct bench_runner *runner, struct bench_failure *failure) {
     struct state *state = calloc(1, sizeof *state);
-    if (state == NULL)
+    if (state == NULL) {
         return bench_fail_from_memory(failure);
+    }
     const int64_t elements = problem->rows * problem->cols;
     state->problem = *problem;
     state->context = context;
@@ -75,8 +78,9 @@ int bench_softmax_prepare(const struct bench_problem *problem, enum bench_engine
 
     const int textbook = engine == BENCH_ENGINE_TEXTBOOK;
     int32_t status = bench_softmax_handle(problem, context, &state->softmax);
-    if (status == SOFTATTN_OK && !textbook)
+    if (status == SOFTATTN_OK && !textbook) {
         status = library_softmax(state);
+    }
     if (status != SOFTATTN_OK) {
         destroy(state);
         return bench_fail_from_library(failure, status);

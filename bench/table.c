@@ -9,19 +9,21 @@
 /* A number of bytes with the unit that leaves few digits. */
 static void bytes_text(double bytes, char *text, size_t capacity) {
     const double kib = 1024, mib = 1024 * 1024;
-    if (bytes < mib)
+    if (bytes < mib) {
         snprintf(text, capacity, "%.0f KiB", bytes / kib);
-    else
+    } else {
         snprintf(text, capacity, "%.0f MiB", bytes / mib);
+    }
 }
 
 static void time_text(double seconds, char *text, size_t capacity) {
-    if (seconds < 1e-3)
+    if (seconds < 1e-3) {
         snprintf(text, capacity, "%.2f us", 1e6 * seconds);
-    else if (seconds < 1)
+    } else if (seconds < 1) {
         snprintf(text, capacity, "%.2f ms", 1e3 * seconds);
-    else
+    } else {
         snprintf(text, capacity, "%.2f s", seconds);
+    }
 }
 
 void bench_table_ceilings_header(FILE *file) {
@@ -31,8 +33,9 @@ void bench_table_ceilings_header(FILE *file) {
 
 void bench_table_ceiling(FILE *file, const struct bench_ceiling_record *record) {
     char footprint[24] = "";
-    if (record->level != NULL)
+    if (record->level != NULL) {
         bytes_text(record->footprint, footprint, sizeof footprint);
+    }
     char name[48];
     snprintf(name, sizeof name, "%s%s%s", record->level != NULL ? record->level : "",
              record->level != NULL ? " " : "", record->name);

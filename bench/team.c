@@ -36,8 +36,9 @@ struct bench_team {
 static void work(struct member *member) {
     struct bench_team *team = member->team;
     atomic_fetch_add(&team->arrived, 1);
-    while (atomic_load(&team->arrived) < team->threads)
+    while (atomic_load(&team->arrived) < team->threads) {
         sched_yield();
+    }
     member->started = bench_now();
     team->function(team->argument, member->index);
     member->ended = bench_now();
@@ -48,18 +49,21 @@ static void *member_main(void *argument) {
     struct bench_team *team = member->team;
     for (int64_t last_round = 0;; last_round++) {
         pthread_mutex_lock(&team->lock);
-        while (team->round == last_round)
+        while (team->round == last_round) {
             pthread_cond_wait(&team->new_round, &team->lock);
+        }
         const int ending = team->function == NULL;
         pthread_mutex_unlock(&team->lock);
-        if (ending)
+        if (ending) {
             return NULL;
+        }
 
         work(member);
 
         pthread_mutex_lock(&team->lock);
-        if (--team->running == 0)
+        if (--team->running == 0) {
             pthread_cond_signal(&team->round_done);
+        }
         pthread_mutex_unlock(&team->lock);
     }
 }
@@ -77,15 +81,17 @@ static void begin_round(struct bench_team *team, bench_team_function function, v
 
 static void await_round(struct bench_team *team) {
     pthread_mutex_lock(&team->lock);
-    while (team->running > 0)
+    while (team->running > 0) {
         pthread_cond_wait(&team->round_done, &team->lock);
+    }
     pthread_mutex_unlock(&team->lock);
 }
 
 struct bench_team *bench_team_create(int threads) {
     struct bench_team *team = calloc(1, sizeof *team + (size_t)threads * sizeof team->members[0]);
-    if (team == NULL)
+    if (team == NULL) {
         return NULL;
+    }
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->new_round, NULL);
     pthread_cond_init(&team->round_done, NULL);
@@ -102,11 +108,13 @@ struct bench_team *bench_team_create(int threads) {
 }
 
 void bench_team_destroy(struct bench_team *team) {
-    if (team == NULL)
+    if (team == NULL) {
         return;
+    }
     begin_round(team, NULL, NULL);
-    for (int i = 1; i < team->threads; i++)
+    for (int i = 1; i < team->threads; i++) {
         pthread_join(team->members[i].thread, NULL);
+    }
     pthread_cond_destroy(&team->round_done);
     pthread_cond_destroy(&team->new_round);
     pthread_mutex_destroy(&team->lock);

@@ -9,19 +9,23 @@
 /* Softmax of x[first … last] into y; the rest of y's cols elements become 0. */
 static void NAME(softmax_row)(int64_t cols, int64_t first, int64_t last, const REAL *x, REAL *y) {
     REAL max = -INFINITY;
-    for (int64_t j = first; j <= last; j++)
+    for (int64_t j = first; j <= last; j++) {
         max = x[j] > max ? x[j] : max;
+    }
     REAL sum = 0;
     for (int64_t j = first; j <= last; j++) {
         y[j] = EXP(x[j] - max);
         sum += y[j];
     }
-    for (int64_t j = first; j <= last; j++)
+    for (int64_t j = first; j <= last; j++) {
         y[j] /= sum;
-    for (int64_t j = 0; j < first && j < cols; j++)
+    }
+    for (int64_t j = 0; j < first && j < cols; j++) {
         y[j] = 0;
-    for (int64_t j = last < first ? first : last + 1; j < cols; j++)
+    }
+    for (int64_t j = last < first ? first : last + 1; j < cols; j++) {
         y[j] = 0;
+    }
 }
 
 /* c = scale * a * b^T: a is rows x depth, b is cols x depth, c is rows x cols. */
@@ -34,8 +38,9 @@ static void NAME(multiply_transposed)(int64_t rows, int64_t cols, int64_t depth,
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < cols; j++) {
             REAL sum = 0;
-            for (int64_t d = 0; d < depth; d++)
+            for (int64_t d = 0; d < depth; d++) {
                 sum += a[i * depth + d] * b[j * depth + d];
+            }
             c[i * cols + j] = scale * sum;
         }
     }
@@ -49,11 +54,13 @@ static void NAME(multiply)(int64_t rows, int64_t cols, int64_t depth, const REAL
          (blasint)depth, b, (blasint)cols, 0, c, (blasint)cols);
 #else
     for (int64_t i = 0; i < rows; i++) {
-        for (int64_t j = 0; j < cols; j++)
+        for (int64_t j = 0; j < cols; j++) {
             c[i * cols + j] = 0;
+        }
         for (int64_t d = 0; d < depth; d++) {
-            for (int64_t j = 0; j < cols; j++)
+            for (int64_t j = 0; j < cols; j++) {
                 c[i * cols + j] += a[i * depth + d] * b[d * cols + j];
+            }
         }
     }
 #endif
@@ -90,9 +97,11 @@ static void NAME(attention_member)(void *argument, int member) {
 
 static void NAME(softmax_member)(void *argument, int member) {
     const struct softmax_run *run = argument;
-    for (int64_t row = member; row < run->rows; row += run->threads)
+    for (int64_t row = member; row < run->rows; row += run->threads) {
         NAME(softmax_row)
-    (run->cols, 0, run->cols - 1, (const REAL *)run->x + row * run->cols, (REAL *)run->y + row * run->cols);
+        (run->cols, 0, run->cols - 1, (const REAL *)run->x + row * run->cols,
+         (REAL *)run->y + row * run->cols);
+    }
 }
 
 #undef PASTE_

@@ -51,10 +51,12 @@ static int64_t calls_that_take(bench_timed_function function, void *argument, do
     int64_t calls = 1;
     for (;;) {
         const double seconds = function(argument, calls);
-        if (seconds < 0)
+        if (seconds < 0) {
             return 0;
-        if (seconds >= wanted)
+        }
+        if (seconds >= wanted) {
             return calls;
+        }
         /* The first calls are slow (cold caches, page faults), so approach from below. */
         const double factor = seconds > 0 ? 1.2 * wanted / seconds : 10;
         calls = (int64_t)((double)calls * (factor < 10 ? factor : 10)) + 1;
@@ -66,19 +68,22 @@ int bench_measure(bench_timed_function function, void *argument, double min_seco
     const double usual_sample = min_seconds / 30;
     const double sample = usual_sample > shortest_sample ? usual_sample : shortest_sample;
     const int64_t calls = calls_that_take(function, argument, sample);
-    if (calls == 0)
+    if (calls == 0) {
         return -1;
+    }
 
     double seconds[MAX_SAMPLES];
     double total = 0;
     int samples = 0;
     while (samples < MAX_SAMPLES) {
         const int needed = total < 10 * min_seconds ? USUAL_SAMPLES : FEWEST_SAMPLES;
-        if (total >= min_seconds && samples >= needed)
+        if (total >= min_seconds && samples >= needed) {
             break;
+        }
         seconds[samples] = function(argument, calls);
-        if (seconds[samples] < 0)
+        if (seconds[samples] < 0) {
             return -1;
+        }
         total += seconds[samples++];
     }
     *timing = bench_statistics(seconds, samples, calls);

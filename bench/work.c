@@ -28,14 +28,18 @@ void bench_visible_range(const struct bench_attention_shape *shape, int64_t quer
     const int64_t position = query + offset;
     *first = 0;
     *last = shape->seq_kv - 1;
-    if (shape->window_left != BENCH_WINDOW_UNLIMITED && position - shape->window_left > *first)
+    if (shape->window_left != BENCH_WINDOW_UNLIMITED && position - shape->window_left > *first) {
         *first = position - shape->window_left;
-    if (shape->window_right != BENCH_WINDOW_UNLIMITED && position + shape->window_right < *last)
+    }
+    if (shape->window_right != BENCH_WINDOW_UNLIMITED && position + shape->window_right < *last) {
         *last = position + shape->window_right;
-    if (shape->causal != SOFTATTN_CAUSAL_NONE && position < *last)
+    }
+    if (shape->causal != SOFTATTN_CAUSAL_NONE && position < *last) {
         *last = position;
-    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && query < *last)
+    }
+    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && query < *last) {
         *last = query;
+    }
 }
 
 int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
@@ -43,8 +47,9 @@ int64_t bench_visible_pairs(const struct bench_attention_shape *shape) {
     for (int64_t query = 0; query < shape->seq_q; query++) {
         int64_t first, last;
         bench_visible_range(shape, query, &first, &last);
-        if (first <= last)
+        if (first <= last) {
             pairs += last - first + 1;
+        }
     }
     return pairs;
 }
@@ -65,8 +70,9 @@ int64_t bench_visible_keys(const struct bench_attention_shape *shape) {
     for (int64_t query = 0; query < shape->seq_q; query++) {
         int64_t first, last;
         bench_visible_range(shape, query, &first, &last);
-        if (first > last)
+        if (first > last) {
             continue;
+        }
         lowest = first < lowest ? first : lowest;
         highest = last > highest ? last : highest;
     }

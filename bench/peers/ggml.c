@@ -61,8 +61,9 @@ void *peer_softmax_backward(int64_t rows, int64_t cols, int32_t threads, const f
 
 static const ggml_fp16_t *causal_mask(struct job *job, int64_t queries, int64_t keys) {
     job->mask = malloc((size_t)(queries * keys) * sizeof *job->mask);
-    for (int64_t i = 0; i < queries * keys; i++)
+    for (int64_t i = 0; i < queries * keys; i++) {
         job->mask[i] = ggml_fp32_to_fp16(i % keys > i / keys ? -INFINITY : 0);
+    }
     return job->mask;
 }
 

@@ -285,21 +285,24 @@ SOFTATTN_API int32_t softattn_softmax_set_sigmoid_bias(softattn_softmax *softmax
 
 typedef struct softattn_softmax_args {
     uint64_t struct_size;
-    const softattn_tensor *x; /* scores, f16, bf16, f32 or f64, rank 1 … 8, any strides */
-    const softattn_tensor *y; /* result, x's shape and type; may be x's own memory with the same strides, or
-                                         NULL when only the outputs below are wanted */
-    const softattn_tensor *
-        bias; /* added to scale * x; x's type, f32 with 16-bit floats; each size is x's or 1 (fewer dimensions: leading
-                                         ones); -infinity masks; NULL: none */
-    const softattn_tensor
-        *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
-    const softattn_tensor
-        *lengths; /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to
-                                         x's shape without the axis; clamped to 0 … axis size; NULL: whole rows */
-    const softattn_tensor *
-        lse; /* out: natural-log sum of exp of each row, x's type (f32 with 16-bit floats) and shape without the axis;
-                                         -infinity for an empty row; NULL: not wanted */
-    const softattn_tensor *row_max; /* out: largest visible score of each row after scale and bias, as lse */
+    /* scores, f16, bf16, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *x;
+    /* result, x's shape and type; may be x's own memory with the same strides, or NULL when only the outputs below
+     * are wanted */
+    const softattn_tensor *y;
+    /* added to scale * x; x's type, f32 with 16-bit floats; each size is x's or 1 (fewer dimensions: leading
+     * ones); -infinity masks; NULL: none */
+    const softattn_tensor *bias;
+    /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor *keep_mask;
+    /* int32 or int64: elements 0 … length - 1 of each row are visible; broadcasts to x's shape without the axis;
+     * clamped to 0 … axis size; NULL: whole rows */
+    const softattn_tensor *lengths;
+    /* out: natural-log sum of exp of each row, x's type (f32 with 16-bit floats) and shape without the axis;
+     * -infinity for an empty row; NULL: not wanted */
+    const softattn_tensor *lse;
+    /* out: largest visible score of each row after scale and bias, as lse */
+    const softattn_tensor *row_max;
 } softattn_softmax_args;
 
 /*
@@ -338,11 +341,12 @@ SOFTATTN_API int32_t softattn_softmax_bf16(const softattn_context *context, int6
  */
 typedef struct softattn_softmax_backward_args {
     uint64_t struct_size;
-    const softattn_tensor *y;  /* what run gave, f16, bf16, f32 or f64, rank 1 … 8, any strides */
-    const softattn_tensor *dy; /* gradient of the loss by y; y's shape and type */
-    const softattn_tensor
-        *dx; /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the
-                                  same strides */
+    /* what run gave, f16, bf16, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *y;
+    /* gradient of the loss by y; y's shape and type */
+    const softattn_tensor *dy;
+    /* out: gradient of the loss by x; y's shape and type; may be dy's own memory with the same strides */
+    const softattn_tensor *dx;
 } softattn_softmax_backward_args;
 
 /* probabilities: dx = scale * y * (dy - sum of y * dy); log-probabilities: dx = scale * (dy - exp(y) * sum of dy). */
@@ -351,11 +355,13 @@ SOFTATTN_API int32_t softattn_softmax_backward(const softattn_softmax *softmax,
 
 typedef struct softattn_softmax_jvp_args {
     uint64_t struct_size;
-    const softattn_tensor *y;         /* as above */
-    const softattn_tensor *x_tangent; /* direction in which x moves; y's shape and type */
-    const softattn_tensor
-        *y_tangent; /* out: how y then moves, J * x_tangent; y's shape and type; may be x_tangent's own
-                                         memory with the same strides */
+    /* as of softattn_softmax_backward_args */
+    const softattn_tensor *y;
+    /* direction in which x moves; y's shape and type */
+    const softattn_tensor *x_tangent;
+    /* out: how y then moves, J * x_tangent; y's shape and type; may be x_tangent's own memory with the same
+     * strides */
+    const softattn_tensor *y_tangent;
 } softattn_softmax_jvp_args;
 
 /* probabilities: y_tangent = scale * y * (x_tangent - sum of y * x_tangent); log-probabilities: scale * (x_tangent - sum of
@@ -365,9 +371,10 @@ SOFTATTN_API int32_t softattn_softmax_jvp(const softattn_softmax *softmax,
 
 typedef struct softattn_softmax_jacobian_args {
     uint64_t struct_size;
-    const softattn_tensor *y; /* as above, but f32 or f64, rank 1 … 7, n elements along the axis */
-    const softattn_tensor
-        *jacobian; /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
+    /* as of softattn_softmax_backward_args, but f32 or f64, rank 1 … 7, n elements along the axis */
+    const softattn_tensor *y;
+    /* out: y's shape without the axis, then [n, n]: element i, j is dy_i/dx_j; y's type */
+    const softattn_tensor *jacobian;
 } softattn_softmax_jacobian_args;
 
 /* probabilities: scale * y_i * ((i = j) - y_j); log-probabilities: scale * ((i = j) - exp(y_j)); 0 where i or j is masked. */
@@ -446,25 +453,29 @@ SOFTATTN_API int32_t softattn_cross_entropy_set_reduction(softattn_cross_entropy
 
 typedef struct softattn_cross_entropy_args {
     uint64_t struct_size;
-    const softattn_tensor *logits;  /* [..., classes], f16, bf16, f32 or f64, rank 1 … 8, any strides */
-    const softattn_tensor *targets; /* int32 or int64, logits' shape without the last dimension; each 0 …
-                                                    classes - 1 or ignore_index, else an error that names the row and its
-                                                    value; or NULL, and */
-    const softattn_tensor *target_probabilities; /* logits' shape and type, taken as they are; or NULL */
-    const softattn_tensor *class_weights;        /* [classes], logits' type (f32 with 16-bit
-                                                    floats); NULL: all 1 */
-    const softattn_tensor *losses;   /* out: of each row, whatever the reduction; logits' type (f32 with
-                                                    16-bit floats) and shape without the last dimension; NULL: not
-                                                    wanted */
-    const softattn_tensor *total;    /* out: one element (rank 0, or sizes of 1), type as losses: the sum
-                                                    or mean; NULL: not wanted, as with SOFTATTN_REDUCTION_NONE */
-    const softattn_tensor *gradient; /* out: logits' shape and type; may be logits' own memory with the same
-                                                    strides; NULL: not wanted */
-    const softattn_tensor *lse;      /* out: lse of each row, ignored ones included, as losses */
-    const softattn_tensor *counted;  /* out: one element, int32 or int64: rows that are not ignored and whose
-                                                    target's class weight is not 0; all rows with probabilities. When it
-                                                    is 0, the mean and its gradient are 0 where 0 / 0 would be NaN;
-                                                    NULL: not wanted */
+    /* [..., classes], f16, bf16, f32 or f64, rank 1 … 8, any strides */
+    const softattn_tensor *logits;
+    /* int32 or int64, logits' shape without the last dimension; each 0 … classes - 1 or ignore_index, else an
+     * error that names the row and its value; NULL where target_probabilities are given */
+    const softattn_tensor *targets;
+    /* logits' shape and type, taken as they are; NULL where targets are given */
+    const softattn_tensor *target_probabilities;
+    /* [classes], logits' type (f32 with 16-bit floats); NULL: all 1 */
+    const softattn_tensor *class_weights;
+    /* out: of each row, whatever the reduction; logits' type (f32 with 16-bit floats) and shape without the last
+     * dimension; NULL: not wanted */
+    const softattn_tensor *losses;
+    /* out: one element (rank 0, or sizes of 1), type as losses: the sum or mean; NULL: not wanted, as with
+     * SOFTATTN_REDUCTION_NONE */
+    const softattn_tensor *total;
+    /* out: logits' shape and type; may be logits' own memory with the same strides; NULL: not wanted */
+    const softattn_tensor *gradient;
+    /* out: lse of each row, ignored ones included, as losses */
+    const softattn_tensor *lse;
+    /* out: one element, int32 or int64: rows that are not ignored and whose target's class weight is not 0; all
+     * rows with probabilities. When it is 0, the mean and its gradient are 0 where 0 / 0 would be NaN; NULL: not
+     * wanted */
+    const softattn_tensor *counted;
 } softattn_cross_entropy_args;
 
 /* Runs on the tensors in args, at least one output among them. The bits do not depend on the number of threads. */
@@ -534,19 +545,18 @@ SOFTATTN_API int32_t softattn_sampler_set_min_p(softattn_sampler *sampler, doubl
 
 typedef struct softattn_sampler_args {
     uint64_t struct_size;
-    const softattn_tensor
-        *logits; /* [..., vocabulary], f32 or f64, rank 1 … 8, any strides; at a temperature above
-                                             0 at most 2^26 tokens */
-    const softattn_tensor *uniform; /* one number in [0, 1) per row, logits' type and shape without the last
-                                             dimension; another value is an error that names the row; NULL where no tokens
-                                             are wanted or the temperature is 0 */
-    const softattn_tensor *tokens;  /* out: int32 or int64, as uniform; NULL: not wanted */
-    const softattn_tensor
-        *probabilities; /* out: of the kept tokens, 0 for the others; logits' shape and type; may be
-                                             logits' own memory with the same strides; NULL: not wanted */
-    const softattn_tensor
-        *keep_mask; /* out: bool or uint8, 1 for kept tokens, else 0; logits' shape; NULL: not
-                                             wanted */
+    /* [..., vocabulary], f32 or f64, rank 1 … 8, any strides; at a temperature above 0 at most 2^26 tokens */
+    const softattn_tensor *logits;
+    /* one number in [0, 1) per row, logits' type and shape without the last dimension; another value is an error
+     * that names the row; NULL where no tokens are wanted or the temperature is 0 */
+    const softattn_tensor *uniform;
+    /* out: int32 or int64, as uniform; NULL: not wanted */
+    const softattn_tensor *tokens;
+    /* out: of the kept tokens, 0 for the others; logits' shape and type; may be logits' own memory with the same
+     * strides; NULL: not wanted */
+    const softattn_tensor *probabilities;
+    /* out: bool or uint8, 1 for kept tokens, else 0; logits' shape; NULL: not wanted */
+    const softattn_tensor *keep_mask;
 } softattn_sampler_args;
 
 /* Runs on the tensors in args, at least one output among them. */
@@ -580,8 +590,7 @@ typedef struct softattn_attention softattn_attention;
 
 #define SOFTATTN_ENGINE_AUTO  0 /* FUSED, but BLAS for what only that one has */
 #define SOFTATTN_ENGINE_FUSED 1 /* tiled, memory O(seq); its results obey the arithmetic contract */
-#define SOFTATTN_ENGINE_BLAS                                                                                 \
-    2 /* score rows by matrix product; alone has weights to return, and every normalizer */
+#define SOFTATTN_ENGINE_BLAS  2 /* score rows by matrix product; alone returns weights, has every normalizer */
 
 /* context may be NULL; it must outlive the handle. The handle starts with the defaults that the setters name and is the caller's
  * to destroy; on failure *out is left as it is. */
@@ -647,36 +656,43 @@ SOFTATTN_API int32_t softattn_attention_set_engine(softattn_attention *attention
  */
 typedef struct softattn_attention_args {
     uint64_t struct_size;
-    const softattn_tensor *q;   /* [batch, heads_q, seq_q, dim_qk] */
-    const softattn_tensor *k;   /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
-                                         head h reads key/value head h / (heads_q / heads_kv) */
-    const softattn_tensor *v;   /* [batch, heads_kv, seq_kv, dim_v] */
-    const softattn_tensor *out; /* [batch, heads_q, seq_q, dim_v]; overlaps no input */
-    const softattn_tensor
-        *bias; /* added to the scores; sizes are those of [batch, heads_q, seq_q, seq_kv] or 1;
-                                         fewer dimensions: leading ones; -infinity masks; NULL: none */
-    const softattn_tensor
-        *keep_mask; /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
-    const softattn_tensor
-        *lse; /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an
-                                         empty row; NULL: not wanted */
-    const softattn_tensor
-        *weights;    /* out: [batch, heads_q, seq_q, seq_kv], the probabilities or another normalizer's
-                                         weights, before dropout; NULL: not wanted. Served by the BLAS engine */
-    void *workspace; /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it
-                                         from the context. See softattn_attention_plan */
+    /* [batch, heads_q, seq_q, dim_qk] */
+    const softattn_tensor *q;
+    /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query head h reads key/value head
+     * h / (heads_q / heads_kv) */
+    const softattn_tensor *k;
+    /* [batch, heads_kv, seq_kv, dim_v] */
+    const softattn_tensor *v;
+    /* [batch, heads_q, seq_q, dim_v]; overlaps no input */
+    const softattn_tensor *out;
+    /* added to the scores; sizes are those of [batch, heads_q, seq_q, seq_kv] or 1; fewer dimensions: leading
+     * ones; -infinity masks; NULL: none */
+    const softattn_tensor *bias;
+    /* bool or uint8, non-zero = visible; broadcasts as bias; NULL: all visible */
+    const softattn_tensor *keep_mask;
+    /* out: [batch, heads_q, seq_q], natural log of the sum of exp; -infinity for an empty row; NULL: not wanted */
+    const softattn_tensor *lse;
+    /* out: [batch, heads_q, seq_q, seq_kv], the probabilities or another normalizer's weights, before dropout;
+     * NULL: not wanted. Served by the BLAS engine */
+    const softattn_tensor *weights;
+    /* scratch memory of workspace_bytes, any alignment; NULL: the library takes it from the context. See
+     * softattn_attention_plan */
+    void *workspace;
     uint64_t workspace_bytes;
-    const softattn_tensor
-        *alibi_slopes; /* [heads_q] or [batch, heads_q] (or sizes 1), q's type; NULL: none */
-    const softattn_tensor
-        *sink; /* [heads_q], q's type: a logit that joins each row's maximum and sum and has no
-                                         value; the lse includes it; NULL: none */
+    /* [heads_q] or [batch, heads_q] (or sizes 1), q's type; NULL: none */
+    const softattn_tensor *alibi_slopes;
+    /* [heads_q], q's type: a logit that joins each row's maximum and sum and has no value; the lse includes it;
+     * NULL: none */
+    const softattn_tensor *sink;
 
     /* Sequences of unequal length in padded tensors: int32 [batch], compact; NULL: whole axes. */
-    const softattn_tensor *query_lengths; /* 0 … seq_q; queries after it give output 0 and lse -infinity, even
-                                             with a sink; in packed sequences too */
-    const softattn_tensor *key_lengths;   /* 0 … seq_kv; keys after it are never read */
-    const softattn_tensor *key_starts;    /* 0 … seq_kv; keys before it are padding and have no effect */
+
+    /* 0 … seq_q; queries after it give output 0 and lse -infinity, even with a sink; in packed sequences too */
+    const softattn_tensor *query_lengths;
+    /* 0 … seq_kv; keys after it are never read */
+    const softattn_tensor *key_lengths;
+    /* 0 … seq_kv; keys before it are padding and have no effect */
+    const softattn_tensor *key_starts;
 
     /*
      * Packed sequences: batch of q, k, v, out is 1 and their seq axes hold sequences one after another. Sequence n has
@@ -797,19 +813,26 @@ SOFTATTN_API int32_t softattn_linear_attention_set_normalization(softattn_linear
  */
 typedef struct softattn_linear_attention_args {
     uint64_t struct_size;
-    const softattn_tensor *q;   /* [batch, heads_q, seq_q, dim_qk] */
-    const softattn_tensor *k;   /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query
-                                             head h reads key/value head h / (heads_q / heads_kv) */
-    const softattn_tensor *v;   /* [batch, heads_kv, seq_kv, dim_v] */
-    const softattn_tensor *out; /* [batch, heads_q, seq_q, dim_v] */
-    const softattn_tensor
-        *key_lengths; /* int32 [batch], 0 … seq_kv: keys after it are never read; NULL: all keys */
-    const softattn_tensor *initial_state; /* S before key 0: [batch, heads_kv, dim_qk, dim_v]; NULL: 0 */
-    const softattn_tensor
-        *initial_normalizer;            /* z before key 0: [batch, heads_kv, dim_qk]; both initial arrays or
-                                                  neither, but without normalization each by itself; NULL: 0 */
-    const softattn_tensor *final_state; /* out: S after the last key; NULL: not wanted */
-    const softattn_tensor *final_normalizer; /* out: z after the last key; NULL: not wanted */
+    /* [batch, heads_q, seq_q, dim_qk] */
+    const softattn_tensor *q;
+    /* [batch, heads_kv, seq_kv, dim_qk]; heads_q is a multiple of heads_kv, query head h reads key/value head
+     * h / (heads_q / heads_kv) */
+    const softattn_tensor *k;
+    /* [batch, heads_kv, seq_kv, dim_v] */
+    const softattn_tensor *v;
+    /* [batch, heads_q, seq_q, dim_v] */
+    const softattn_tensor *out;
+    /* int32 [batch], 0 … seq_kv: keys after it are never read; NULL: all keys */
+    const softattn_tensor *key_lengths;
+    /* S before key 0: [batch, heads_kv, dim_qk, dim_v]; NULL: 0 */
+    const softattn_tensor *initial_state;
+    /* z before key 0: [batch, heads_kv, dim_qk]; both initial arrays or neither, but without normalization each by
+     * itself; NULL: 0 */
+    const softattn_tensor *initial_normalizer;
+    /* out: S after the last key; NULL: not wanted */
+    const softattn_tensor *final_state;
+    /* out: z after the last key; NULL: not wanted */
+    const softattn_tensor *final_normalizer;
 } softattn_linear_attention_args;
 
 /* Runs on the tensors in args. Scratch memory per thread: about 2 * dim_qk * dim_v + 64 * (4 * dim_qk + 2 * dim_v)
@@ -863,18 +886,19 @@ typedef struct softattn_diagnosis_summary {
 
 /* Where results go, at least one of them. Tensors have one element per row: the shape is that of the scores without the
  * softmax axis, for attention that of q without its last dimension; all but saturated have the type of x or q, or f32
- * where x has 16-bit floats. */
+ * where x has 16-bit floats. Each NULL: not wanted. */
 typedef struct softattn_diagnosis {
     uint64_t struct_size;
-    const softattn_tensor *entropy; /* each NULL: not wanted */
+    const softattn_tensor *entropy;
     const softattn_tensor *max_probability;
     const softattn_tensor *effective_keys;
     const softattn_tensor *score_mean;
     const softattn_tensor *score_variance;
     const softattn_tensor *jacobian_norm;
-    const softattn_tensor *saturated; /* bool or uint8 */
-    softattn_diagnosis_summary
-        *summary; /* of all rows, summed in their order; struct_size set; NULL: not wanted */
+    /* bool or uint8 */
+    const softattn_tensor *saturated;
+    /* of all rows, summed in their order; struct_size set */
+    softattn_diagnosis_summary *summary;
 } softattn_diagnosis;
 
 /* Probability above which a row counts as saturated: 0 … 1, default 0.99. */

@@ -18,8 +18,8 @@ struct softattn_array {
     int32_t format; /* SOFTATTN_FORMAT_*: which of the 16-bit floats it holds, if any */
     bool is_output;
     int64_t shape[SOFTATTN_MAX_RANK];
-    int64_t
-        stride[SOFTATTN_MAX_RANK]; /* in elements; 0 along sizes 0 and 1, and everywhere in an empty array */
+    /* in elements; 0 along sizes 0 and 1, and everywhere in an empty array */
+    int64_t stride[SOFTATTN_MAX_RANK];
     int64_t elements;
     uint64_t low, high; /* addresses of the first byte and after the last one; equal in an empty array */
 };

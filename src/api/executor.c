@@ -14,8 +14,8 @@ struct job_queue {
     void *job_context;
     int64_t jobs;
     _Atomic int64_t next;
-    uint64_t
-        fp_control; /* of the thread that called the library: results must not depend on who computes them */
+    /* of the thread that called the library: results must not depend on who computes them */
+    uint64_t fp_control;
 };
 
 static void work(void *task_context, int64_t task) {

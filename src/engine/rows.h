@@ -105,20 +105,20 @@ struct softattn_row_visit {
     int64_t row;
     int64_t count;                       /* rows */
     int64_t step[SOFTATTN_ROW_MATRICES]; /* elements from one of them to the next */
-    int64_t
-        stride[SOFTATTN_ROW_MATRICES]; /* from one column to the next: 1, but where the walk takes columns */
+    /* from one column to the next: 1, but where the walk takes columns */
+    int64_t stride[SOFTATTN_ROW_MATRICES];
     struct softattn_row_place place;
     char *data[SOFTATTN_ROW_MATRICES]; /* the row of each matrix; NULL: not given */
-    const char
-        *next[SOFTATTN_ROW_MATRICES]; /* where the row visited next lies, for prefetching; NULL: not known */
-    char *scratch;                    /* the worker's own */
+    /* where the row visited next lies, for prefetching; NULL: not known */
+    const char *next[SOFTATTN_ROW_MATRICES];
+    char *scratch; /* the worker's own */
 };
 
 struct softattn_row_matrix {
     struct softattn_row_operand operand;
     bool is_read, is_written;
-    bool
-        may_be_overwritten; /* where this row and that of the written matrix are copies, they may be the same */
+    /* where this row and that of the written matrix are copies, they may be the same */
+    bool may_be_overwritten;
 };
 
 struct softattn_row_walk {

@@ -18,12 +18,12 @@ struct softattn_softmax_problem {
     struct softattn_row_operand x, y, bias, keep, lengths, lse, row_max;
     int32_t length_bytes; /* 4 or 8: element size of lengths */
     double scale;
-    bool
-        causal; /* row i of the last row dimension sees columns <= i + causal_offset, which is less than cols - 1 */
+    /* row i of the last row dimension sees columns <= i + causal_offset, which is less than cols - 1 */
+    bool causal;
     int64_t causal_offset;
     int32_t output; /* SOFTATTN_ROW_PROBABILITIES or _LOG_PROBABILITIES */
-    int32_t
-        normalizer; /* SOFTATTN_NORMALIZE_*; lse, row_max and log-probabilities are softmax's and plus-one's */
+    /* SOFTATTN_NORMALIZE_*; lse, row_max and log-probabilities are softmax's and plus-one's */
+    int32_t normalizer;
     double sigmoid_bias; /* with the sigmoid */
     bool empty_is_zero;
     struct softattn_diagnosis_of_row *diagnoses; /* one per row, to be filled instead of y; NULL: a softmax */

@@ -54,8 +54,8 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 struct softattn_row {
     int64_t rows;
     int64_t x_step, y_step;
-    int64_t x_stride,
-        y_stride; /* of softmax_columns: both not 1, and the steps 1, or both 1, of reals; of the others they are 1 */
+    /* of softmax_columns: both not 1, and the steps 1, or both 1, of reals; of the others they are 1 */
+    int64_t x_stride, y_stride;
     int64_t cols;
     int32_t format; /* SOFTATTN_FORMAT_*, of x and y */
     const void *x;
@@ -73,8 +73,8 @@ struct softattn_row {
     int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
     int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
-    const void
-        *prefetch;   /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
+    /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
+    const void *prefetch;
     void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
     void *lse, *max; /* one real per row; NULL: not wanted */
     int64_t lse_step, max_step;
@@ -190,8 +190,8 @@ struct softattn_diagnosis_of_row {
 struct softattn_tile_part {
     int64_t first, last;
     int64_t vector, vectors;
-    int32_t
-        clear; /* 1: every lane of these vectors sees all of these keys; 0: low and high of the tile say which */
+    /* 1: every lane of these vectors sees all of these keys; 0: low and high of the tile say which */
+    int32_t clear;
 };
 
 /* Rows that will be wanted soon, read or written: a hint, whatever the addresses. At least one row of at least one column. */
@@ -312,9 +312,8 @@ struct softattn_token_pass {
     double least_weight; /* 0: none */
     int64_t *above;      /* out, per block: mass of the tokens with x > high and w >= least_weight */
     int64_t total;       /* out: mass of all tokens */
-    void *
-        candidate_values; /* out: the x with low < x <= high, in order; room for cols + 64. May be x; NULL only where
-                               low == high */
+    /* out: the x with low < x <= high, in order; room for cols + 64. May be x; NULL only where low == high */
+    void *candidate_values;
     int64_t *block_candidates; /* out: how many of them each block has; NULL: not wanted */
     int64_t candidates;        /* out: their number */
 };
@@ -327,9 +326,9 @@ struct softattn_token_choice {
     double value, below_value; /* below_value: the next real below value */
     int64_t split;
     double least_weight;
-    void *
-        probabilities; /* out: w / sum of the kept w, summed as in softmax; 0 for the others; NULL: not wanted */
-    uint8_t *keep;     /* out: 1 for kept tokens, else 0; NULL: not wanted */
+    /* out: w / sum of the kept w, summed as in softmax; 0 for the others; NULL: not wanted */
+    void *probabilities;
+    uint8_t *keep; /* out: 1 for kept tokens, else 0; NULL: not wanted */
     int64_t keep_stride;
 };
 
@@ -337,8 +336,8 @@ struct softattn_kernels {
     const char *isa;
     int32_t real_bytes;    /* 4 or 8 */
     int32_t query_vectors; /* most vectors per query block */
-    int32_t
-        two_vector_keys; /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
+    /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
+    int32_t two_vector_keys;
     int32_t decode_rows;           /* up to this many rows the decode layout is the faster one */
     int32_t decode_heads_together; /* tiles for decode_heads, at most; 1: decode_tile alone is used */
 
@@ -433,8 +432,8 @@ struct softattn_kernels {
     void (*attention_tile)(const struct softattn_tile *tile);
     void (*decode_tile)(const struct softattn_decode_tile *tile);
     /*
-     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, which is
-     * read in the order in which it lies, a few keys of each head in turn. NULL where decode_heads_together is 1.
+     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, in this
+     * order, which is read as it lies, a few keys of each head in turn. next_k is not looked at. NULL where decode_heads_together is 1.
      */
     void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 

@@ -55,8 +55,9 @@ static int gate_capacity; /* 0 until the first call */
 static void close_gate(void) {
     pthread_mutex_lock(&gate_lock);
     gate_forks++;
-    while (gate_inside > 0)
+    while (gate_inside > 0) {
         pthread_cond_wait(&gate_changed, &gate_lock);
+    }
 }
 
 static void reopen_gate(void) {
@@ -85,10 +86,12 @@ static void build_gate(void) {
 static void enter_gate(int *cancel_state) {
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel_state);
     pthread_mutex_lock(&gate_lock);
-    if (gate_capacity == 0)
+    if (gate_capacity == 0) {
         build_gate();
-    while (gate_forks > 0 || gate_inside >= gate_capacity)
+    }
+    while (gate_forks > 0 || gate_inside >= gate_capacity) {
         pthread_cond_wait(&gate_changed, &gate_lock);
+    }
     gate_inside++;
     pthread_mutex_unlock(&gate_lock);
 }
@@ -96,8 +99,9 @@ static void enter_gate(int *cancel_state) {
 static void leave_gate(int cancel_state) {
     pthread_mutex_lock(&gate_lock);
     /* Both a caller and a fork may wait, each for something else. */
-    if (gate_inside-- == gate_capacity || gate_inside == 0)
+    if (gate_inside-- == gate_capacity || gate_inside == 0) {
         pthread_cond_broadcast(&gate_changed);
+    }
     pthread_mutex_unlock(&gate_lock);
     pthread_setcancelstate(cancel_state, NULL);
 }

@@ -26,8 +26,9 @@ static _Atomic uint64_t known_l3_share;
 static uint64_t parse_size(const char *text) {
     char *end;
     uint64_t size = strtoull(text, &end, 10);
-    if (end == text || size > UINT64_C(1) << 40)
+    if (end == text || size > UINT64_C(1) << 40) {
         return 0;
+    }
     return *end == 'K' ? size << 10 : *end == 'M' ? size << 20 : *end == 'G' ? size << 30 : size;
 }
 
@@ -38,8 +39,9 @@ static int32_t parse_cpu_list(const char *text) {
         char *end;
         long first = strtol(text, &end, 10);
         long last = *end == '-' ? strtol(end + 1, &end, 10) : first;
-        if (last < first || last > 1 << 20)
+        if (last < first || last > 1 << 20) {
             return 1;
+        }
         count += last - first + 1;
         text = *end == ',' ? end + 1 : end;
     }
@@ -59,8 +61,9 @@ bool softattn_cpu_cache_read(const char *directory, int level, struct softattn_c
     for (int index = 0; !found && read_attribute(directory, index, "level", text, sizeof text); index++) {
         if (strtol(text, NULL, 10) != level || !read_attribute(directory, index, "type", text, sizeof text) ||
             strncmp(text, "Instruction", strlen("Instruction")) == 0 ||
-            !read_attribute(directory, index, "size", text, sizeof text))
+            !read_attribute(directory, index, "size", text, sizeof text)) {
             continue;
+        }
         cache->bytes = parse_size(text);
         found = cache->bytes > 0;
         cache->sharing =
@@ -86,18 +89,21 @@ static uint64_t sysconf_bytes(int level) {
 
 static struct softattn_cpu_cache find_cache(int level) {
     struct softattn_cpu_cache cache;
-    if (softattn_cpu_cache_read("/sys/devices/system/cpu/cpu0/cache", level, &cache))
+    if (softattn_cpu_cache_read("/sys/devices/system/cpu/cpu0/cache", level, &cache)) {
         return cache;
+    }
     cache.bytes = sysconf_bytes(level);
     cache.sharing = 1;
-    if (cache.bytes == 0)
+    if (cache.bytes == 0) {
         cache.bytes = default_bytes[level - 1];
+    }
     return cache;
 }
 
 uint64_t softattn_cpu_cache_bytes(int level) {
-    if (level < 1 || level > LEVELS)
+    if (level < 1 || level > LEVELS) {
         return 0;
+    }
     _Atomic uint64_t *known = &known_bytes[level - 1];
     uint64_t bytes = atomic_load_explicit(known, memory_order_relaxed);
     if (bytes == 0) {

@@ -33,25 +33,30 @@
 static bool has_all(uint64_t set, uint64_t wanted) { return (set & wanted) == wanted; }
 
 uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *registers) {
-    if (registers->max_leaf < 1)
+    if (registers->max_leaf < 1) {
         return 0;
+    }
     uint32_t features = has_all(registers->leaf1_edx, LEAF1_EDX_SSE2) ? SOFTATTN_CPU_SSE2 : 0;
 
     uint32_t leaf1_ecx = registers->leaf1_ecx;
-    if (!has_all(leaf1_ecx, LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX) || !has_all(registers->xcr0, XCR0_YMM))
+    if (!has_all(leaf1_ecx, LEAF1_ECX_OSXSAVE | LEAF1_ECX_AVX) || !has_all(registers->xcr0, XCR0_YMM)) {
         return features;
-    if (has_all(leaf1_ecx, LEAF1_ECX_F16C))
+    }
+    if (has_all(leaf1_ecx, LEAF1_ECX_F16C)) {
         features |= SOFTATTN_CPU_F16C;
+    }
 
     uint32_t leaf7_ebx = registers->max_leaf >= 7 ? registers->leaf7_ebx : 0;
-    if (!has_all(leaf1_ecx, LEAF1_ECX_FMA) || !has_all(leaf7_ebx, LEAF7_EBX_AVX2))
+    if (!has_all(leaf1_ecx, LEAF1_ECX_FMA) || !has_all(leaf7_ebx, LEAF7_EBX_AVX2)) {
         return features;
+    }
     features |= SOFTATTN_CPU_AVX2;
 
     if (has_all(leaf7_ebx,
                 LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512VL | LEAF7_EBX_AVX512DQ | LEAF7_EBX_AVX512BW) &&
-        has_all(registers->xcr0, XCR0_ZMM))
+        has_all(registers->xcr0, XCR0_ZMM)) {
         features |= SOFTATTN_CPU_AVX512;
+    }
     return features;
 }
 
@@ -64,8 +69,9 @@ uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *reg
 
 uint32_t softattn_cpu_features_from_aarch64(uint64_t hwcap) {
     uint32_t features = has_all(hwcap, AARCH64_HWCAP_ASIMD) ? SOFTATTN_CPU_NEON : 0;
-    if (has_all(hwcap, AARCH64_HWCAP_SVE))
+    if (has_all(hwcap, AARCH64_HWCAP_SVE)) {
         features |= SOFTATTN_CPU_SVE;
+    }
     return features;
 }
 
@@ -97,8 +103,9 @@ uint32_t softattn_cpu_features(void) {
         __cpuid_count(7, 0, eax, ebx, ecx, edx);
         registers.leaf7_ebx = ebx;
     }
-    if (has_all(registers.leaf1_ecx, LEAF1_ECX_OSXSAVE))
+    if (has_all(registers.leaf1_ecx, LEAF1_ECX_OSXSAVE)) {
         registers.xcr0 = read_xcr0();
+    }
     return softattn_cpu_features_from_x86(&registers);
 }
 

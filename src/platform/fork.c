@@ -14,11 +14,13 @@ static atomic_bool watching;
 static void count_fork(void) { atomic_fetch_add(&forks, 1); }
 
 static bool watch_forks(void) {
-    if (atomic_load_explicit(&watching, memory_order_acquire))
+    if (atomic_load_explicit(&watching, memory_order_acquire)) {
         return true;
+    }
     /* Two threads may both come here; then a fork counts for two, which does no harm. */
-    if (pthread_atfork(NULL, NULL, count_fork) != 0)
+    if (pthread_atfork(NULL, NULL, count_fork) != 0) {
         return false;
+    }
     atomic_store_explicit(&watching, true, memory_order_release);
     return true;
 }
@@ -28,8 +30,9 @@ static bool watch_forks(void) {
 static uint64_t fit_stamp(void) { return 2 * atomic_load_explicit(&forks, memory_order_acquire); }
 
 bool softattn_fork_guard_init(struct softattn_fork_guard *guard) {
-    if (!watch_forks())
+    if (!watch_forks()) {
         return false;
+    }
     atomic_init(&guard->stamp, fit_stamp());
     return true;
 }

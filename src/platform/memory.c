@@ -18,8 +18,9 @@
 static void *default_allocate(void *user, uint64_t bytes, uint64_t alignment) {
     (void)user;
     /* aligned_alloc wants a multiple of the alignment. */
-    if (bytes > SIZE_MAX - alignment)
+    if (bytes > SIZE_MAX - alignment) {
         return NULL;
+    }
     size_t rounded = (size_t)((bytes + alignment - 1) / alignment * alignment);
     int saved_errno = errno;
     void *memory = aligned_alloc((size_t)alignment, rounded);
@@ -49,29 +50,34 @@ static struct block *payload_block(void *payload) { return (struct block *)paylo
 
 /* Rounds up to four steps per power of two; false when the block's size does not fit. */
 static bool round_capacity(uint64_t bytes, uint64_t *capacity) {
-    if (bytes > UINT64_MAX / 4)
+    if (bytes > UINT64_MAX / 4) {
         return false;
+    }
     uint64_t step = SOFTATTN_MEMORY_ALIGNMENT;
-    while (step * 8 <= bytes)
+    while (step * 8 <= bytes) {
         step *= 2;
+    }
     *capacity = bytes > 0 ? (bytes + step - 1) / step * step : step;
     return true;
 }
 
 static struct block *block_allocate(const struct softattn_allocator *allocator, uint64_t bytes) {
     uint64_t capacity;
-    if (!round_capacity(bytes, &capacity))
+    if (!round_capacity(bytes, &capacity)) {
         return NULL;
+    }
     struct block *block =
         allocator->allocate(allocator->user, sizeof(struct block) + capacity, SOFTATTN_MEMORY_ALIGNMENT);
-    if (block != NULL)
+    if (block != NULL) {
         block->capacity = capacity;
+    }
     return block;
 }
 
 static void block_free(const struct softattn_allocator *allocator, struct block *block) {
-    if (block != NULL)
+    if (block != NULL) {
         allocator->free_memory(allocator->user, block);
+    }
 }
 
 /* ---- The cache ---- */
@@ -111,8 +117,9 @@ static int best_cached(const struct softattn_memory *memory, uint64_t bytes) {
         uint64_t best_capacity = best >= 0 ? memory->cached[best]->capacity : 0;
         bool better =
             best_capacity < bytes ? capacity > best_capacity : capacity >= bytes && capacity < best_capacity;
-        if (best < 0 || better)
+        if (best < 0 || better) {
             best = i;
+        }
     }
     return best;
 }
@@ -132,27 +139,31 @@ static struct block *take_cached(struct softattn_memory *memory, uint64_t bytes)
 static bool put_cached(struct softattn_memory *memory, struct block *block) {
     lock_cache(memory);
     bool kept = memory->cached_count < SOFTATTN_MEMORY_CACHED;
-    if (kept)
+    if (kept) {
         memory->cached[memory->cached_count++] = block;
+    }
     unlock_cache(memory);
     return kept;
 }
 
 static void empty_cache(struct softattn_memory *memory) {
     struct block *block;
-    while ((block = take_cached(memory, 0)) != NULL)
+    while ((block = take_cached(memory, 0)) != NULL) {
         block_free(&memory->allocator, block);
+    }
 }
 
 /* ---- The interface ---- */
 
 int softattn_memory_create(const struct softattn_allocator *allocator, struct softattn_memory **out) {
-    if (allocator == NULL)
+    if (allocator == NULL) {
         allocator = &softattn_default_allocator;
+    }
     struct softattn_memory *memory =
         allocator->allocate(allocator->user, sizeof *memory, SOFTATTN_MEMORY_ALIGNMENT);
-    if (memory == NULL)
+    if (memory == NULL) {
         return -1;
+    }
     memory->owner = *allocator;
     memory->allocator = *allocator;
     memory->cached_count = 0;
@@ -165,8 +176,9 @@ int softattn_memory_create(const struct softattn_allocator *allocator, struct so
 }
 
 void softattn_memory_destroy(struct softattn_memory *memory) {
-    if (memory == NULL)
+    if (memory == NULL) {
         return;
+    }
     empty_cache(memory);
     pthread_mutex_destroy(&memory->lock);
     struct softattn_allocator owner = memory->owner;
@@ -190,16 +202,19 @@ void *softattn_memory_acquire(struct softattn_memory *memory, uint64_t bytes) {
             block = NULL;
         }
     }
-    if (block == NULL)
+    if (block == NULL) {
         block = block_allocate(allocator, bytes);
+    }
     return block != NULL ? block_payload(block) : NULL;
 }
 
 void softattn_memory_release(struct softattn_memory *memory, void *block) {
-    if (block == NULL)
+    if (block == NULL) {
         return;
-    if (memory == NULL)
+    }
+    if (memory == NULL) {
         block_free(&softattn_default_allocator, payload_block(block));
-    else if (!put_cached(memory, payload_block(block)))
+    } else if (!put_cached(memory, payload_block(block))) {
         block_free(&memory->allocator, payload_block(block));
+    }
 }

@@ -19,10 +19,12 @@ bool softattn_read_text(const char *path, char *text, size_t capacity) {
     ssize_t got = 1;
     while (length < capacity - 1 && got != 0) {
         got = read(file, text + length, capacity - 1 - length);
-        if (got < 0 && errno != EINTR)
+        if (got < 0 && errno != EINTR) {
             break;
-        if (got > 0)
+        }
+        if (got > 0) {
             length += (size_t)got;
+        }
     }
     text[length] = '\0';
     close(file);

@@ -78,8 +78,9 @@ static int64_t now_nanoseconds(void) {
 }
 
 static void pause_a_while(void) {
-    for (int i = 0; i < SPIN_PAUSES; i++)
+    for (int i = 0; i < SPIN_PAUSES; i++) {
         softattn_spin_pause();
+    }
 }
 
 static bool has_new_run(struct softattn_pool *pool, uint64_t last_run) {
@@ -97,8 +98,9 @@ static void wait_for_work(struct softattn_pool *pool, uint64_t last_run) {
         int64_t deadline = now_nanoseconds() + SPIN_NANOSECONDS;
         do {
             for (int i = 0; i < SPIN_PAUSES; i++) {
-                if (should_wake(pool, last_run))
+                if (should_wake(pool, last_run)) {
                     return;
+                }
                 softattn_spin_pause();
             }
         } while (now_nanoseconds() < deadline);
@@ -106,8 +108,9 @@ static void wait_for_work(struct softattn_pool *pool, uint64_t last_run) {
     pthread_mutex_lock(&pool->lock);
     /* Announce, then look: the owner opens the run, then looks for sleepers. One of the two sees the other. */
     atomic_fetch_add(&pool->sleeping, 1);
-    while (!should_wake(pool, last_run))
+    while (!should_wake(pool, last_run)) {
         pthread_cond_wait(&pool->work, &pool->lock);
+    }
     atomic_fetch_sub(&pool->sleeping, 1);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -120,28 +123,33 @@ static bool workers_inside(struct softattn_pool *pool) {
 static void wait_for_workers(struct softattn_pool *pool) {
     if (pool->may_spin && workers_inside(pool)) {
         int64_t deadline = now_nanoseconds() + SPIN_NANOSECONDS;
-        while (workers_inside(pool) && now_nanoseconds() < deadline)
+        while (workers_inside(pool) && now_nanoseconds() < deadline) {
             pause_a_while();
+        }
     }
-    if (!workers_inside(pool))
+    if (!workers_inside(pool)) {
         return;
+    }
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->owner_sleeping, true);
-    while (workers_inside(pool))
+    while (workers_inside(pool)) {
         pthread_cond_wait(&pool->left, &pool->lock);
+    }
     atomic_store(&pool->owner_sleeping, false);
     pthread_mutex_unlock(&pool->lock);
 }
 
 static void wake_workers(struct softattn_pool *pool, int64_t wanted) {
-    if (atomic_load(&pool->sleeping) == 0)
+    if (atomic_load(&pool->sleeping) == 0) {
         return;
+    }
     pthread_mutex_lock(&pool->lock);
     if (wanted >= atomic_load(&pool->sleeping)) {
         pthread_cond_broadcast(&pool->work);
     } else {
-        for (int64_t i = 0; i < wanted; i++)
+        for (int64_t i = 0; i < wanted; i++) {
             pthread_cond_signal(&pool->work);
+        }
     }
     pthread_mutex_unlock(&pool->lock);
 }
@@ -172,8 +180,9 @@ static void leave_run(struct softattn_pool *pool) {
 static void take_jobs(struct softattn_pool *pool, const struct run *run) {
     for (;;) {
         int64_t index = atomic_fetch_add_explicit(&pool->next_job, 1, memory_order_relaxed);
-        if (index >= run->jobs)
+        if (index >= run->jobs) {
             return;
+        }
         run->function(run->job_context, index);
     }
 }
@@ -200,15 +209,17 @@ static void block_signals(sigset_t *previous) {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     sigset_t set;
     sigfillset(&set);
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         sigdelset(&set, faults[i]);
+    }
     pthread_sigmask(SIG_BLOCK, &set, previous);
 }
 
 static bool start_worker(struct softattn_pool *pool) {
     pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
+    if (pthread_attr_init(&attributes) != 0) {
         return false;
+    }
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     bool started = pthread_create(&pool->workers[pool->started], &attributes, worker_main, pool) == 0;
     pthread_attr_destroy(&attributes);
@@ -217,16 +228,19 @@ static bool start_worker(struct softattn_pool *pool) {
 }
 
 static void start_workers(struct softattn_pool *pool, int32_t wanted) {
-    if (pool->started >= wanted || pool->runs_before_retry-- > 0)
+    if (pool->started >= wanted || pool->runs_before_retry-- > 0) {
         return;
-    if (pool->started == 0)
+    }
+    if (pool->started == 0) {
         pool->may_spin = pool->threads <= softattn_cpu_count();
+    }
     int saved_errno = errno;
     sigset_t previous;
     block_signals(&previous);
     bool could_start = true;
-    while (could_start && pool->started < wanted)
+    while (could_start && pool->started < wanted) {
         could_start = start_worker(pool);
+    }
     pthread_sigmask(SIG_SETMASK, &previous, NULL);
     errno = saved_errno;
     pool->runs_before_retry = could_start ? 0 : RUNS_BEFORE_RETRY;
@@ -235,8 +249,9 @@ static void start_workers(struct softattn_pool *pool, int32_t wanted) {
 /* ---- Runs ---- */
 
 static void run_alone(int64_t jobs, softattn_job_function function, void *job_context) {
-    for (int64_t i = 0; i < jobs; i++)
+    for (int64_t i = 0; i < jobs; i++) {
         function(job_context, i);
+    }
 }
 
 static void run_with_workers(struct softattn_pool *pool, int64_t jobs, softattn_job_function function,
@@ -294,12 +309,14 @@ void softattn_pool_run(struct softattn_pool *pool, int64_t jobs, softattn_job_fu
 
 int softattn_pool_create(const struct softattn_allocator *allocator, int32_t threads,
                          struct softattn_pool **out) {
-    if (allocator == NULL)
+    if (allocator == NULL) {
         allocator = &softattn_default_allocator;
+    }
     uint64_t bytes = sizeof(struct softattn_pool) + (uint64_t)(threads - 1) * sizeof(pthread_t);
     struct softattn_pool *pool = allocator->allocate(allocator->user, bytes, _Alignof(struct softattn_pool));
-    if (pool == NULL)
+    if (pool == NULL) {
         return -1;
+    }
     if (!softattn_fork_guard_init(&pool->fork_guard)) {
         allocator->free_memory(allocator->user, pool);
         return -1;
@@ -316,13 +333,15 @@ static void stop_workers(struct softattn_pool *pool) {
     atomic_store(&pool->stop, true);
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
-    for (int32_t i = 0; i < pool->started; i++)
+    for (int32_t i = 0; i < pool->started; i++) {
         pthread_join(pool->workers[i], NULL);
+    }
 }
 
 void softattn_pool_destroy(struct softattn_pool *pool) {
-    if (pool == NULL)
+    if (pool == NULL) {
         return;
+    }
     softattn_fork_guard_check(&pool->fork_guard, reset_pool, pool);
     int cancel_state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);

@@ -40,8 +40,9 @@ static void a_plain_problem_has_four_arrays(struct bench_team *team) {
     struct bench_problem problem = plain_problem();
     struct bench_attention_arrays arrays = {.q.array = NULL};
     softattn_attention_args args;
-    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory"))
+    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory")) {
         return;
+    }
     expect_shape(args.q, BATCH, HEADS, QUERIES, DIM);
     expect_shape(args.k, BATCH, HEADS_KV, KEYS, DIM);
     expect_shape(args.v, BATCH, HEADS_KV, KEYS, DIM_V);
@@ -56,8 +57,9 @@ static void heads_lie_inside_the_sequence_where_the_layout_says_so(struct bench_
     struct bench_attention_arrays arrays = {.q.array = NULL};
     softattn_attention_args args;
     problem.extras.layout = BENCH_LAYOUT_BSHD;
-    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory"))
+    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory")) {
         return;
+    }
     expect_shape(args.q, BATCH, HEADS, QUERIES, DIM);
     expect_strides(args.q, QUERIES * HEADS * DIM, DIM, HEADS * DIM);
     expect_strides(args.k, KEYS * HEADS_KV * DIM, DIM, HEADS_KV * DIM);
@@ -72,13 +74,15 @@ static void the_keep_mask_shows_keys_up_to_the_query(struct bench_team *team) {
     softattn_attention_args args;
     problem.attention.seq_q = KEYS + 2;
     problem.attention.keep_mask = BENCH_KEEP_MASK_CAUSAL;
-    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory"))
+    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory")) {
         return;
+    }
     expect_shape(args.keep_mask, 1, 1, KEYS + 2, KEYS);
     const uint8_t *bytes = arrays.keep_mask.array;
     for (int query = 0; query < KEYS + 2; query++) {
-        for (int key = 0; key < KEYS; key++)
+        for (int key = 0; key < KEYS; key++) {
             EXPECT(bytes[query * KEYS + key] == (key <= query), "query %d, key %d", query, key);
+        }
     }
     bench_attention_arrays_destroy(&arrays);
 }
@@ -88,12 +92,14 @@ static void slopes_of_alibi_fall_from_head_to_head(struct bench_team *team) {
     struct bench_attention_arrays arrays = {.q.array = NULL};
     softattn_attention_args args;
     problem.extras.alibi = 1;
-    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory"))
+    if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory")) {
         return;
+    }
     const float *slopes = arrays.alibi_slopes.array;
     EXPECT(args.alibi_slopes->ndim == 1 && args.alibi_slopes->shape[0] == HEADS, "one per head");
-    for (int head = 0; head < HEADS; head++)
+    for (int head = 0; head < HEADS; head++) {
         EXPECT(slopes[head] == ldexpf(1, -2 * (head + 1)), "head %d: %g", head, (double)slopes[head]);
+    }
     bench_attention_arrays_destroy(&arrays);
 }
 
@@ -108,8 +114,9 @@ static void a_bias_is_as_large_as_its_name_says(struct bench_team *team) {
         struct bench_attention_arrays arrays = {.q.array = NULL};
         softattn_attention_args args;
         problem.extras.bias = cases[i].bias;
-        if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory"))
+        if (!EXPECT(bench_attention_arrays_create(&arrays, &args, &problem, team) == 0, "memory")) {
             return;
+        }
         expect_shape(args.bias, 1, cases[i].heads, cases[i].queries, KEYS);
         bench_attention_arrays_destroy(&arrays);
     }

@@ -137,14 +137,18 @@ static void gradients_move_each_matrix_once(void) {
 /* The definition of the masks, pair by pair. */
 static bool is_visible(const struct bench_attention_shape *shape, int64_t query, int64_t key) {
     int64_t position = query;
-    if (shape->causal == SOFTATTN_CAUSAL_BOTTOM_RIGHT)
+    if (shape->causal == SOFTATTN_CAUSAL_BOTTOM_RIGHT) {
         position += shape->seq_kv - shape->seq_q;
-    if (shape->causal != SOFTATTN_CAUSAL_NONE && key > position)
+    }
+    if (shape->causal != SOFTATTN_CAUSAL_NONE && key > position) {
         return false;
-    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && key > query)
+    }
+    if (shape->keep_mask == BENCH_KEEP_MASK_CAUSAL && key > query) {
         return false;
-    if (shape->window_left != UNLIMITED && key < position - shape->window_left)
+    }
+    if (shape->window_left != UNLIMITED && key < position - shape->window_left) {
         return false;
+    }
     return shape->window_right == UNLIMITED || key <= position + shape->window_right;
 }
 
@@ -152,15 +156,17 @@ static void expect_counts_by_definition(const struct bench_attention_shape *shap
     int64_t pairs = 0, keys = 0, seeing = 0;
     for (int64_t key = 0; key < shape->seq_kv; key++) {
         int64_t queries = 0;
-        for (int64_t query = 0; query < shape->seq_q; query++)
+        for (int64_t query = 0; query < shape->seq_q; query++) {
             queries += is_visible(shape, query, key);
+        }
         pairs += queries;
         keys += queries > 0;
     }
     for (int64_t query = 0; query < shape->seq_q; query++) {
         bool sees = false;
-        for (int64_t key = 0; key < shape->seq_kv; key++)
+        for (int64_t key = 0; key < shape->seq_kv; key++) {
             sees |= is_visible(shape, query, key);
+        }
         seeing += sees;
     }
     const bool same = bench_visible_pairs(shape) == pairs && bench_visible_keys(shape) == keys &&
@@ -172,8 +178,9 @@ static void expect_counts_by_definition(const struct bench_attention_shape *shap
 
 static void counts_equal_the_definition_with_any_window(struct bench_attention_shape *shape) {
     for (shape->window_left = UNLIMITED; shape->window_left <= 8; shape->window_left++) {
-        for (shape->window_right = UNLIMITED; shape->window_right <= 8; shape->window_right++)
+        for (shape->window_right = UNLIMITED; shape->window_right <= 8; shape->window_right++) {
             expect_counts_by_definition(shape);
+        }
     }
 }
 

@@ -13,8 +13,9 @@ static char help[65536];
 
 static void read_help(void) {
     FILE *file = tmpfile();
-    if (!EXPECT(file != NULL, "no temporary file"))
+    if (!EXPECT(file != NULL, "no temporary file")) {
         return;
+    }
     bench_help_print(file);
     rewind(file);
     help[fread(help, 1, sizeof help - 1, file)] = '\0';
@@ -24,8 +25,9 @@ static void read_help(void) {
 /* How often text stands in the help. */
 static int count_of(const char *text) {
     int count = 0;
-    for (const char *at = help; (at = strstr(at, text)) != NULL; at += strlen(text))
+    for (const char *at = help; (at = strstr(at, text)) != NULL; at += strlen(text)) {
         count++;
+    }
     return count;
 }
 
@@ -50,8 +52,9 @@ static void every_mode_is_printed(void) {
 }
 
 static void the_table_is_in_the_order_of_ids(void) {
-    for (int i = 0; i < BENCH_OPTION_COUNT; i++)
+    for (int i = 0; i < BENCH_OPTION_COUNT; i++) {
         EXPECT((int)bench_option_table[i].id == BENCH_OPTION_FIRST + i, "--%s", bench_option_table[i].name);
+    }
 }
 
 int main(void) {

@@ -136,8 +136,9 @@ static void values_are_within_the_bounds(enum bench_type type, struct bench_team
         {1, 1, 1, 1, 64, 16, 16, SOFTATTN_CAUSAL_NONE, BENCH_WINDOW_UNLIMITED, BENCH_WINDOW_UNLIMITED,
          BENCH_KEEP_MASK_NONE},
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         expect_attention(type, &shapes[i], team, random);
+    }
     expect_softmax(type, 7, 33, 0, team, random);
     expect_softmax(type, 7, 33, 1, team, random);
     expect_softmax(type, 1, 1, 0, team, random);
@@ -149,8 +150,9 @@ int main(void) {
     bench_textbook_use_one_blas_thread();
     for (int threads = 1; threads <= 4; threads += 3) {
         struct bench_team *team = bench_team_create(threads);
-        if (!EXPECT(team != NULL, "%d threads", threads))
+        if (!EXPECT(team != NULL, "%d threads", threads)) {
             continue;
+        }
         values_are_within_the_bounds(BENCH_F32, team, &random);
         values_are_within_the_bounds(BENCH_F64, team, &random);
         bench_team_destroy(team);

@@ -75,8 +75,9 @@ static void x86_features_need_cpu_and_operating_system(void **state) {
     };
     for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
         uint32_t features = softattn_cpu_features_from_x86(&machines[i].registers);
-        if (features != machines[i].features)
+        if (features != machines[i].features) {
             fail_msg("%s: features %#x, expected %#x", machines[i].machine, features, machines[i].features);
+        }
     }
 }
 
@@ -105,8 +106,9 @@ static void this_cpus_features_are_those_the_compiler_finds(void **state) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
         expected |= AVX2;
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
             expected |= AVX512;
+        }
     }
     assert_int_equal(softattn_cpu_features() & ~(uint32_t)F16C, expected);
 }
@@ -185,8 +187,9 @@ static void quota_is_rounded_up_to_whole_cpus(void **state) {
     for (size_t i = 0; i < sizeof quotas / sizeof quotas[0]; i++) {
         write_file("cpu.max", quotas[i].text);
         int32_t cpus = cgroup_limit("0::/\n");
-        if (cpus != quotas[i].cpus)
+        if (cpus != quotas[i].cpus) {
             fail_msg("cpu.max \"%s\": %d CPUs, expected %d", quotas[i].text, cpus, quotas[i].cpus);
+        }
     }
 }
 
@@ -220,8 +223,9 @@ static void usable_cpus_follow_the_affinity_mask_and_keep_errno(void **state) {
     assert_in_range(count, 1, CPU_COUNT(&all));
 
     size_t first = 0;
-    while (!CPU_ISSET(first, &all))
+    while (!CPU_ISSET(first, &all)) {
         first++;
+    }
     CPU_ZERO(&one);
     CPU_SET(first, &one);
     assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
@@ -242,8 +246,9 @@ static void write_cache(int index, const char *level, const char *type, const ch
     for (int i = 0; i < 4; i++) {
         char path[64];
         snprintf(path, sizeof path, "cache/index%d/%s", index, names[i]);
-        if (texts[i] != NULL)
+        if (texts[i] != NULL) {
             write_file(path, texts[i]);
+        }
     }
 }
 

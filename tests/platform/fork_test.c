@@ -37,8 +37,9 @@ static void meet(void *context, int64_t index) {
     (void)index;
     atomic_int *arrived = context;
     atomic_fetch_add(arrived, 1);
-    for (int waited = 0; atomic_load(arrived) < 2 && waited < 5000; waited++)
+    for (int waited = 0; atomic_load(arrived) < 2 && waited < 5000; waited++) {
         sleep_milliseconds(1);
+    }
 }
 
 /* Whether runs work and have a second thread. */
@@ -46,8 +47,9 @@ static bool pool_works(struct softattn_pool *pool) {
     for (int run = 0; run < 10; run++) {
         atomic_int arrived = 0;
         softattn_pool_run(pool, 2, meet, &arrived);
-        if (arrived != 2)
+        if (arrived != 2) {
             return false;
+        }
     }
     return true;
 }
@@ -103,8 +105,9 @@ static void child_uses_and_destroys_a_used_pool(void **state) {
     struct softattn_pool *pool = make_pool();
     for (int round = 0; round < 10; round++) {
         assert_true(pool_works(pool));
-        if (round % 2 == 0)
+        if (round % 2 == 0) {
             sleep_milliseconds(2); /* now the workers sleep; otherwise they may still spin */
+        }
         assert_in_child(use_pool, pool);
         assert_in_child(destroy_pool, pool);
         assert_in_child(use_and_destroy_pool, pool);
@@ -135,8 +138,9 @@ static void use_memory(void *context, int64_t index) {
 
 static void *work_until_stopped(void *argument) {
     struct shared *shared = argument;
-    while (!atomic_load(&shared->stop))
+    while (!atomic_load(&shared->stop)) {
         softattn_pool_run(shared->pool, 8, use_memory, shared);
+    }
     return NULL;
 }
 
@@ -144,10 +148,12 @@ static void *work_until_stopped(void *argument) {
 static bool use_everything(void *context) {
     struct shared *shared = context;
     pthread_t other;
-    if (pthread_create(&other, NULL, work_until_stopped, shared) != 0)
+    if (pthread_create(&other, NULL, work_until_stopped, shared) != 0) {
         return false;
-    for (int run = 0; run < 100; run++)
+    }
+    for (int run = 0; run < 100; run++) {
         softattn_pool_run(shared->pool, 8, use_memory, shared);
+    }
     atomic_store(&shared->stop, true);
     pthread_join(other, NULL);
     bool works = pool_works(shared->pool);
@@ -163,8 +169,9 @@ static void child_uses_what_other_threads_were_using(void **state) {
     assert_int_equal(softattn_memory_create(NULL, &shared.memory), 0);
     pthread_t other;
     assert_int_equal(pthread_create(&other, NULL, work_until_stopped, &shared), 0);
-    for (int round = 0; round < 50; round++)
+    for (int round = 0; round < 50; round++) {
         assert_in_child(use_everything, &shared);
+    }
     atomic_store(&shared.stop, true);
     pthread_join(other, NULL);
     assert_true(pool_works(shared.pool));
@@ -175,12 +182,14 @@ static void child_uses_what_other_threads_were_using(void **state) {
 static bool product_is_right(void) {
     enum { SIZE = 64 };
     float ones[SIZE * SIZE], c[SIZE * SIZE];
-    for (int i = 0; i < SIZE * SIZE; i++)
+    for (int i = 0; i < SIZE * SIZE; i++) {
         ones[i] = 1.0f;
+    }
     softattn_blas_gemm_f32(true, SIZE, SIZE, SIZE, 1.0f, ones, SIZE, ones, SIZE, 0.0f, c, SIZE);
     for (int i = 0; i < SIZE * SIZE; i++) {
-        if (c[i] != (float)SIZE)
+        if (c[i] != (float)SIZE) {
             return false;
+        }
     }
     return true;
 }
@@ -196,8 +205,9 @@ enum { MOST_MULTIPLIERS = 6 };
 static void *multiply_until_stopped(void *argument) {
     atomic_bool *stop = argument;
     while (!atomic_load(stop)) {
-        if (!product_is_right())
+        if (!product_is_right()) {
             return argument;
+        }
     }
     return NULL;
 }
@@ -208,10 +218,12 @@ static void fork_during_products(int threads) {
     pthread_t others[MOST_MULTIPLIERS];
     atomic_store(&stop, false);
     assert_true(product_is_right()); /* from the first product on, forks wait for products; see blas.c */
-    for (int i = 0; i < threads; i++)
+    for (int i = 0; i < threads; i++) {
         assert_int_equal(pthread_create(&others[i], NULL, multiply_until_stopped, &stop), 0);
-    for (int round = 0; round < 200; round++)
+    }
+    for (int round = 0; round < 200; round++) {
         assert_in_child(multiply, NULL);
+    }
     atomic_store(&stop, true);
     for (int i = 0; i < threads; i++) {
         void *wrong;
@@ -222,16 +234,18 @@ static void fork_during_products(int threads) {
 
 static void parent_and_child_multiply_after_a_fork_during_a_product(void **state) {
     (void)state;
-    if (!softattn_blas_available())
+    if (!softattn_blas_available()) {
         skip();
+    }
     fork_during_products(1);
 }
 
 /* Of several threads, one or another is always inside a product, unless a waiting fork keeps them out. */
 static void forks_get_through_while_several_threads_multiply(void **state) {
     (void)state;
-    if (!softattn_blas_available())
+    if (!softattn_blas_available()) {
         skip();
+    }
     fork_during_products(MOST_MULTIPLIERS);
 }
 

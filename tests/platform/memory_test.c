@@ -45,10 +45,12 @@ static void *acquire(uint64_t bytes) {
 
 static void blocks_are_aligned_and_writable_in_full(void **state) {
     (void)state;
-    for (uint64_t bytes = 0; bytes < 2000; bytes += 7)
+    for (uint64_t bytes = 0; bytes < 2000; bytes += 7) {
         softattn_memory_release(memory, acquire(bytes));
-    for (uint64_t bytes = 2000; bytes < 1 << 22; bytes += bytes / 3)
+    }
+    for (uint64_t bytes = 2000; bytes < 1 << 22; bytes += bytes / 3) {
         softattn_memory_release(memory, acquire(bytes));
+    }
 }
 
 static void repeated_runs_of_one_shape_do_not_allocate(void **state) {
@@ -59,8 +61,9 @@ static void repeated_runs_of_one_shape_do_not_allocate(void **state) {
         softattn_memory_release(memory, small);
         softattn_memory_release(memory, large);
         softattn_memory_release(memory, again);
-        if (run == 0)
+        if (run == 0) {
             calls_after_first = counting.calls;
+        }
     }
     assert_int_equal(counting.calls, calls_after_first);
 }
@@ -68,8 +71,9 @@ static void repeated_runs_of_one_shape_do_not_allocate(void **state) {
 static void slowly_growing_requests_rarely_allocate(void **state) {
     (void)state;
     counting.calls = 0;
-    for (uint64_t bytes = 4096; bytes <= 64 * 4096; bytes += 64)
+    for (uint64_t bytes = 4096; bytes <= 64 * 4096; bytes += 64) {
         softattn_memory_release(memory, acquire(bytes));
+    }
     /* Four sizes per doubling, six doublings, and the first. */
     assert_in_range(counting.calls, 1, 4 * 6 + 1);
 }
@@ -100,10 +104,12 @@ static void cache_is_bounded(void **state) {
     (void)state;
     enum { BLOCKS = 3 * SOFTATTN_MEMORY_CACHED };
     void *blocks[BLOCKS];
-    for (int i = 0; i < BLOCKS; i++)
+    for (int i = 0; i < BLOCKS; i++) {
         blocks[i] = acquire((uint64_t)(100 * i));
-    for (int i = 0; i < BLOCKS; i++)
+    }
+    for (int i = 0; i < BLOCKS; i++) {
         softattn_memory_release(memory, blocks[i]);
+    }
     assert_int_equal(counting.live, 1 + SOFTATTN_MEMORY_CACHED);
 }
 
@@ -154,8 +160,9 @@ static void impossible_sizes_give_null_and_keep_errno(void **state) {
     static const uint64_t sizes[] = {UINT64_MAX, UINT64_MAX - 63, UINT64_MAX / 2, INT64_MAX,
                                      UINT64_MAX / 4 - 100};
     errno = 77;
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         assert_null(softattn_memory_acquire(NULL, sizes[i]));
+    }
     assert_null(softattn_default_allocator.allocate(NULL, UINT64_MAX, 64));
     assert_int_equal(errno, 77);
 }
@@ -181,8 +188,9 @@ struct sharer {
 
 static bool is_filled(const unsigned char *bytes, uint64_t count, unsigned char mark) {
     for (uint64_t i = 0; i < count; i++) {
-        if (bytes[i] != mark)
+        if (bytes[i] != mark) {
             return false;
+        }
     }
     return true;
 }
@@ -195,8 +203,9 @@ static void *use_shared_memory(void *argument) {
         unsigned char *two = softattn_memory_acquire(sharer->memory, 64);
         memset(one, sharer->mark, bytes);
         memset(two, sharer->mark + 1, 64);
-        if (!is_filled(one, bytes, sharer->mark) || !is_filled(two, 64, (unsigned char)(sharer->mark + 1)))
+        if (!is_filled(one, bytes, sharer->mark) || !is_filled(two, 64, (unsigned char)(sharer->mark + 1))) {
             sharer->spoiled = true;
+        }
         softattn_memory_release(sharer->memory, one);
         softattn_memory_release(sharer->memory, two);
     }

@@ -79,8 +79,9 @@ static void count_job(void *context, int64_t index) {
 /* Whether each of the first `jobs` ran exactly `times`, and no other. */
 static bool ran_exactly(const struct counts *counts, int64_t jobs, int times) {
     for (int64_t i = 0; i < MOST_JOBS; i++) {
-        if (counts->of_job[i] != (i < jobs ? times : 0))
+        if (counts->of_job[i] != (i < jobs ? times : 0)) {
             return false;
+        }
     }
     return true;
 }
@@ -104,10 +105,12 @@ static void meet(void *context, int64_t index) {
     (void)index;
     struct meeting *meeting = context;
     atomic_fetch_add(&meeting->arrived, 1);
-    for (int waited = 0; atomic_load(&meeting->arrived) < 2 && waited < 10000; waited++)
+    for (int waited = 0; atomic_load(&meeting->arrived) < 2 && waited < 10000; waited++) {
         sleep_milliseconds(1);
-    if (!pthread_equal(pthread_self(), meeting->caller) && meeting->examine != NULL)
+    }
+    if (!pthread_equal(pthread_self(), meeting->caller) && meeting->examine != NULL) {
         meeting->examine(meeting->context);
+    }
 }
 
 static void meet_worker(struct softattn_pool *pool, void (*examine)(void *context), void *context) {
@@ -126,8 +129,9 @@ static void each_job_runs_once_for_any_count(void **state) {
     for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
         struct softattn_pool *pool = make_pool(threads[t]);
         for (int round = 0; round < 20; round++) {
-            for (size_t j = 0; j < sizeof jobs / sizeof jobs[0]; j++)
+            for (size_t j = 0; j < sizeof jobs / sizeof jobs[0]; j++) {
                 assert_runs_each_job_once(pool, jobs[j]);
+            }
         }
         softattn_pool_destroy(pool);
     }
@@ -140,8 +144,9 @@ static void thousands_of_runs_in_a_row_lose_no_job(void **state) {
         struct softattn_pool *pool = make_pool(threads);
         struct counts counts;
         memset(&counts, 0, sizeof counts);
-        for (int run = 0; run < RUNS; run++)
+        for (int run = 0; run < RUNS; run++) {
             softattn_pool_run(pool, 3, count_job, &counts);
+        }
         assert_true(ran_exactly(&counts, 3, RUNS));
         softattn_pool_destroy(pool);
     }
@@ -215,8 +220,9 @@ static void runs_from_inside_a_job_complete(void **state) {
     struct softattn_pool *pool = make_pool(4);
     struct counts counts;
     memset(&counts, 0, sizeof counts);
-    for (int round = 0; round < 200; round++)
+    for (int round = 0; round < 200; round++) {
         softattn_pool_run(pool, 7, run_nested, &(struct nested){pool, &counts});
+    }
     assert_true(ran_exactly(&counts, 5, 200 * 7));
     softattn_pool_destroy(pool);
 }
@@ -226,8 +232,9 @@ static void *call_often(void *argument) {
     enum { RUNS = 2000 };
     struct counts counts;
     memset(&counts, 0, sizeof counts);
-    for (int run = 0; run < RUNS; run++)
+    for (int run = 0; run < RUNS; run++) {
         softattn_pool_run(argument, 6, count_job, &counts);
+    }
     return ran_exactly(&counts, 6, RUNS) ? NULL : argument;
 }
 
@@ -236,8 +243,9 @@ static void several_callers_share_one_pool(void **state) {
     enum { CALLERS = 4 };
     struct softattn_pool *pool = make_pool(3);
     pthread_t callers[CALLERS];
-    for (int i = 0; i < CALLERS; i++)
+    for (int i = 0; i < CALLERS; i++) {
         assert_int_equal(pthread_create(&callers[i], NULL, call_often, pool), 0);
+    }
     for (int i = 0; i < CALLERS; i++) {
         void *lost;
         pthread_join(callers[i], &lost);
@@ -273,8 +281,9 @@ static void cancelled_caller_ends_its_run_first(void **state) {
     caller.pool = make_pool(2);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, run_slowly, &caller), 0);
-    while (!atomic_load(&caller.inside))
+    while (!atomic_load(&caller.inside)) {
         sleep_milliseconds(1);
+    }
     pthread_cancel(thread);
     void *result;
     pthread_join(thread, &result);
@@ -292,8 +301,9 @@ static void runs_complete_when_threads_cannot_be_started(void **state) {
         atomic_store(&creations_left, possible);
         struct softattn_pool *pool = make_pool(4);
         errno = 77;
-        for (int round = 0; round < 20; round++)
+        for (int round = 0; round < 20; round++) {
             assert_runs_each_job_once(pool, 50);
+        }
         assert_int_equal(errno, 77);
         softattn_pool_destroy(pool);
     }
@@ -307,8 +317,9 @@ static void threads_that_could_not_be_started_are_tried_again(void **state) {
     allow_creations(NULL);
     struct counts counts;
     memset(&counts, 0, sizeof counts);
-    for (int run = 0; run < 10000 && created == 0; run++)
+    for (int run = 0; run < 10000 && created == 0; run++) {
         softattn_pool_run(pool, 2, count_job, &counts);
+    }
     assert_int_equal(created, 1);
     meet_worker(pool, NULL, NULL);
     softattn_pool_destroy(pool);
@@ -391,8 +402,9 @@ static void workers_take_no_signals_but_those_of_faults(void **state) {
         assert_int_equal(sigismember(&worker, application[i]), 1);
         assert_int_equal(sigismember(&after, application[i]), sigismember(&before, application[i]));
     }
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         assert_int_equal(sigismember(&worker, faults[i]), 0);
+    }
     softattn_pool_destroy(pool);
 }
 

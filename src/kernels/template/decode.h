@@ -99,7 +99,7 @@ ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *ti
 }
 
 /*
- * Beside keys that KEY_LOOP reads: some lines of the values, and half as many of the next keys, one after the other, as both by
+ * Beside keys that DEFINE_KEY_SCORES reads: some lines of the values, and half as many of the next keys, one after the other, as both by
  * themselves take 1.02 to 1.1 of the time. No part of the loops, which have no register left for it.
  */
 NEVER_INLINE void ask_beside_keys(struct decode_far *far, int64_t lines) {
@@ -124,15 +124,18 @@ ALWAYS_INLINE void ask_for_keys(struct row_column *place, int has_gaps, int64_t 
     }
 }
 
-/* What is asked for at once of as many keys as a vector turns columns of: all, or a line beside each column, as two at a time take
- * 1.15 of the time with AVX-512 (Zen 4). */
+/*
+ * What is asked for at once of as many keys as a vector's columns are transposed of: all, if that is no more than two lines; else
+ * about a line beside each column, as two at a time take 1.15 of the time with AVX-512 (Zen 4). A power of two.
+ */
 ALWAYS_INLINE int64_t elements_per_ask(void) {
     const int64_t all = TRANSPOSE_COLUMNS * LANES, column = LANES < LINE ? LINE : LANES;
     return all <= 2 * LINE ? all : column;
 }
 
-/* The last columns of a vector of keys, of which fewer than TRANSPOSE_COLUMNS are left, as the last of so many. */
-NEVER_INLINE void turn_last_columns(const real *keys, int64_t stride, int64_t dim, real *columns) {
+/* Fewer than TRANSPOSE_COLUMNS columns of a vector of keys are left: as many as that are transposed again, or all of shorter keys, so
+ * that those that are left come last. */
+NEVER_INLINE void transpose_last_columns(const real *keys, int64_t stride, int64_t dim, real *columns) {
     if (dim < TRANSPOSE_COLUMNS) {
         transpose(LANES, dim, 1, keys, stride, columns + (TRANSPOSE_COLUMNS - dim) * LANES, LANES);
     } else {
@@ -142,23 +145,23 @@ NEVER_INLINE void turn_last_columns(const real *keys, int64_t stride, int64_t di
 
 /*
  * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
- * of the keys at a time are turned into lanes and used at once, so they stay near; if has_next says that there are any, as many keys
- * that come next are asked for between the multiply-adds, and, where far is not NULL, what that says.
+ * of the keys at a time are turned into lanes and used at once, so they stay near. If has_next says that there are any, as many keys
+ * that come next are asked for between the multiply-adds, but for their last columns, and, where far is not NULL, what that says.
  */
 #define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
 #define MULTIPLY_ROW_AT_1(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 1)
-#define TURN_NEXT_COLUMNS       v_transpose_columns(keys + d, stride, columns, LANES, 1);
-#define TURN_LAST_COLUMNS       turn_last_columns(keys, stride, dim, columns);
-/* Vector v of the keys: the columns that TURN turns but the first `passed` ones, from column d on. */
-#define KEY_STEP(v, rows, passed, TURN)                                                                      \
+#define TRANSPOSE_NEXT          v_transpose_columns(keys + d, stride, columns, LANES, 1);
+#define TRANSPOSE_LAST          transpose_last_columns(keys, stride, dim, columns);
+/* Vector v of the keys: the columns that TRANSPOSE makes but the first `passed` ones, which are columns d and following. */
+#define KEY_STEP(v, rows, TRANSPOSE, passed, asks)                                                           \
     {                                                                                                        \
         const real *keys = k + (v)*LANES * stride, *q_now = q + d;                                           \
         if ((rows) > 1) {                                                                                    \
             FORGET(q_now);                                                                                   \
         }                                                                                                    \
         VECTOR_ALIGNED real columns[TRANSPOSE_COLUMNS * LANES];                                              \
-        TURN for (int64_t i = (passed); i < TRANSPOSE_COLUMNS; i++) {                                        \
-            if ((passed) == 0 && has_next && i * LANES % elements_per_ask() == 0) {                          \
+        TRANSPOSE for (int64_t i = (passed); i < TRANSPOSE_COLUMNS; i++) {                                   \
+            if ((asks) && ((i * LANES) & (elements_per_ask() - 1)) == 0) {                                   \
                 ask_for_keys(&next, stride != dim, elements_per_ask());                                      \
             }                                                                                                \
             const real *a_now = q_now + (i - (passed));                                                      \
@@ -169,8 +172,9 @@ NEVER_INLINE void turn_last_columns(const real *keys, int64_t stride, int64_t di
 /* With every so many columns what is far is asked for: half as often takes as long, twice as often 1.05 of the time (Zen 3). */
 #define COLUMNS_PER_ASK (TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS)
 /* One vector after the other, not column after column: the columns of both would not fit the registers. */
-#define KEY_STEPS_1(rows, passed, TURN)        KEY_STEP(0, rows, passed, TURN)
-#define KEY_STEPS_2(rows, passed, TURN)        KEY_STEP(0, rows, passed, TURN) KEY_STEP(1, rows, passed, TURN)
+#define KEY_STEPS_1(rows, TRANSPOSE, passed, asks) KEY_STEP(0, rows, TRANSPOSE, passed, asks)
+#define KEY_STEPS_2(rows, TRANSPOSE, passed, asks)                                                           \
+    KEY_STEP(0, rows, TRANSPOSE, passed, asks) KEY_STEP(1, rows, TRANSPOSE, passed, asks)
 #define DEFINE_KEY_SCORES(name, rows, vectors) DEFINE_KEY_SCORES_(name, rows, vectors)
 #define DEFINE_KEY_SCORES_(name, rows, vectors)                                                              \
     NEVER_INLINE void name(const struct softattn_decode_tile *tile, int64_t first_row, int64_t j,            \
@@ -188,11 +192,11 @@ NEVER_INLINE void turn_last_columns(const real *keys, int64_t stride, int64_t di
             if (!IS_SMALL && far && d % COLUMNS_PER_ASK == 0) {                                              \
                 ask_beside_keys(far, ((vectors)*COLUMNS_PER_ASK * LANES + 2 * LINE - 1) / (2 * LINE));       \
             }                                                                                                \
-            KEY_STEPS_##vectors(rows, 0, TURN_NEXT_COLUMNS)                                                  \
+            KEY_STEPS_##vectors(rows, TRANSPOSE_NEXT, 0, has_next)                                           \
         }                                                                                                    \
         if (d < dim) {                                                                                       \
-            const int64_t turned = TRANSPOSE_COLUMNS - (dim - d);                                            \
-            KEY_STEPS_##vectors(rows, turned, TURN_LAST_COLUMNS)                                             \
+            const int64_t passed = TRANSPOSE_COLUMNS - (dim - d);                                            \
+            KEY_STEPS_##vectors(rows, TRANSPOSE_LAST, passed, 0)                                             \
         }                                                                                                    \
         ROWS_##rows(COLUMNS_##vectors, END_STORE)                                                            \
     }
@@ -381,8 +385,8 @@ ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
 
 /*
  * A few keys at a time, and in between what is left of the keys that come next is asked for. Into the first-level cache, 2 KiB for
- * each row, which have more sums to load: more at a time takes 1.02 to 1.1 of the time, less 1.05 (Zen 3). Into the second-level one,
- * 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
+ * each query row, as more rows have more sums to load: more at a time takes 1.02 to 1.1 of the time, less 1.05 (Zen 3). Into the
+ * second-level one, 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
  */
 ALWAYS_INLINE int64_t bytes_per_asking(const struct softattn_decode_tile *tile) {
     return FAR_IS_APART ? 8192 : tile->rows * 2048;

@@ -5,6 +5,7 @@
 #ifndef SOFTATTN_KERNELS_TEMPLATE_DECODE_HEADS_H
 #define SOFTATTN_KERNELS_TEMPLATE_DECODE_HEADS_H
 
+#include "kernels/kernels.h"
 #include "kernels/template/asking.h"
 #include "kernels/template/decode.h"
 
@@ -71,8 +72,8 @@ static struct turn_ask ask_after_turn(const struct softattn_decode_tile *const *
     const int64_t columns = of_values ? tile->dim_v : tile->dim_qk;
     const int64_t width = (int64_t)((uintptr_t)last - (uintptr_t)first) / REAL_BYTES + columns;
     const int64_t keys = end - next < KEYS_PER_TURN ? end - next : KEYS_PER_TURN;
-    const int asks =
-        FAR_IS_APART && !IS_SMALL && tile->from_memory && turn < tile->last && width == count * columns;
+    const int is_wanted = turn < tile->last && next + KEYS_PER_TURN > tile->first;
+    const int asks = FAR_IS_APART && !IS_SMALL && tile->from_memory && is_wanted && width == count * columns;
     struct turn_ask ask = {two_places_of(first + next * stride, stride, asks ? keys : 0, width), 0};
     ask.share = (ask.places.lines + count - 1) / count;
     return ask;
@@ -110,7 +111,7 @@ static void weigh_heads(const struct softattn_decode_tile *const *tiles, int64_t
     }
 }
 
-/* The values of a turn; half of them at a time where lines are asked for, as many at once as are worth it. */
+/* The values of a turn; in two halves where lines are asked for, so that fewer are at once. */
 static void sum_turn(const struct softattn_decode_tile *tile, int64_t turn, struct turn_ask *ask,
                      struct head_sums *sums) {
     int64_t first;

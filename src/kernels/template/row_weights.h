@@ -111,8 +111,8 @@ struct row_done {
     int64_t cols;     /* how many of them are left; 0: none */
     real factor;      /* y is the weights times this: of 16-bit floats numbers all of them, */
     void *y;
-    int64_t
-        special_column; /* but for one column, where has_special says so; negative: it is not among those left */
+    /* but for one column, where has_special says so; negative: it is not among those left */
+    int64_t special_column;
     real special_value;
     real base; /* where results are logarithms; factor is that of the sum then */
 };
@@ -121,8 +121,8 @@ struct row_done {
 struct row_company {
     struct row_kind kind;
     real scale; /* of rows that are general */
-    const void
-        *next; /* a row, not shorter than this one, whose maximum is found, before it is scaled; NULL: none */
+    /* a row, not shorter than this one, whose maximum is found, before it is scaled; NULL: none */
+    const void *next;
     int64_t next_cols;
     real *next_max;
     struct row_done done;
