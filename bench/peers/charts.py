@@ -98,6 +98,7 @@ def draw_decode(results):
     for r in (r for r in results if r["family"] == "decode"):
         heads = r["heads"] if r["heads"] == r["kv_heads"] else f'{r["heads"]}/{r["kv_heads"]}'
         name = f'batch {r["batch"]}, {heads} heads, {r["seq_kv"]} keys, d = {r["dim"]}'
+        name += ",\n[batch, seq, heads, dim]" if r["layout"] == "bshd" else ""
         cases.setdefault(name, {})[f'{r["isa"]}, {r["threads"]} thread{"s" if r["threads"] > 1 else ""}'] = 100 * r["share"]
     figure, axes = pyplot.subplots(figsize=(6.4, 3))
     labels = list(dict.fromkeys(label for shares in cases.values() for label in shares))  # the colors of the other charts

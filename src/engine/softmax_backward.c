@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/reals.h"
+#include "platform/cpu.h"
 
 /* ---- Products ---- */
 
@@ -36,6 +37,7 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .transposed = problem->transposed,
                                                .scratch = visit->scratch,
                                                .prefetch = product->prefetch,
+                                               .far_is_apart = softattn_cpu_far_is_apart(),
                                                .stream = product->stream && format == problem->out.format};
     if (product->columns) {
         problem->kernels->softmax_backward_columns(&rows);

@@ -73,6 +73,7 @@ struct softattn_row {
     int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
     int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
     int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
+    int32_t far_is_apart;  /* 1: asking for memory in the second-level cache leaves the first as it is */
     /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
     const void *prefetch;
     void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
@@ -133,11 +134,12 @@ struct softattn_row_backward {
     int64_t y_stride, v_stride,
         out_stride; /* from one column to the next: of softmax_backward_columns, as in struct softattn_row; of the others they are 1 */
     double scale;
-    int32_t output;     /* SOFTATTN_ROW_*: what y is */
-    int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
-    int32_t prefetch;   /* 1: rows are out of cache: elements are asked for well ahead of the loads */
-    int32_t stream;     /* 1: store around the caches */
-    void *scratch;      /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
+    int32_t output;       /* SOFTATTN_ROW_*: what y is */
+    int32_t transposed;   /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
+    int32_t prefetch;     /* 1: rows are out of cache: elements are asked for well ahead of the loads */
+    int32_t far_is_apart; /* as of struct softattn_row */
+    int32_t stream;       /* 1: store around the caches */
+    void *scratch;        /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
 };
 
 /*
@@ -167,9 +169,10 @@ struct softattn_row_cross_entropy {
     double factor;               /* of the gradient */
     void *loss, *lse;            /* one real per row; NULL: not wanted */
     int64_t loss_step, lse_step; /* reals from one row's to the next */
-    int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
-    int32_t stream;   /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *scratch;    /* with stream or 16-bit floats: cols reals */
+    int32_t prefetch;     /* 1: rows are out of cache: each is asked for while the one before is worked on */
+    int32_t far_is_apart; /* as of struct softattn_row */
+    int32_t stream;       /* 1: store the gradient around the caches; not with the gradient in place of x */
+    void *scratch;        /* with stream or 16-bit floats: cols reals */
 };
 
 /* ---- Diagnosis ---- */
@@ -253,6 +256,7 @@ struct softattn_decode_tile {
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
     int32_t from_memory;   /* 1: k and v come from memory: v may be asked for ahead, and next_k */
+    int32_t far_is_apart;  /* as of struct softattn_row */
     const void *next_k;    /* then: keys of what comes after the tile, k_stride apart, */
     int64_t next_keys;     /* 0 … SOFTATTN_KEY_TILE of them */
     void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */

@@ -34,9 +34,18 @@ struct softattn_x86_registers {
     uint32_t leaf1_edx; /* cpuid(1).edx */
     uint32_t leaf7_ebx; /* cpuid(7, 0).ebx */
     uint64_t xcr0;      /* xgetbv(0); looked at only when leaf1_ecx has OSXSAVE */
+    uint32_t leaf0_ebx; /* cpuid(0).ebx: the first four letters of the vendor */
 };
 
 uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *registers);
+
+/*
+ * Whether a prefetch into the second-level cache leaves the first as it is: on AMD's x86 CPUs only from Zen 4 on, which are those that
+ * have AVX-512 (measured on Zen 3 and Zen 4: before, PREFETCHT1 did what PREFETCHT0 does); on others by their manuals. Fast after the
+ * first call.
+ */
+bool softattn_cpu_far_is_apart(void);
+bool softattn_cpu_far_is_apart_on_x86(const struct softattn_x86_registers *registers);
 
 /* hwcap: Linux's AT_HWCAP of AArch64. */
 uint32_t softattn_cpu_features_from_aarch64(uint64_t hwcap);

@@ -81,6 +81,19 @@ static void x86_features_need_cpu_and_operating_system(void **state) {
     }
 }
 
+static void amd_cpus_without_avx512_prefetch_into_the_first_cache_alone(void **state) {
+    (void)state;
+    const uint32_t amd = 0x68747541, hygon = 0x6f677948, intel = 0x756e6547;
+    struct softattn_x86_registers with_avx512 = {7, ECX_FULL, EDX_SSE2, EBX_FULL, 0xE7, amd};
+    struct softattn_x86_registers without = {7, ECX_FULL, EDX_SSE2, EBX_AVX2, 0x07, amd};
+    assert_true(softattn_cpu_far_is_apart_on_x86(&with_avx512));
+    assert_false(softattn_cpu_far_is_apart_on_x86(&without));
+    without.leaf0_ebx = hygon;
+    assert_false(softattn_cpu_far_is_apart_on_x86(&without));
+    without.leaf0_ebx = intel;
+    assert_true(softattn_cpu_far_is_apart_on_x86(&without));
+}
+
 static void aarch64_features_follow_hwcap(void **state) {
     (void)state;
     assert_int_equal(softattn_cpu_features_from_aarch64(0), 0);
@@ -298,6 +311,7 @@ static void this_machines_caches_grow_with_their_level(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(x86_features_need_cpu_and_operating_system),
+        cmocka_unit_test(amd_cpus_without_avx512_prefetch_into_the_first_cache_alone),
         cmocka_unit_test(aarch64_features_follow_hwcap),
         cmocka_unit_test(riscv_features_prefer_hwprobe_to_hwcap),
 #if defined(__x86_64__)

@@ -243,6 +243,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 /* AMD's CPUs before Zen 4, which go no further than AVX2, take both for the first level. */
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
-#define FAR_IS_APART        0
+#define FAR_IS_APART(says)  (says)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

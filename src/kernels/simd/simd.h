@@ -48,7 +48,8 @@
  *   half_vec                the bits of HALVES 16-bit floats as signed integers
  *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
- *   FAR_IS_APART            1 where the latter leaves the first level as it is, else 0
+ *   FAR_IS_APART(says)      1 where the latter leaves the first level as it is, else 0: of every CPU that has the instruction
+ *                           set; or what the caller says of this one
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set

@@ -87,7 +87,8 @@ struct decode_far {
  * crowd each other out of a first-level cache. */
 ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
     const int has_gaps = tile->k_stride != tile->dim_qk || tile->v_stride != tile->dim_v;
-    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS && (FAR_IS_APART || !has_gaps);
+    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS &&
+           (FAR_IS_APART(tile->far_is_apart) || !has_gaps);
 }
 
 ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
@@ -389,7 +390,7 @@ ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
  * second-level one, 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
  */
 ALWAYS_INLINE int64_t bytes_per_asking(const struct softattn_decode_tile *tile) {
-    return FAR_IS_APART ? 8192 : tile->rows * 2048;
+    return FAR_IS_APART(tile->far_is_apart) ? 8192 : tile->rows * 2048;
 }
 
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,

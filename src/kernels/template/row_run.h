@@ -34,6 +34,7 @@ struct row_run {
     int64_t last_step;      /* and how many more the next has, not less than 0; or, where not NULL, */
     const int64_t *lasts;   /* those of the row at work and of the rows after it */
     real scale;             /* of rows that are general, above 0 */
+    int far_is_apart;       /* as of struct softattn_row */
     int looks_far;          /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
@@ -81,7 +82,8 @@ NEVER_INLINE int64_t row_run_ahead(int64_t lead, int64_t cols, int64_t step) {
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     const int64_t next = row_run_lookahead(run) * run->x_step, bytes = element_bytes(kind.format);
-    const int asks_twice = row_asks_twice(kind) && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
+    const int asks_twice =
+        row_asks_twice(kind, run->far_is_apart) && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
     run->soon = next + row_run_ahead((asks_twice ? NEAR_LEAD_BYTES : LONE_LEAD_BYTES) / bytes, run->cols,
                                      run->x_step);
     run->later = asks_twice ? next + row_run_ahead(LEAD_BYTES / bytes, run->cols, run->x_step) : run->soon;
@@ -172,7 +174,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         .next = is_looking && !is_next_shorter ? row_run_x(kind, run, lookahead) : 0,
         .next_max = &next_max,
         .done = run->done,
-        .later = later ? later : run->x,
+        .later = !row_asks_twice(kind, run->far_is_apart) ? 0
+                 : later                                  ? later
+                                                          : run->x,
         .soon = row_run_asked(kind, run, is_looking, run->soon)};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);

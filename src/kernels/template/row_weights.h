@@ -126,8 +126,8 @@ struct row_company {
     int64_t next_cols;
     real *next_max;
     struct row_done done;
-    /* What is asked for, from its column j on when column j is at work: where row_asks_twice, into the second-level cache, never
-     * NULL; and into the first, NULL if nothing. */
+    /* What is asked for, from its column j on when column j is at work: into the second-level cache, NULL unless row_asks_twice; and
+     * into the first, NULL if nothing. */
     const void *later, *soon;
 };
 
@@ -147,8 +147,8 @@ ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) { return EXP2_IN
 
 /* Whether what comes is asked for early, into the second-level cache, and once more, into the first. What binds 16-bit floats is
  * arithmetic. */
-ALWAYS_INLINE int row_asks_twice(struct row_kind kind) {
-    return FAR_IS_APART && !IS_SMALL && !is_half(kind.format);
+ALWAYS_INLINE int row_asks_twice(struct row_kind kind, int far_is_apart) {
+    return FAR_IS_APART(far_is_apart) && !IS_SMALL && !is_half(kind.format);
 }
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
@@ -350,7 +350,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
         if (company.soon) {
             prefetch_elements(format, company.soon, j, TURN_VECTORS * LANES, 1);
         }
-        if (row_asks_twice(kind)) {
+        if (row_asks_twice(kind, company.later != 0)) {
             prefetch_elements(format, company.later, j, TURN_VECTORS * LANES, 0);
         }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
@@ -395,7 +395,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             }
         }
     }
-    if (row_asks_twice(kind) && j < cols) {
+    if (row_asks_twice(kind, company.later != 0) && j < cols) {
         prefetch_row((const real *)company.later + j, cols - j);
     }
     /* Loops with calls would otherwise keep the sums in memory and in registers. */

@@ -60,7 +60,7 @@ struct backward_row {
     const void *next_y, *next_v; /* its sum is made meanwhile; NULL: there is none */
     int64_t cols;
     real scale;
-    int prefetch, stream;
+    int prefetch, far_is_apart, stream;
 };
 
 /* What a row's loops are made for: a constant wherever they are used, but for which 16-bit floats. */
@@ -169,8 +169,8 @@ enum {
 };
 
 /* Asks for what comes after these `bytes` bytes of a row that is read. */
-ALWAYS_INLINE void backward_ask(const char *from, int64_t bytes) {
-    if (FAR_IS_APART) {
+ALWAYS_INLINE void backward_ask(const char *from, int64_t bytes, int far_is_apart) {
+    if (FAR_IS_APART(far_is_apart)) {
         prefetch_bytes(from + BACKWARD_LEAD_BYTES, bytes, 0);
         prefetch_bytes(from + BACKWARD_NEAR_LEAD_BYTES, bytes, 1);
     } else {
@@ -192,8 +192,8 @@ ALWAYS_INLINE void backward_loop(struct backward_kind kind, const struct backwar
     for (int64_t j = 0; j + columns <= row->cols; j += columns) {
         if (row->next_y) {
             if (row->prefetch) {
-                backward_ask(element_at(kind.format, row->next_y, j), bytes);
-                backward_ask(element_at(kind.format, row->next_v, j), bytes);
+                backward_ask(element_at(kind.format, row->next_y, j), bytes, row->far_is_apart);
+                backward_ask(element_at(kind.format, row->next_v, j), bytes, row->far_is_apart);
             }
             for (int64_t i = 0; i < columns; i += STRIPES) {
                 backward_add(kind, row->next_y, row->next_v, j + i, sums);
@@ -237,6 +237,7 @@ SPEED_INLINE void backward_rows(struct backward_kind kind, const struct softattn
                                .cols = rows->cols,
                                .scale = (real)rows->scale,
                                .prefetch = rows->prefetch,
+                               .far_is_apart = rows->far_is_apart,
                                .stream = rows->stream};
     real sum = 0;
     for (int64_t r = 0; r <= rows->rows; r++) {
