@@ -34,7 +34,6 @@ struct softattn_x86_registers {
     uint32_t leaf1_edx; /* cpuid(1).edx */
     uint32_t leaf7_ebx; /* cpuid(7, 0).ebx */
     uint64_t xcr0;      /* xgetbv(0); looked at only when leaf1_ecx has OSXSAVE */
-    uint32_t leaf0_ebx; /* cpuid(0).ebx: the first four letters of the vendor */
 };
 
 uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *registers);
@@ -45,7 +44,9 @@ uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *reg
  * first call.
  */
 bool softattn_cpu_far_is_apart(void);
-bool softattn_cpu_far_is_apart_on_x86(const struct softattn_x86_registers *registers);
+
+/* vendor: its first four letters, cpuid(0).ebx; features: softattn_cpu_features. */
+bool softattn_cpu_far_is_apart_on_x86(uint32_t vendor, uint32_t features);
 
 /* hwcap: Linux's AT_HWCAP of AArch64. */
 uint32_t softattn_cpu_features_from_aarch64(uint64_t hwcap);

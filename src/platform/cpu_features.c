@@ -62,12 +62,11 @@ uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *reg
 }
 
 /* "Auth" of AuthenticAMD and "Hygo" of HygonGenuine, which makes Zen 1. */
-#define LEAF0_EBX_AMD   0x68747541u
-#define LEAF0_EBX_HYGON 0x6f677948u
+#define VENDOR_AMD   0x68747541u
+#define VENDOR_HYGON 0x6f677948u
 
-bool softattn_cpu_far_is_apart_on_x86(const struct softattn_x86_registers *registers) {
-    const bool is_amd = registers->leaf0_ebx == LEAF0_EBX_AMD || registers->leaf0_ebx == LEAF0_EBX_HYGON;
-    return !is_amd || has_all(softattn_cpu_features_from_x86(registers), SOFTATTN_CPU_AVX512);
+bool softattn_cpu_far_is_apart_on_x86(uint32_t vendor, uint32_t features) {
+    return (vendor != VENDOR_AMD && vendor != VENDOR_HYGON) || has_all(features, SOFTATTN_CPU_AVX512);
 }
 
 /* Bits of Linux's AT_HWCAP (asm/hwcap.h) and of riscv_hwprobe (asm/hwprobe.h), spelled out because old headers lack
@@ -101,10 +100,9 @@ static uint64_t read_xcr0(void) {
     return (uint64_t)high << 32 | low;
 }
 
-static struct softattn_x86_registers read_registers(void) {
-    struct softattn_x86_registers registers = {0};
+uint32_t softattn_cpu_features(void) {
+    struct softattn_x86_registers registers = {.max_leaf = (uint32_t)__get_cpuid_max(0, 0)};
     uint32_t eax, ebx, ecx, edx;
-    registers.max_leaf = __get_cpuid_max(0, &registers.leaf0_ebx);
     if (registers.max_leaf >= 1) {
         __cpuid(1, eax, ebx, ecx, edx);
         registers.leaf1_ecx = ecx;
@@ -117,11 +115,6 @@ static struct softattn_x86_registers read_registers(void) {
     if (has_all(registers.leaf1_ecx, LEAF1_ECX_OSXSAVE)) {
         registers.xcr0 = read_xcr0();
     }
-    return registers;
-}
-
-uint32_t softattn_cpu_features(void) {
-    const struct softattn_x86_registers registers = read_registers();
     return softattn_cpu_features_from_x86(&registers);
 }
 
@@ -129,8 +122,9 @@ bool softattn_cpu_far_is_apart(void) {
     static _Atomic int known = -1; /* in a virtual machine each cpuid takes microseconds */
     int is_apart = atomic_load_explicit(&known, memory_order_relaxed);
     if (is_apart < 0) {
-        const struct softattn_x86_registers registers = read_registers();
-        is_apart = softattn_cpu_far_is_apart_on_x86(&registers);
+        uint32_t vendor = 0;
+        (void)__get_cpuid_max(0, &vendor);
+        is_apart = softattn_cpu_far_is_apart_on_x86(vendor, softattn_cpu_features());
         atomic_store_explicit(&known, is_apart, memory_order_relaxed);
     }
     return is_apart != 0;

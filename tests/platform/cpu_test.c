@@ -84,14 +84,10 @@ static void x86_features_need_cpu_and_operating_system(void **state) {
 static void amd_cpus_without_avx512_prefetch_into_the_first_cache_alone(void **state) {
     (void)state;
     const uint32_t amd = 0x68747541, hygon = 0x6f677948, intel = 0x756e6547;
-    struct softattn_x86_registers with_avx512 = {7, ECX_FULL, EDX_SSE2, EBX_FULL, 0xE7, amd};
-    struct softattn_x86_registers without = {7, ECX_FULL, EDX_SSE2, EBX_AVX2, 0x07, amd};
-    assert_true(softattn_cpu_far_is_apart_on_x86(&with_avx512));
-    assert_false(softattn_cpu_far_is_apart_on_x86(&without));
-    without.leaf0_ebx = hygon;
-    assert_false(softattn_cpu_far_is_apart_on_x86(&without));
-    without.leaf0_ebx = intel;
-    assert_true(softattn_cpu_far_is_apart_on_x86(&without));
+    assert_true(softattn_cpu_far_is_apart_on_x86(amd, SSE2 | F16C | AVX2 | AVX512));
+    assert_false(softattn_cpu_far_is_apart_on_x86(amd, SSE2 | F16C | AVX2));
+    assert_false(softattn_cpu_far_is_apart_on_x86(hygon, SSE2 | F16C | AVX2));
+    assert_true(softattn_cpu_far_is_apart_on_x86(intel, SSE2 | F16C | AVX2));
 }
 
 static void aarch64_features_follow_hwcap(void **state) {

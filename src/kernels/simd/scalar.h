@@ -107,6 +107,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       ((void)(p))
 #define V_PREFETCH_FAR(p)   ((void)(p))
-#define FAR_IS_APART(says)  0
+#define FAR_IS_APART(says)  ((void)(says), 0)
 #define V_PREFETCH_WRITE(p) ((void)(p))
 #define V_FENCE()           ((void)0)
