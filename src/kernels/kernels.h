@@ -255,8 +255,8 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    int32_t from_memory;   /* 1: k and v come from memory: v may be asked for ahead, and next_k */
     int32_t far_is_apart;  /* as of struct softattn_row */
+    int32_t from_memory;   /* 1: k and v come from memory: v may be asked for ahead, and next_k */
     const void *next_k;    /* then: keys of what comes after the tile, k_stride apart, */
     int64_t next_keys;     /* 0 … SOFTATTN_KEY_TILE of them */
     void *keys;            /* [dim_qk][lanes] scratch: a vector of keys transposed */
@@ -436,8 +436,9 @@ struct softattn_kernels {
     void (*attention_tile)(const struct softattn_tile *tile);
     void (*decode_tile)(const struct softattn_decode_tile *tile);
     /*
-     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, in this
-     * order, which is read as it lies, a few keys of each head in turn. next_k is not looked at. NULL where decode_heads_together is 1.
+     * As many times decode_tile, of 1 … SOFTATTN_MAX_DECODE_HEADS tiles: of heads whose keys lie side by side in memory, given in
+     * the order of memory. That is read as it lies, a few keys of each head in turn. next_k is not looked at. NULL where
+     * decode_heads_together is 1.
      */
     void (*decode_heads)(const struct softattn_decode_tile *const *tiles, int64_t count);
 
