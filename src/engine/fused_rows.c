@@ -22,16 +22,18 @@ void softattn_rows_pack(struct softattn_fused_block *block) {
 }
 
 /*
- * Whether it is memory that the rows wait for: keys and values of all heads, as many of each as of this one, are more than the
- * caches keep, and no tile of them is hidden.
+ * How much of keys and values comes from memory, as of struct softattn_decode_tile. Some where those of all heads, as many of each as of
+ * this one, are more than the caches keep, and no tile of them is hidden; nearly all where they are so many more that one step leaves
+ * nothing there for the next.
  */
-static bool waits_for_memory(const struct softattn_fused_block *block) {
+static int32_t comes_from_memory(const struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
     const bool may_hide_tiles = problem->keep.data != NULL || problem->block_map.data != NULL;
     const bool are_copied = problem->k.col != 1 || problem->v.col != 1;
     const double heads = (double)problem->batch * (double)problem->heads_kv;
     const double bytes = heads * softattn_bytes_of_keys(problem, block->last_key - block->first_key);
-    return !are_copied && !may_hide_tiles && bytes > 0.75 * (double)softattn_cpu_cache_bytes(3);
+    const double caches = bytes / (double)softattn_cpu_cache_bytes(3);
+    return are_copied || may_hide_tiles || caches <= 0.75 ? 0 : caches <= 1.75 ? 1 : 2;
 }
 
 /*
@@ -119,7 +121,7 @@ void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int
     const int64_t end = end_of_walk(blocks, last_tile);
     for (int64_t h = 0; h < count; h++) {
         begin_tiles(&blocks[h], &partials[h], &tiles[h]);
-        tiles[h].from_memory = waits_for_memory(&blocks[h]);
+        tiles[h].from_memory = comes_from_memory(&blocks[h]);
         tiles[h].far_is_apart = softattn_cpu_far_is_apart();
     }
     for (int64_t t = first_tile; t < last_tile; t++) {

@@ -117,7 +117,7 @@ struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, boo
     problem.dim_v = random_dim(random);
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
-    problem.from_memory = chance(random, 2);
+    problem.from_memory = (int32_t)random_below(random, 3);
     problem.far_is_apart = chance(random, 2);
     problem.fresh = chance(random, 2);
     problem.masked = chance(random, 2);

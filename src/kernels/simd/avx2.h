@@ -7,14 +7,15 @@
 #include "kernels/simd/compact.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS           4
-#define TILE_VECTORS        3
-#define DECODE_TILE_ROWS    4
-#define DECODE_TILE_VECTORS 3
-#define DECODE_KEY_VECTORS  2
-#define DECODE_ROWS         8
-#define DECODE_HEADS        32
-#define TRANSPOSE_COLUMNS   (LANES / 2) /* which the registers hold beside sums */
+#define TILE_ROWS            4
+#define TILE_VECTORS         3
+#define DECODE_TILE_ROWS     4
+#define DECODE_TILE_VECTORS  3
+#define DECODE_KEY_VECTORS   2
+#define DECODE_ROWS          8
+#define DECODE_HEADS         32
+#define DECODE_BYTES_PER_ASK 0
+#define TRANSPOSE_COLUMNS    (LANES / 2) /* which the registers hold beside sums */
 
 #if SOFTATTN_REAL_BITS == 32
 

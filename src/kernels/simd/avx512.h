@@ -6,14 +6,15 @@
 
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS           8
-#define TILE_VECTORS        3
-#define DECODE_TILE_ROWS    4
-#define DECODE_TILE_VECTORS 4
-#define DECODE_KEY_VECTORS  1
-#define DECODE_ROWS         8
-#define DECODE_HEADS        32
-#define TRANSPOSE_COLUMNS   8
+#define TILE_ROWS            8
+#define TILE_VECTORS         3
+#define DECODE_TILE_ROWS     4
+#define DECODE_TILE_VECTORS  4
+#define DECODE_KEY_VECTORS   1
+#define DECODE_ROWS          8
+#define DECODE_HEADS         32
+#define DECODE_BYTES_PER_ASK 2048
+#define TRANSPOSE_COLUMNS    8
 #define HAS_QUIET_MASKS
 
 #if SOFTATTN_REAL_BITS == 32

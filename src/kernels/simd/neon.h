@@ -8,14 +8,15 @@
 #include "kernels/simd/neon_square.h"
 #include "kernels/simd/simd.h"
 
-#define TILE_ROWS           8
-#define TILE_VECTORS        3
-#define DECODE_TILE_ROWS    4
-#define DECODE_TILE_VECTORS 4
-#define DECODE_KEY_VECTORS  2
-#define DECODE_ROWS         4
-#define DECODE_HEADS        32
-#define TRANSPOSE_COLUMNS   LANES
+#define TILE_ROWS            8
+#define TILE_VECTORS         3
+#define DECODE_TILE_ROWS     4
+#define DECODE_TILE_VECTORS  4
+#define DECODE_KEY_VECTORS   2
+#define DECODE_ROWS          4
+#define DECODE_HEADS         32
+#define DECODE_BYTES_PER_ASK 0
+#define TRANSPOSE_COLUMNS    LANES
 
 #if SOFTATTN_REAL_BITS == 32
 

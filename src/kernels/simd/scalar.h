@@ -6,15 +6,16 @@
 typedef real vec;
 typedef int mask;
 
-#define LANES               1
-#define TILE_ROWS           1
-#define TILE_VECTORS        4
-#define DECODE_TILE_ROWS    1
-#define DECODE_TILE_VECTORS 4
-#define DECODE_KEY_VECTORS  2
-#define TRANSPOSE_COLUMNS   1
-#define DECODE_ROWS         4
-#define DECODE_HEADS        1
+#define LANES                1
+#define TILE_ROWS            1
+#define TILE_VECTORS         4
+#define DECODE_TILE_ROWS     1
+#define DECODE_TILE_VECTORS  4
+#define DECODE_KEY_VECTORS   2
+#define TRANSPOSE_COLUMNS    1
+#define DECODE_ROWS          4
+#define DECODE_HEADS         1
+#define DECODE_BYTES_PER_ASK 0
 
 ALWAYS_INLINE vec v_set(real x) { return x; }
 ALWAYS_INLINE vec v_zero(void) { return 0; }

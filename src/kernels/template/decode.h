@@ -78,32 +78,52 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
     }
 }
 
-/* The keys that come after the tile and the values of this one, where they come from memory. */
+/* What is asked for beside scores: the keys that come after the tile and the values of this one, where they come from memory. */
 struct decode_far {
     struct two_places keys, values;
+    int64_t
+        columns;   /* of the keys, beside which a share of it is asked for; a power of two; see far_columns */
+    int has_again; /* the next keys of this tile, too, once more: */
+    const real *again;
+    int64_t again_left; /* elements */
 };
+
+static int keys_have_gaps(const struct softattn_decode_tile *tile) { return tile->k_stride != tile->dim_qk; }
 
 /* Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two, would
  * crowd each other out of a first-level cache. */
 ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
-    const int has_gaps = tile->k_stride != tile->dim_qk || tile->v_stride != tile->dim_v;
+    const int has_gaps = keys_have_gaps(tile) || tile->v_stride != tile->dim_v;
     return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS &&
            (FAR_IS_APART(tile->far_is_apart) || !has_gaps);
+}
+
+/* Beside so many columns of a vector of keys: twice as many take as long, half of them 1.05 of the time (Zen 3). */
+enum { COLUMNS_PER_ASK = TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS };
+ALWAYS_INLINE int64_t far_columns(const struct decode_far *far) {
+    return DECODE_BYTES_PER_ASK > 0 ? far->columns : COLUMNS_PER_ASK;
 }
 
 ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
     const real *values = (const real *)tile->v + tile->first * tile->v_stride;
     return (struct decode_far){
-        two_places_of(tile->next_k, tile->k_stride, tile->next_keys, tile->dim_qk),
-        two_places_of(values, tile->v_stride, tile->last - tile->first, tile->dim_v),
-    };
+        .keys = two_places_of(tile->next_k, tile->k_stride, tile->next_keys, tile->dim_qk),
+        .values = two_places_of(values, tile->v_stride, tile->last - tile->first, tile->dim_v),
+        .columns = COLUMNS_PER_ASK,
+        .has_again =
+            DECODE_BYTES_PER_ASK > 0 && tile->rows == 1 && tile->from_memory > 1 && !keys_have_gaps(tile)};
 }
 
 /*
- * Beside keys that DEFINE_KEY_SCORES reads: some lines of the values, and half as many of the next keys, one after the other, as both by
- * themselves take 1.02 to 1.1 of the time. No part of the loops, which have no register left for it.
+ * Beside keys that DEFINE_KEY_SCORES reads: some lines of the values, and half as many of the keys after the tile, one after the other,
+ * as both by themselves take 1.02 to 1.1 of the time. No part of the loops, which have no register left for it.
  */
 NEVER_INLINE void ask_beside_keys(struct decode_far *far, int64_t lines) {
+    if (DECODE_BYTES_PER_ASK > 0 && far->again_left > 0) {
+        prefetch_bytes(far->again, lines * (2 * LINE_BYTES), 0);
+        far->again += lines * (2 * LINE);
+        far->again_left -= lines * (2 * LINE);
+    }
     ROLLED for (; lines > 0; lines--) {
         if (far->values.lines % 2 == 0) {
             ask_in_two_places(&far->keys);
@@ -170,8 +190,6 @@ NEVER_INLINE void transpose_last_columns(const real *keys, int64_t stride, int64
             ROWS_##rows(MULTIPLY_ROW_AT_##v, ~)                                                              \
         }                                                                                                    \
     }
-/* With every so many columns what is far is asked for: half as often takes as long, twice as often 1.05 of the time (Zen 3). */
-#define COLUMNS_PER_ASK (TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS)
 /* One vector after the other, not column after column: the columns of both would not fit the registers. */
 #define KEY_STEPS_1(rows, TRANSPOSE, passed, asks) KEY_STEP(0, rows, TRANSPOSE, passed, asks)
 #define KEY_STEPS_2(rows, TRANSPOSE, passed, asks)                                                           \
@@ -190,8 +208,8 @@ NEVER_INLINE void transpose_last_columns(const real *keys, int64_t stride, int64
         ROWS_##rows(COLUMNS_##vectors, DECLARE);                                                             \
         ROWS_##rows(COLUMNS_##vectors, START_ZERO);                                                          \
         for (; d + TRANSPOSE_COLUMNS <= dim; d += TRANSPOSE_COLUMNS) {                                       \
-            if (!IS_SMALL && far && d % COLUMNS_PER_ASK == 0) {                                              \
-                ask_beside_keys(far, ((vectors)*COLUMNS_PER_ASK * LANES + 2 * LINE - 1) / (2 * LINE));       \
+            if (!IS_SMALL && far && (d & (far_columns(far) - 1)) == 0) {                                     \
+                ask_beside_keys(far, (far_columns(far) * (vectors)*LANES + 2 * LINE - 1) / (2 * LINE));      \
             }                                                                                                \
             KEY_STEPS_##vectors(rows, TRANSPOSE_NEXT, 0, has_next)                                           \
         }                                                                                                    \
@@ -246,22 +264,40 @@ static void score_last_keys(const struct softattn_decode_tile *tile, int64_t fir
 }
 
 /*
+ * How the loop over so many vectors of keys from key j on asks for as many that come next. Returned is whether it does so a line at a
+ * time, into the first-level cache. Of one row whose keys nearly all come from memory they are asked for along with what is far, more
+ * at once and into the second-level cache: 0.85 to 0.95 of the time with AVX-512, but 1.0 to 1.1 where the third-level cache holds a
+ * part of them (Zen 4).
+ */
+ALWAYS_INLINE int plan_next_keys(const struct softattn_decode_tile *tile, int64_t j, int64_t vectors,
+                                 struct decode_far *far) {
+    const int64_t next = j + vectors * LANES;
+    const int has_next = next + vectors * LANES <= tile->last + tile->prefetch_keys;
+    if (DECODE_BYTES_PER_ASK == 0 || !far || !far->has_again) {
+        return has_next;
+    }
+    far->columns = DECODE_BYTES_PER_ASK / (vectors * LANES * REAL_BYTES);
+    far->again = (const real *)tile->k + next * tile->k_stride;
+    far->again_left = has_next ? vectors * LANES * tile->dim_qk : 0;
+    return 0;
+}
+
+/*
  * scores[r][j] of all rows and keys. Each row has one chain of multiply-adds per vector of keys, and waits for it less with
  * two of them. But as many keys again are on their way, all of which the first-level cache should hold, where keys far apart,
  * often by a power of two, crowd each other out.
  */
 enum { KEYS_AT_ONCE = 8192 / REAL_BYTES };
 static void decode_scores(const struct softattn_decode_tile *tile, struct decode_far *far) {
-    const int64_t last = tile->last, end = last + tile->prefetch_keys;
+    const int64_t last = tile->last;
     int64_t j = tile->first;
-    const int in_twos =
-        tile->rows > 1 || (tile->k_stride == tile->dim_qk && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
+    const int in_twos = tile->rows > 1 || (!keys_have_gaps(tile) && 2 * LANES * tile->dim_qk <= KEYS_AT_ONCE);
     for (; in_twos && j + 2 * LANES <= last; j += 2 * LANES) {
-        score_two_vectors(tile, j, j + 4 * LANES <= end, far);
+        score_two_vectors(tile, j, plan_next_keys(tile, j, 2, far), far);
     }
     for (; j + LANES <= last; j += LANES) {
         for (int64_t r = 0; r < tile->rows; r++) {
-            one_row_of_few_keys(tile, r, j, j + 2 * LANES <= end, far);
+            one_row_of_few_keys(tile, r, j, plan_next_keys(tile, j, 1, far), far);
         }
     }
     if (j < last) {
@@ -433,9 +469,6 @@ static void decode_tile(const struct softattn_decode_tile *tile) {
         far = &places;
     }
     decode_scores(tile, far);
-    for (int64_t j = tile->first; !far && j < tile->last && j < tile->first + LOAD_ROWS_AHEAD; j++) {
-        prefetch_row((const real *)tile->v + j * tile->v_stride, tile->dim_v);
-    }
     decode_weights(tile, alpha);
     if (passes_over(tile, tile->first, tile->last)) {
         decode_values_masked(tile, alpha);
