@@ -57,8 +57,8 @@
  *   DECODE_KEY_VECTORS      vectors of keys, 1 or 2, that four rows of queries take at a time
  *   DECODE_ROWS             rows up to which the decode layout is used
  *   DECODE_HEADS            heads whose keys lie side by side that are decoded together at most; 1: each by itself
- *   DECODE_BYTES_PER_ASK    bytes of keys beside which one row of queries asks for what comes from memory, those keys' successors
- *                           included; a power of two; 0: a line at a time, as several rows do
+ *   DECODE_BYTES_PER_ASK    bytes of keys beside which one or two rows of queries ask for what comes from memory, the next keys
+ *                           included; a power of two; 0: a line at a time, as more rows do
  */
 #ifndef SOFTATTN_KERNELS_SIMD_H
 #define SOFTATTN_KERNELS_SIMD_H
