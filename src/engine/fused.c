@@ -190,7 +190,8 @@ static struct cut cut_problem(const struct softattn_attention_problem *problem, 
     cut.block_rows = cut.in_rows ? max_i64(rows, 1) : cut.register_block * sub_blocks;
     cut.blocks = max_i64(blocks_of(&cut, rows), 1);
     const int64_t most_rows = min_i64(cut.block_rows, max_i64(rows, group_of(problem)));
-    cut.padded_rows = cut.in_rows ? most_rows : ceil_div(most_rows, cut.lanes) * cut.lanes;
+    cut.padded_rows =
+        cut.in_rows ? softattn_rows_padded(kernels, most_rows) : ceil_div(most_rows, cut.lanes) * cut.lanes;
     cut.chunks = chunks_of_block(problem, &cut, longest);
     cut_heads_and_chunks(problem, threads, longest, &cut);
     return cut;

@@ -10,8 +10,9 @@
 void softattn_rows_pack(struct softattn_fused_block *block) {
     const struct softattn_attention_problem *problem = block->problem;
     const int64_t bytes = block->real_bytes;
-    for (int64_t r = 0; r < block->rows; r++) {
-        const int64_t row = block->first_row + r;
+    const int64_t padded = softattn_rows_padded(problem->kernels, block->rows);
+    for (int64_t r = 0; r < padded; r++) {
+        const int64_t row = block->first_row + min_i64(r, block->rows - 1);
         const char *from = softattn_query_address(block, &problem->q, softattn_row_head(block, row),
                                                   softattn_row_query(block, row), bytes);
         /* dim_qk rows of one element, dim_qk apart by the column stride, become one row */
@@ -63,8 +64,9 @@ static void set_next_keys(const struct softattn_fused_block *block, int64_t key,
 static void begin_tiles(struct softattn_fused_block *block, const struct softattn_partial *partial,
                         struct softattn_decode_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    *tile = (struct softattn_decode_tile){
-        .rows = block->rows, .dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
+    *tile = (struct softattn_decode_tile){.rows = softattn_rows_padded(problem->kernels, block->rows),
+                                          .dim_qk = problem->dim_qk,
+                                          .dim_v = problem->dim_v};
     tile->softcap = problem->softcap * SOFTATTN_LOG2_E;
     tile->q = block->scratch->q;
     tile->keys = block->scratch->keys;
@@ -74,7 +76,7 @@ static void begin_tiles(struct softattn_fused_block *block, const struct softatt
     tile->sum = partial->sum;
     tile->fresh = true;
     if (problem->alibi.data != NULL) {
-        softattn_tile_slopes(block, block->first_row, block->rows, block->rows);
+        softattn_tile_slopes(block, block->first_row, block->rows, tile->rows);
         tile->slope = block->scratch->slope;
         tile->position = block->scratch->position;
     }
@@ -92,7 +94,7 @@ static bool set_tile(struct softattn_fused_block *block, int64_t key, int64_t en
     const struct softattn_tile_layout layout = {SOFTATTN_KEY_TILE, 1};
     const int64_t following = end - key - SOFTATTN_KEY_TILE;
     const struct softattn_tile_masks masks = softattn_tile_masks_make(
-        block, &block->hull[0], block->first_row, block->rows, block->rows, key, layout);
+        block, &block->hull[0], block->first_row, block->rows, tile->rows, key, layout);
     if (masks.skip) {
         return false;
     }

@@ -344,6 +344,7 @@ struct softattn_kernels {
     /* blocks of two are faster where a query sees fewer keys than this many times the lanes */
     int32_t two_vector_keys;
     int32_t decode_rows;           /* up to this many rows the decode layout is the faster one */
+    int32_t decode_tile_rows;      /* rows that decode_tile takes at once; what is left takes longer */
     int32_t decode_heads_together; /* tiles for decode_heads, at most; 1: decode_tile alone is used */
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */

@@ -46,6 +46,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .query_vectors = TILE_VECTORS,
     .two_vector_keys = TWO_VECTOR_KEYS,
     .decode_rows = DECODE_ROWS,
+    .decode_tile_rows = DECODE_TILE_ROWS,
     .decode_heads_together = DECODE_HEADS,
     .lanes = lanes,
     .softmax_row = softmax_row,
