@@ -12,7 +12,8 @@ enum { PROBLEMS = 60, MOST_THREADS = 4 };
 static random_source contents;
 static test_allocator allocator;
 
-/* Any masks on either engine; every third problem has very many short sequences, and others heads that are read together. */
+/* Any masks on either engine; every third problem has very many short sequences, others heads that are read together, or few rows,
+ * to some of which the engine adds one. */
 static attention_options random_options(int problem) {
     attention_options o = attention_options_random(&contents);
     attention_options_add_masks(&o, &contents);
@@ -26,6 +27,10 @@ static attention_options random_options(int problem) {
         o.seq_kv = 1400;
     } else if (problem % 3 == 1) {
         attention_options_put_heads_together(&o, &contents);
+    } else {
+        o.layout = ATTENTION_COMPACT;
+        o.heads_q = o.heads_kv;
+        o.seq_q = random_between(&contents, 1, 8);
     }
     return o;
 }
