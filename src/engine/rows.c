@@ -17,8 +17,7 @@ enum {
     PUT_TOGETHER = 8, /* columns of gathered rows: as many lines are sure to be cached till they are full */
     STRIP = 64,       /* columns gathered for one conversion */
     ROWS_OF_HALVES = GROUP_BYTES / sizeof(float), /* gathered together */
-    STRIPES_BYTES = 128, /* of a sum's stripes: contiguous rows that do not fill them are turned into lanes */
-    MANY_COLUMNS = 256,  /* from here on gathering rows costs little beside the rows themselves */
+    MANY_COLUMNS = 256, /* from here on gathering rows costs little beside the rows themselves */
     SIDE_BY_SIDE =
         64, /* rows that lie so are shared out so many at a time: whole vectors and lines of any kind */
     WORK_PER_GRAB = 1 << 16, /* elements a worker takes from the counter at a time, about 10 microseconds, */
@@ -71,9 +70,10 @@ static bool lies_side_by_side(const struct softattn_rows *rows, const struct sof
 
 /* These kernels compute whole blocks of rows. */
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
-                                const struct softattn_row_operand *const *matrices, int32_t count) {
+                                const struct softattn_row_operand *const *matrices, int32_t count,
+                                int64_t short_bytes) {
     const bool is_real = matrices[0]->format == SOFTATTN_FORMAT_REAL;
-    bool are_short = is_real && rows->cols * kernels->real_bytes < STRIPES_BYTES;
+    bool are_short = is_real && rows->cols * kernels->real_bytes < short_bytes;
     bool are_beside = !softattn_row_is_contiguous(rows, matrices[0]);
     for (int32_t i = 0; i < count; i++) {
         are_short = are_short && softattn_row_is_contiguous(rows, matrices[i]);

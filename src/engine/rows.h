@@ -91,11 +91,12 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
 
 /*
  * Whether the kernels by columns take rows with these matrices, of one format, and are the faster ones: neighbours that lie side by
- * side in all of them, and contiguous reals in rows so short that a sum's stripes are not filled. Matrices not given may be among them,
- * but not as the first.
+ * side in all of them, and contiguous reals in rows of less than short_bytes, which are turned into lanes. Matrices not given may be
+ * among them, but not as the first.
  */
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
-                                const struct softattn_row_operand *const *matrices, int32_t count);
+                                const struct softattn_row_operand *const *matrices, int32_t count,
+                                int64_t short_bytes);
 
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);

@@ -48,11 +48,13 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
     }
 }
 
+enum { SHORT_BYTES = 128 }; /* longer rows are faster as they lie */
+
 /* Whether the kernel by columns takes the rows. */
 static bool takes_columns(const struct softattn_softmax_backward_problem *problem) {
     const struct softattn_row_operand *matrices[] = {&problem->y, &problem->v, &problem->out};
     return softattn_normalize_is_softmax(problem->normalizer) &&
-           softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3);
+           softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
 }
 
 enum { SHORTEST_OF_HALVES = 64 };
