@@ -1,15 +1,17 @@
 # Install rules: header, both libraries, CMake package, pkg-config file, program and manual page. The installed tree may
-# be moved as a whole: every path in it is relative to the file that states it.
+# be moved as a whole: every path in it is relative to the file that states it. Packages may take it in three components.
 include(CMakePackageConfigHelpers)
 
 set(softattn_cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/softattn)
 
-install(DIRECTORY include/softattn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY include/softattn DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
+        FILES_MATCHING PATTERN "*.h")
 foreach(kind shared static)
   install(TARGETS softattn_${kind} EXPORT softattn-${kind}
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT development
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
   install(EXPORT softattn-${kind} NAMESPACE softattn:: FILE softattn-${kind}-targets.cmake
-          DESTINATION ${softattn_cmake_dir})
+          DESTINATION ${softattn_cmake_dir} COMPONENT development)
 endforeach()
 
 configure_package_config_file(cmake/softattn-config.cmake.in ${PROJECT_BINARY_DIR}/softattn-config.cmake
@@ -18,7 +20,7 @@ configure_package_config_file(cmake/softattn-config.cmake.in ${PROJECT_BINARY_DI
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/softattn-config-version.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/softattn-config.cmake ${PROJECT_BINARY_DIR}/softattn-config-version.cmake
-        cmake/softattn-openblas.cmake DESTINATION ${softattn_cmake_dir})
+        cmake/softattn-openblas.cmake DESTINATION ${softattn_cmake_dir} COMPONENT development)
 
 # pkg-config: paths relative to the .pc file's own directory, except where the builder gave absolute ones.
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
@@ -42,10 +44,11 @@ if(SOFTATTN_WITH_OPENBLAS)
   string(PREPEND softattn_pc_libs_private "-L${openblas_dir} -lopenblas ")
 endif()
 configure_file(cmake/softattn.pc.in ${PROJECT_BINARY_DIR}/softattn.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/softattn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/softattn.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+        COMPONENT development)
 
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 if(SOFTATTN_CLI)
-  install(TARGETS softattn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  install(FILES docs/man/softattn.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(TARGETS softattn_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+  install(FILES docs/man/softattn.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT programs)
 endif()

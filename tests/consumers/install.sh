@@ -19,3 +19,16 @@ if grep -rnF --include='*.pc' --include='*.cmake' --include='*.h' -e "$build" -e
     echo "the installed files above name the build machine's directories" >&2
     exit 1
 fi
+
+# Every file belongs to one component, and none to another as well.
+parts=$tree.parts
+rm -rf "$parts"
+for component in runtime development programs; do
+    mkdir -p "$parts/$component$prefix"
+    DESTDIR=$parts/$component "$cmake" --install "$build" --component "$component" >/dev/null
+    (cd "$parts/$component$prefix" && find . ! -type d)
+done | sort >"$tree.files"
+if ! (cd "$tree" && find . ! -type d) | sort | diff "$tree.files" -; then
+    echo "the files above are in no component, or in two" >&2
+    exit 1
+fi
