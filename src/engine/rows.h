@@ -98,6 +98,11 @@ bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct s
                                 const struct softattn_row_operand *const *matrices, int32_t count,
                                 int64_t short_bytes);
 
+/* The same of the copies of 16-bit floats in contiguous rows, which the walk turns_copies of: less than short_bytes as reals. */
+bool softattn_rows_suit_turning(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
+                                const struct softattn_row_operand *const *matrices, int32_t count,
+                                int64_t short_bytes);
+
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 
@@ -130,7 +135,9 @@ struct softattn_row_walk {
     bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
     bool takes_halves;     /* rows of 16-bit floats that need no gathering are visited as they are */
     bool takes_columns;    /* rows of which the columns are no neighbours are visited as they are, too */
-    bool stream;           /* 16-bit rows are stored around the caches; the visits see to the others */
+    bool
+        turns_copies; /* short rows that are converted are visited in whole blocks of the kernels by columns */
+    bool stream;      /* 16-bit rows are stored around the caches; the visits see to the others */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;
 };

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RANDOM_PROBLEMS = 60, SOME_ELEMENTS = 1500, MANY_ELEMENTS = 200000 };
+enum { SHORT_PROBLEMS = 30, RANDOM_PROBLEMS = 60, SOME_ELEMENTS = 1500, MANY_ELEMENTS = 200000 };
 
 static const struct half_type {
     array_type type;
@@ -197,6 +197,23 @@ static void long_rows_are_rounded(const softattn_context *context, random_source
     }
 }
 
+/* Rows so short, and so many, that kernels get some dozens of them in their lanes. */
+static void short_rows_are_rounded(const softattn_context *context, random_source *random) {
+    for (int problem = 0; problem < SHORT_PROBLEMS; problem++) {
+        const struct half_type *half = &half_types[problem % 2];
+        const int64_t rows = random_between(random, 30, 300), cols = random_between(random, 1, 100);
+        softmax_options softmax = softmax_options_plain(ARRAY_F32, rows, cols);
+        backward_options backward = backward_options_plain(ARRAY_F32, rows, random_between(random, 1, 40));
+        softmax.in_place = backward.in_place = random_below(random, 3) == 0;
+        backward.output = softmax.output =
+            random_below(random, 2) ? SOFTATTN_OUTPUT_PROBABILITIES : SOFTATTN_OUTPUT_LOG_PROBABILITIES;
+        softmax.scale = random_below(random, 2) ? 1 : 0.3;
+        backward.is_jvp = random_below(random, 2);
+        softmax_is_rounded(&softmax, half, context, random);
+        product_is_rounded(&backward, half, context, random);
+    }
+}
+
 static void on_every_instruction_set(random_source *random) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         for (int32_t threads = 1; threads <= 3; threads += 2) {
@@ -204,6 +221,7 @@ static void on_every_instruction_set(random_source *random) {
             all_operations_are_rounded(context, RANDOM_PROBLEMS, SOME_ELEMENTS, random);
             all_operations_are_rounded(context, 2, MANY_ELEMENTS, random);
             long_rows_are_rounded(context, random);
+            short_rows_are_rounded(context, random);
             softattn_context_destroy(context);
         }
     }
