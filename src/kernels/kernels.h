@@ -257,13 +257,13 @@ struct softattn_decode_tile {
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
     int32_t far_is_apart;  /* as of struct softattn_row */
     int32_t from_memory;   /* how much of k and v: 0 little; 1 some; 2 nearly all */
-    const void *
-        next_k; /* of 1 and 2, where v is asked for ahead, too: keys of what comes after the tile, k_stride apart, */
-    int64_t next_keys; /* 0 … SOFTATTN_KEY_TILE of them */
-    void *keys;        /* [dim_qk][lanes] scratch: a vector of keys transposed */
-    void *scores;      /* [rows][SOFTATTN_KEY_TILE] scratch */
-    void *out;         /* [rows][dim_v] */
-    void *max, *sum;   /* [rows] */
+    /* of 1 and 2, where v is asked for ahead, too: next_keys keys (0 … SOFTATTN_KEY_TILE) of what comes after the tile, k_stride apart */
+    const void *next_k;
+    int64_t next_keys;
+    void *keys;      /* [dim_qk][lanes] scratch: a vector of keys transposed */
+    void *scores;    /* [rows][SOFTATTN_KEY_TILE] scratch */
+    void *out;       /* [rows][dim_v] */
+    void *max, *sum; /* [rows] */
     int32_t fresh;
     int32_t masked;
     const void *low, *high; /* [rows] */
