@@ -23,7 +23,7 @@ enum {
 struct cut {
     int64_t lanes, register_block; /* queries per vector; per register block */
     int64_t block_rows,
-        padded_rows; /* most rows of a block; and of its arrays: the lanes layout pads to whole vectors */
+        padded_rows; /* most rows of a block; and of its arrays: the lanes layout pads to whole vectors, the rows layout as softattn_rows_padded says */
     int64_t blocks;  /* most blocks of a head, at least 1 */
     bool in_rows;
     bool in_turns;  /* tasks are chunks of blocks, the same chunk of all heads first */

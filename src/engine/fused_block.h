@@ -106,7 +106,7 @@ uint64_t softattn_fused_scratch_cut(const struct softattn_attention_problem *pro
 /* Intervals of all rows and their hull; then the rows' queries, scaled, into scratch. */
 void softattn_block_prepare(struct softattn_fused_block *block);
 
-/* Bytes of one partial for at most `rows` rows, and the partial in that memory. */
+/* Bytes of one partial for at most `rows` rows (padded), and the partial in that memory. */
 uint64_t softattn_partial_bytes(const struct softattn_attention_problem *problem, int64_t rows);
 struct softattn_partial softattn_partial_cut(const struct softattn_attention_problem *problem, int64_t rows,
                                              char *memory);

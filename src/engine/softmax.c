@@ -149,12 +149,10 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
 }
 
 /* Stores that go around the caches pay when y is not x and both together do not stay in the cache anyway. */
-static bool worth_streaming(const struct run *run) {
-    const struct softattn_softmax_problem *problem = run->problem;
+static bool worth_streaming(const struct softattn_softmax_problem *problem) {
     const double elements = (double)softattn_rows_count(&problem->rows) * (double)problem->rows.cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
-           (run->columns || softattn_row_is_contiguous(&problem->rows, &problem->y)) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
@@ -189,10 +187,14 @@ static bool takes_halves(const struct run *run) {
 
 /*
  * Contiguous rows of fewer bytes are faster turned into lanes, unless they fill whole turns of the loop over the row, whose ends are
- * what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4).
+ * what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4). Turned rows
+ * are not stored around the caches, which outweighs that: 1.3 to 2.3; 16-bit floats are, where they are narrowed.
  */
-enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384 };
+enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384, SHORT_BYTES_AROUND_CACHES = 128 };
 static int64_t short_bytes(const struct softattn_softmax_problem *problem) {
+    if (problem->x.format == SOFTATTN_FORMAT_REAL && worth_streaming(problem)) {
+        return SHORT_BYTES_AROUND_CACHES;
+    }
     const struct softattn_kernels *kernels = problem->kernels;
     const int64_t stripes = 128, four_vectors = 4 * (int64_t)kernels->lanes() * kernels->real_bytes;
     const int64_t bytes = problem->rows.cols * kernels->real_bytes;
@@ -216,8 +218,7 @@ static void choose_columns(struct run *run) {
     const int64_t bytes = short_bytes(problem);
     if (may_go_by_columns(problem)) {
         run->columns = softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 2, bytes);
-        run->turned = !takes_halves(run) &&
-                      softattn_rows_suit_turning(&problem->rows, problem->kernels, matrices, 2, bytes);
+        run->turned = softattn_rows_suit_turning(&problem->rows, problem->kernels, matrices, 2, bytes);
     }
 }
 
@@ -239,7 +240,8 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     struct softattn_row_walk walk = {
         .kernels = problem->kernels, .rows = problem->rows, .visit = visit, .user = &run};
     choose_columns(&run);
-    run.stream = worth_streaming(&run);
+    run.stream =
+        worth_streaming(problem) && (run.columns || softattn_row_is_contiguous(&problem->rows, &problem->y));
     run.halves = run.columns ? problem->x.format != SOFTATTN_FORMAT_REAL : takes_halves(&run);
     walk.takes_columns = run.columns;
     walk.turns_copies = run.turned;

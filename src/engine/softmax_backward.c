@@ -72,7 +72,6 @@ static void choose_columns(struct product *product) {
         product->columns =
             softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
         product->turned =
-            !takes_halves(problem) &&
             softattn_rows_suit_turning(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
     }
 }

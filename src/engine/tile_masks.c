@@ -183,9 +183,9 @@ static void pack_drop(const struct softattn_fused_block *block, int64_t first_ro
     }
 }
 
-/* Lanes that stand for no row copy the last row's values, so that they bring no surprises. */
-static void pad_lanes(char *array, int64_t count, int64_t padded, int64_t keys,
-                      struct softattn_tile_layout layout, int64_t real_bytes) {
+/* Lanes or rows that stand for none copy the last row's values, so that they bring no surprises. */
+static void pad_rows(char *array, int64_t count, int64_t padded, int64_t keys,
+                     struct softattn_tile_layout layout, int64_t real_bytes) {
     for (int64_t r = count; r < padded; r++) {
         for (int64_t j = 0; j < keys; j++) {
             memcpy(array + (r * layout.row + j * layout.key) * real_bytes,
@@ -208,8 +208,8 @@ static void put_interval(const struct softattn_fused_block *block, int64_t first
         softattn_put_real(block->scratch->low, r, low, bytes);
         softattn_put_real(block->scratch->high, r, high, bytes);
     }
-    pad_lanes(block->scratch->low, count, padded, 1, layout, bytes);
-    pad_lanes(block->scratch->high, count, padded, 1, layout, bytes);
+    pad_rows(block->scratch->low, count, padded, 1, layout, bytes);
+    pad_rows(block->scratch->high, count, padded, 1, layout, bytes);
 }
 
 static void put_positions(const struct softattn_fused_block *block, int64_t first_row, int64_t count,
@@ -271,12 +271,12 @@ struct softattn_tile_masks softattn_tile_masks_make(struct softattn_fused_block 
         if (map == KEPT_SOME) {
             apply_map(block, &map_rows, key, masks.last, layout);
         }
-        pad_lanes(block->scratch->addend, count, padded, masks.last, layout, block->real_bytes);
+        pad_rows(block->scratch->addend, count, padded, masks.last, layout, block->real_bytes);
         masks.addend = block->scratch->addend;
     }
     if (problem->dropout > 0) {
         pack_drop(block, first_row, count, key, masks.last, layout);
-        pad_lanes(block->scratch->drop, count, padded, masks.last, layout, block->real_bytes);
+        pad_rows(block->scratch->drop, count, padded, masks.last, layout, block->real_bytes);
         masks.drop = block->scratch->drop;
     }
     return masks;

@@ -29,8 +29,11 @@ static attention_options random_options(int problem) {
         attention_options_put_heads_together(&o, &contents);
     } else {
         o.layout = ATTENTION_COMPACT;
+        o.engine = SOFTATTN_ENGINE_FUSED;
+        o.wants_weights = false;
         o.heads_q = o.heads_kv;
-        o.seq_q = random_between(&contents, 1, 8);
+        o.seq_q = problem % 2 ? random_between(&contents, 1, 8) : 3 + 4 * random_below(&contents, 2);
+        o.seq_kv = random_between(&contents, 1, 2100);
     }
     return o;
 }

@@ -49,11 +49,15 @@ static int64_t count_unlike_rounded(const test_array *half, const half_kind *kin
 
 /* ---- The operations ---- */
 
-static void softmax_is_rounded(const softmax_options *options, const struct half_type *half,
+/* With the statistics or, where is_plain says so, without. */
+static void softmax_is_rounded(const softmax_options *options, bool is_plain, const struct half_type *half,
                                const softattn_context *context, random_source *random) {
     softmax_case c;
     test_array x, y = {0}, lse, row_max;
     softmax_case_create(&c, options, random);
+    if (is_plain) {
+        c.args.lse = c.args.row_max = NULL;
+    }
     create_half(&x, half->type, &c.x, options->layout, options->side);
     if (!options->in_place) {
         array_create(&y, half->type, options->rank, options->shape, options->output_layout, options->side);
@@ -165,7 +169,7 @@ static void all_operations_are_rounded(const softattn_context *context, int64_t 
         backward_options backward = backward_options_random(random, elements);
         entropy_options entropy = entropy_options_random(random, elements);
         softmax.type = backward.type = entropy.type = ARRAY_F32;
-        softmax_is_rounded(&softmax, half, context, random);
+        softmax_is_rounded(&softmax, false, half, context, random);
         product_is_rounded(&backward, half, context, random);
         entropy_is_rounded(&entropy, half, context, random);
     }
@@ -191,7 +195,7 @@ static void long_rows_are_rounded(const softattn_context *context, random_source
             (uint32_t)random_below(random, 2); /* one length for all rows, or one each */
         backward.is_jvp = random_below(random, 2);
         entropy.ignored = random_below(random, 2) ? 0.3 : 0.0;
-        softmax_is_rounded(&softmax, half, context, random);
+        softmax_is_rounded(&softmax, false, half, context, random);
         product_is_rounded(&backward, half, context, random);
         entropy_is_rounded(&entropy, half, context, random);
     }
@@ -209,7 +213,7 @@ static void short_rows_are_rounded(const softattn_context *context, random_sourc
             random_below(random, 2) ? SOFTATTN_OUTPUT_PROBABILITIES : SOFTATTN_OUTPUT_LOG_PROBABILITIES;
         softmax.scale = random_below(random, 2) ? 1 : 0.3;
         backward.is_jvp = random_below(random, 2);
-        softmax_is_rounded(&softmax, half, context, random);
+        softmax_is_rounded(&softmax, random_below(random, 2), half, context, random);
         product_is_rounded(&backward, half, context, random);
     }
 }
@@ -229,8 +233,9 @@ static void on_every_instruction_set(random_source *random) {
 
 /* More elements than a last-level cache holds are too many to round by the definition: rows repeat, and so must results. */
 static void large_runs_give_the_bits_of_small_ones(int64_t cols) {
-    enum { ROWS = 40000, SMALL = 8, MOST_COLS = 1100 };
-    const size_t elements = (size_t)(ROWS * cols), few = (size_t)(SMALL * cols);
+    enum { ELEMENTS = 40000000, SMALL = 8, MOST_COLS = 1100 };
+    const int64_t rows = ELEMENTS / cols;
+    const size_t elements = (size_t)(rows * cols), few = (size_t)(SMALL * cols);
     uint16_t *const x = malloc(elements * sizeof *x), *const y = malloc(elements * sizeof *y);
     uint16_t small[SMALL * MOST_COLS];
     int64_t differences = 0;
@@ -242,7 +247,7 @@ static void large_runs_give_the_bits_of_small_ones(int64_t cols) {
     for (size_t i = 0; i < elements; i++) {
         x[i] = (uint16_t)(0x3000 + i % few % 3001);
     }
-    EXPECT(softattn_softmax_f16(NULL, ROWS, cols, x, cols, y, cols) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_f16(NULL, rows, cols, x, cols, y, cols) == SOFTATTN_OK, "%s", last_error());
     EXPECT(softattn_softmax_f16(NULL, SMALL, cols, x, cols, small, cols) == SOFTATTN_OK, "%s", last_error());
     for (size_t i = 0; i < elements; i++) {
         differences += y[i] != small[i % few];
@@ -387,6 +392,7 @@ int main(void) {
     random_source random;
     random_start(&random, "test_half_values");
     on_every_instruction_set(&random);
+    large_runs_give_the_bits_of_small_ones(48); /* many together in the lanes, but few by themselves */
     large_runs_give_the_bits_of_small_ones(1003);
     large_runs_give_the_bits_of_small_ones(
         1091); /* rows that become floats on their way through the kernel */

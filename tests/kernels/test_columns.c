@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-    SOME_COLS = 40,
+    SOME_COLS = 100,
     MANY_COLS = 700,
     MOST_ROWS = 3 * SOFTATTN_BLOCK_VECTORS * SOFTATTN_MAX_LANES + 7,
     STATISTICS = 2

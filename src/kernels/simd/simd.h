@@ -58,7 +58,7 @@
  *   DECODE_ROWS             rows up to which the decode layout is used
  *   DECODE_HEADS            heads whose keys lie side by side that are decoded together at most; 1: each by itself
  *   DECODE_BYTES_PER_ASK    bytes of keys beside which one or two rows of queries ask for what comes from memory, the next keys
- *                           included; a power of two; 0: a line at a time, as more rows do
+ *                           included, if nearly all does and keys have no gaps; a power of two; 0, and otherwise: a line at a time
  */
 #ifndef SOFTATTN_KERNELS_SIMD_H
 #define SOFTATTN_KERNELS_SIMD_H

@@ -99,7 +99,7 @@ ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
 }
 
 /* Beside so many columns of a vector of keys: twice as many take as long, half of them 1.05 of the time (Zen 3). */
-enum { COLUMNS_PER_ASK = TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS };
+#define COLUMNS_PER_ASK (TRANSPOSE_COLUMNS < 8 ? 8 : TRANSPOSE_COLUMNS)
 ALWAYS_INLINE int64_t far_columns(const struct decode_far *far) {
     return DECODE_BYTES_PER_ASK > 0 ? far->columns : COLUMNS_PER_ASK;
 }
