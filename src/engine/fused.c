@@ -22,9 +22,9 @@ enum {
 /* How sequences are cut; the same for every sequence but for their numbers of rows. */
 struct cut {
     int64_t lanes, register_block; /* queries per vector; per register block */
-    int64_t block_rows,
-        padded_rows; /* most rows of a block; and of its arrays: the lanes layout pads to whole vectors, the rows layout as softattn_rows_padded says */
-    int64_t blocks;  /* most blocks of a head, at least 1 */
+    /* most rows of a block; and of its arrays, which the lanes layout pads to whole vectors and the rows layout by softattn_rows_padded */
+    int64_t block_rows, padded_rows;
+    int64_t blocks; /* most blocks of a head, at least 1 */
     bool in_rows;
     bool in_turns;  /* tasks are chunks of blocks, the same chunk of all heads first */
     int64_t heads;  /* key/value heads of a task: more than one where they are read together */

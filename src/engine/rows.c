@@ -68,37 +68,18 @@ static bool lies_side_by_side(const struct softattn_rows *rows, const struct sof
     return matrix->data == NULL || softattn_row_inner_stride(rows, matrix) == 1;
 }
 
-/* The kernels by columns compute whole blocks of rows. */
-static bool fill_blocks(const struct softattn_rows *rows, const struct softattn_kernels *kernels) {
-    return inner_size(rows) >= (rows->cols > MANY_COLUMNS ? 8 : 2) * kernels->lanes();
-}
-
-static bool are_short(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
-                      const struct softattn_row_operand *const *matrices, int32_t count, int64_t bytes) {
-    bool are_contiguous = true;
-    for (int32_t i = 0; i < count; i++) {
-        are_contiguous = are_contiguous && softattn_row_is_contiguous(rows, matrices[i]);
-    }
-    return are_contiguous && rows->cols * kernels->real_bytes < bytes && fill_blocks(rows, kernels);
-}
-
+/* These kernels compute whole blocks of rows. */
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
                                 const struct softattn_row_operand *const *matrices, int32_t count,
                                 int64_t short_bytes) {
+    bool are_short = rows->cols * kernels->real_bytes < short_bytes;
     bool are_beside = !softattn_row_is_contiguous(rows, matrices[0]);
     for (int32_t i = 0; i < count; i++) {
+        are_short = are_short && softattn_row_is_contiguous(rows, matrices[i]);
         are_beside = are_beside && lies_side_by_side(rows, matrices[i]);
     }
-    return (are_beside && fill_blocks(rows, kernels)) ||
-           (matrices[0]->format == SOFTATTN_FORMAT_REAL &&
-            are_short(rows, kernels, matrices, count, short_bytes));
-}
-
-bool softattn_rows_suit_turning(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
-                                const struct softattn_row_operand *const *matrices, int32_t count,
-                                int64_t short_bytes) {
-    return matrices[0]->format != SOFTATTN_FORMAT_REAL &&
-           are_short(rows, kernels, matrices, count, short_bytes);
+    return inner_size(rows) >= (rows->cols > MANY_COLUMNS ? 8 : 2) * kernels->lanes() &&
+           (are_short || are_beside);
 }
 
 /* ---- Copying ---- */
@@ -418,7 +399,7 @@ static void plan_copies(struct run *run) {
         run->stride = stride_of_gathered(walk->rows.cols, bytes);
     } else if (run->has_copies && row_bytes < CONVERTED_BYTES) {
         run->group = CONVERTED_BYTES / row_bytes;
-        if (walk->turns_copies) {
+        if (walk->takes_columns) { /* whole blocks of the kernels by columns */
             run->group = run->group > SIDE_BY_SIDE ? run->group / SIDE_BY_SIDE * SIDE_BY_SIDE : SIDE_BY_SIDE;
         }
     }

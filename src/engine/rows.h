@@ -91,15 +91,10 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
 
 /*
  * Whether the kernels by columns take rows with these matrices, of one format, and are the faster ones: neighbours that lie side by
- * side in all of them, and contiguous reals in rows of less than short_bytes, which are turned into lanes. Matrices not given may be
- * among them, but not as the first.
+ * side in all of them, where they lie; and contiguous ones of less than short_bytes as reals, which they turn into lanes, 16-bit floats
+ * in the copies that those become. Matrices not given may be among them, but not as the first.
  */
 bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
-                                const struct softattn_row_operand *const *matrices, int32_t count,
-                                int64_t short_bytes);
-
-/* The same of the copies of 16-bit floats in contiguous rows, which the walk turns_copies of: less than short_bytes as reals. */
-bool softattn_rows_suit_turning(const struct softattn_rows *rows, const struct softattn_kernels *kernels,
                                 const struct softattn_row_operand *const *matrices, int32_t count,
                                 int64_t short_bytes);
 
@@ -134,10 +129,8 @@ struct softattn_row_walk {
     int64_t scratch_reals; /* that a visit needs */
     bool in_runs;          /* visits take as many rows as lie evenly spaced, not one */
     bool takes_halves;     /* rows of 16-bit floats that need no gathering are visited as they are */
-    bool takes_columns;    /* rows of which the columns are no neighbours are visited as they are, too */
-    bool
-        turns_copies; /* short rows that are converted are visited in whole blocks of the kernels by columns */
-    bool stream;      /* 16-bit rows are stored around the caches; the visits see to the others */
+    bool takes_columns; /* rows whose columns are no neighbours are visited as they are, copies by blocks */
+    bool stream;        /* 16-bit rows are stored around the caches; the visits see to the others */
     void (*visit)(void *user, const struct softattn_row_visit *visit);
     void *user;
 };

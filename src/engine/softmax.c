@@ -13,9 +13,7 @@ enum { X, Y }; /* the walk's matrices */
 
 struct run {
     const struct softattn_softmax_problem *problem;
-    bool columns; /* the kernel by columns takes the rows, where they lie, */
-    bool turned;  /* or where 16-bit floats of short rows are converted to */
-    bool halves, stream;
+    bool columns, halves, stream;
 };
 
 static int64_t length_at(const struct softattn_softmax_problem *problem,
@@ -136,7 +134,7 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
         if (problem->diagnoses != NULL) {
             problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                            &problem->diagnoses[visit->row]);
-        } else if (run->columns || run->turned) {
+        } else if (run->columns) {
             problem->kernels->softmax_columns(&row);
         } else if (softattn_normalize_is_softmax(problem->normalizer)) {
             problem->kernels->softmax_row(&row);
@@ -205,27 +203,18 @@ static int64_t short_bytes(const struct softattn_softmax_problem *problem) {
     return is_plain ? SHORT_BYTES : SHORT_BYTES_WITH_OPTIONS;
 }
 
-/* What the kernel by columns can do: no masks. */
-static bool may_go_by_columns(const struct softattn_softmax_problem *problem) {
-    return softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
-           problem->lengths.data == NULL && !problem->causal && problem->diagnoses == NULL;
-}
-
-/* Where they lie; or copies of 16-bit floats that the kernel by rows does not take. */
-static void choose_columns(struct run *run) {
-    const struct softattn_softmax_problem *problem = run->problem;
+/* Whether the kernel by columns takes the rows: without masks. */
+static bool takes_columns(const struct softattn_softmax_problem *problem) {
     const struct softattn_row_operand *matrices[] = {&problem->x, &problem->y};
-    const int64_t bytes = short_bytes(problem);
-    if (may_go_by_columns(problem)) {
-        run->columns = softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 2, bytes);
-        run->turned = softattn_rows_suit_turning(&problem->rows, problem->kernels, matrices, 2, bytes);
-    }
+    return softattn_normalize_is_softmax(problem->normalizer) && !makes_scores_first(problem) &&
+           problem->lengths.data == NULL && !problem->causal && problem->diagnoses == NULL &&
+           softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 2, short_bytes(problem));
 }
 
 /* Reals of scratch that a visit needs. */
 static int64_t scratch_reals(const struct run *run) {
     const struct softattn_softmax_problem *problem = run->problem;
-    if (run->columns || run->turned) {
+    if (run->columns) {
         return SOFTATTN_COLUMNS_SCRATCH(problem->rows.cols, problem->kernels->lanes());
     }
     return !softattn_normalize_is_softmax(problem->normalizer)
@@ -239,12 +228,13 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     struct run run = {.problem = problem};
     struct softattn_row_walk walk = {
         .kernels = problem->kernels, .rows = problem->rows, .visit = visit, .user = &run};
-    choose_columns(&run);
+    run.columns = takes_columns(problem);
     run.stream =
         worth_streaming(problem) && (run.columns || softattn_row_is_contiguous(&problem->rows, &problem->y));
-    run.halves = run.columns ? problem->x.format != SOFTATTN_FORMAT_REAL : takes_halves(&run);
+    run.halves = run.columns && !softattn_row_is_contiguous(&problem->rows, &problem->x)
+                     ? problem->x.format != SOFTATTN_FORMAT_REAL
+                     : takes_halves(&run);
     walk.takes_columns = run.columns;
-    walk.turns_copies = run.turned;
     walk.takes_halves = run.halves;
     walk.matrix[X] =
         (struct softattn_row_matrix){.operand = problem->x, .is_read = true, .may_be_overwritten = true};

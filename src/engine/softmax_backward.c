@@ -13,9 +13,7 @@ enum { Y, V, OUT };
 
 struct product {
     const struct softattn_softmax_backward_problem *problem;
-    bool columns; /* the kernel by columns takes the rows, where they lie, */
-    bool turned;  /* or where 16-bit floats of short rows are converted to */
-    bool halves, prefetch, stream;
+    bool columns, halves, prefetch, stream;
 };
 
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
@@ -41,13 +39,22 @@ static void visit_product(void *user, const struct softattn_row_visit *visit) {
                                                .prefetch = product->prefetch,
                                                .far_is_apart = softattn_cpu_far_is_apart(),
                                                .stream = product->stream && format == problem->out.format};
-    if (product->columns || product->turned) {
+    if (product->columns) {
         problem->kernels->softmax_backward_columns(&rows);
     } else if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_backward(&rows);
     } else {
         problem->kernels->normalize_backward(problem->normalizer, &rows);
     }
+}
+
+enum { SHORT_BYTES = 128 }; /* longer rows are faster as they lie */
+
+/* Whether the kernel by columns takes the rows. */
+static bool takes_columns(const struct softattn_softmax_backward_problem *problem) {
+    const struct softattn_row_operand *matrices[] = {&problem->y, &problem->v, &problem->out};
+    return softattn_normalize_is_softmax(problem->normalizer) &&
+           softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
 }
 
 enum { SHORTEST_OF_HALVES = 64 };
@@ -60,20 +67,6 @@ static bool takes_halves(const struct softattn_softmax_backward_problem *problem
            softattn_normalize_is_softmax(problem->normalizer) &&
            softattn_row_is_contiguous(rows, &problem->y) && softattn_row_is_contiguous(rows, &problem->v) &&
            softattn_row_is_contiguous(rows, &problem->out);
-}
-
-enum { SHORT_BYTES = 128 }; /* longer rows are faster as they lie */
-
-/* What the kernel by columns takes. */
-static void choose_columns(struct product *product) {
-    const struct softattn_softmax_backward_problem *problem = product->problem;
-    const struct softattn_row_operand *matrices[] = {&problem->y, &problem->v, &problem->out};
-    if (softattn_normalize_is_softmax(problem->normalizer)) {
-        product->columns =
-            softattn_rows_suit_columns(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
-        product->turned =
-            softattn_rows_suit_turning(&problem->rows, problem->kernels, matrices, 3, SHORT_BYTES);
-    }
 }
 
 enum { LONG_ROW_BYTES = 8192 }; /* shorter rows the hardware asks for in time */
@@ -94,9 +87,10 @@ static void suit_to_caches(struct product *product) {
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,
                                        const struct softattn_runtime *runtime) {
-    struct product product = {.problem = problem};
-    choose_columns(&product);
-    product.halves = product.columns ? problem->y.format != SOFTATTN_FORMAT_REAL : takes_halves(problem);
+    struct product product = {.problem = problem, .columns = takes_columns(problem)};
+    product.halves = product.columns && !softattn_row_is_contiguous(&problem->rows, &problem->y)
+                         ? problem->y.format != SOFTATTN_FORMAT_REAL
+                         : takes_halves(problem);
     suit_to_caches(&product);
     const int64_t scratch = SOFTATTN_BACKWARD_COLUMNS_SCRATCH(problem->rows.cols, problem->kernels->lanes());
     const struct softattn_row_walk walk = {
@@ -105,11 +99,10 @@ bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_pr
         .matrix = {[Y] = {.operand = problem->y, .is_read = true},
                    [V] = {.operand = problem->v, .is_read = true, .may_be_overwritten = true},
                    [OUT] = {.operand = problem->out, .is_written = true}},
-        .scratch_reals = product.columns || product.turned ? scratch : 0,
+        .scratch_reals = product.columns ? scratch : 0,
         .in_runs = true,
         .takes_columns = product.columns,
         .takes_halves = product.halves,
-        .turns_copies = product.turned,
         .stream = product.stream,
         .visit = visit_product,
         .user = &product};

@@ -82,7 +82,7 @@ NEVER_INLINE void multiply(int64_t m, int64_t n, int64_t k, const void *a, int64
 struct decode_far {
     struct two_places keys, values;
     int64_t
-        columns;   /* of the keys, beside which a share of it is asked for; a power of two; see far_columns */
+        columns; /* of the keys beside which a share of it is asked for, a power of two; read by far_columns */
     int has_again; /* the next keys of this tile, too, once more: */
     const real *again;
     int64_t again_left; /* elements */
