@@ -55,9 +55,9 @@ function(softattn_add_isa name)
     # that the source guards may not be computed for nothing. The templates are vector code already: the compiler's own
     # vectorizer makes the library 8 % larger and no faster, and so does unrolling of loops whose length it does not know,
     # which clang does unasked. Loops that are to know what they are called for have it as a constant in the source; the
-    # compilers' own copies of loops and functions for outcomes of a test, for ranges of a counter, for strides and for
-    # arguments make the library 4 to 5 % larger, and softmax with AVX2 up to a quarter slower (gcc 12). Code copied to save a
-    # jump has a limit lower than gcc's own 15: the library is 2 % smaller, and within 1 or 2 % as fast.
+    # compilers' own copies of loops and functions for outcomes of a test, for ranges of a counter, for first turns, for
+    # strides and for arguments make the library 4 to 5 % larger, and softmax with AVX2 up to a quarter slower (gcc 12). Code
+    # copied to save a jump has a limit lower than gcc's own 15: the library is 2 % smaller, and within 1 or 2 % as fast.
     target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O3> -fno-lto -fno-math-errno
                                              -fno-tree-vectorize -fno-tree-slp-vectorize ${isa_FLAGS}
                                              $<$<C_COMPILER_ID:Clang>:SHELL:-mllvm -unroll-runtime=false
@@ -65,6 +65,7 @@ function(softattn_add_isa name)
                                              $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns>
                                              $<$<C_COMPILER_ID:GNU>:-fno-unswitch-loops>
                                              $<$<C_COMPILER_ID:GNU>:-fno-split-loops>
+                                             $<$<C_COMPILER_ID:GNU>:-fno-peel-loops>
                                              $<$<C_COMPILER_ID:GNU>:--param=max-jump-thread-duplication-stmts=5>
                                              $<$<C_COMPILER_ID:GNU>:-fno-version-loops-for-strides>
                                              $<$<C_COMPILER_ID:GNU>:-fno-ipa-cp-clone>

@@ -96,7 +96,7 @@ static void visit_rows(void *user, const struct softattn_row_visit *visit) {
         .loss_step = own_losses != NULL ? 1 : softattn_row_inner_stride(&problem->rows, &problem->losses),
         .lse_step = softattn_row_inner_stride(&problem->rows, &problem->lse),
         .prefetch = run->prefetch,
-        .far_is_apart = softattn_cpu_far_is_apart(),
+        .asking = softattn_cpu_asking(),
         .stream = run->stream && format == problem->gradient.format,
         .scratch = visit->scratch};
     problem->kernels->cross_entropy(&rows);

@@ -124,7 +124,7 @@ void softattn_rows_tiles(struct softattn_fused_block *blocks, int64_t count, int
     for (int64_t h = 0; h < count; h++) {
         begin_tiles(&blocks[h], &partials[h], &tiles[h]);
         tiles[h].from_memory = comes_from_memory(&blocks[h]);
-        tiles[h].far_is_apart = softattn_cpu_far_is_apart();
+        tiles[h].asking = softattn_cpu_asking();
     }
     for (int64_t t = first_tile; t < last_tile; t++) {
         const struct softattn_decode_tile *seen[SOFTATTN_MAX_DECODE_HEADS];

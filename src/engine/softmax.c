@@ -113,7 +113,7 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .empty_is_zero = problem->empty_is_zero,
         /* else the walk sees to it */
         .stream = run->stream && (run->halves || problem->y.format == SOFTATTN_FORMAT_REAL),
-        .far_is_apart = softattn_cpu_far_is_apart(),
+        .asking = softattn_cpu_asking(),
         .prefetch = is_end ? visit->next[X] : visit->data[X] + (r + stretch->rows) * x_bytes,
         .scratch = visit->scratch,
         .lse = softattn_row_at(&problem->rows, &problem->lse, place, real_bytes),

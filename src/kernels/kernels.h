@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "platform/asking.h"
+
 /* Keys are counted in tiles, tiles in chunks, both from key 0 of a sequence: part of the arithmetic contract. */
 enum {
     SOFTATTN_KEY_TILE = 128,
@@ -69,11 +71,11 @@ struct softattn_row {
     int64_t last_step; /* how much larger each row's last is than that of the row before; not negative */
     const int64_t *lasts; /* [rows], of rows with lasts of their own; NULL: they follow from these two */
     double scale;
-    int32_t output;        /* SOFTATTN_ROW_* */
-    int32_t plus_one;      /* 1: one more score, 0, that takes part in the sum and has no place in y */
-    int32_t empty_is_zero; /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
-    int32_t stream;        /* 1: y is not read soon and lies out of cache: store around the caches */
-    int32_t far_is_apart;  /* 1: asking for memory in the second-level cache leaves the first as it is */
+    int32_t output;              /* SOFTATTN_ROW_* */
+    int32_t plus_one;            /* 1: one more score, 0, that takes part in the sum and has no place in y */
+    int32_t empty_is_zero;       /* a row without visible scores: 0 gives NaN, 1 gives 0 (log: -infinity) */
+    int32_t stream;              /* 1: y is not read soon and lies out of cache: store around the caches */
+    enum softattn_asking asking; /* of the CPU */
     /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
     const void *prefetch;
     void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
@@ -134,12 +136,12 @@ struct softattn_row_backward {
     int64_t y_stride, v_stride,
         out_stride; /* from one column to the next: of softmax_backward_columns, as in struct softattn_row; of the others they are 1 */
     double scale;
-    int32_t output;       /* SOFTATTN_ROW_*: what y is */
-    int32_t transposed;   /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
-    int32_t prefetch;     /* 1: rows are out of cache: elements are asked for well ahead of the loads */
-    int32_t far_is_apart; /* as of struct softattn_row */
-    int32_t stream;       /* 1: store around the caches */
-    void *scratch;        /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
+    int32_t output;     /* SOFTATTN_ROW_*: what y is */
+    int32_t transposed; /* 1: J^T v, the backward pass; 0: J v, the forward derivative */
+    int32_t prefetch;   /* 1: rows are out of cache: elements are asked for well ahead of the loads */
+    enum softattn_asking asking; /* of the CPU */
+    int32_t stream;              /* 1: store around the caches */
+    void *scratch;               /* of softmax_backward_columns: SOFTATTN_BACKWARD_COLUMNS_SCRATCH */
 };
 
 /*
@@ -169,10 +171,10 @@ struct softattn_row_cross_entropy {
     double factor;               /* of the gradient */
     void *loss, *lse;            /* one real per row; NULL: not wanted */
     int64_t loss_step, lse_step; /* reals from one row's to the next */
-    int32_t prefetch;     /* 1: rows are out of cache: each is asked for while the one before is worked on */
-    int32_t far_is_apart; /* as of struct softattn_row */
-    int32_t stream;       /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *scratch;        /* with stream or 16-bit floats: cols reals */
+    int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
+    enum softattn_asking asking; /* of the CPU */
+    int32_t stream; /* 1: store the gradient around the caches; not with the gradient in place of x */
+    void *scratch;  /* with stream or 16-bit floats: cols reals */
 };
 
 /* ---- Diagnosis ---- */
@@ -255,8 +257,8 @@ struct softattn_decode_tile {
     const void *v;
     int64_t v_stride;
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
-    int32_t far_is_apart;  /* as of struct softattn_row */
-    int32_t from_memory;   /* how much of k and v: 0 little; 1 some; 2 nearly all */
+    enum softattn_asking asking; /* of the CPU */
+    int32_t from_memory;         /* how much of k and v: 0 little; 1 some; 2 nearly all */
     /* of 1 and 2, where v is asked for ahead, too: next_keys keys (0 … SOFTATTN_KEY_TILE) of what comes after the tile, k_stride apart */
     const void *next_k;
     int64_t next_keys;

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "platform/asking.h"
+
 /* ---- Instruction sets (cpu_features.c) ---- */
 
 /* A bit stands for everything a kernel of that name is compiled with, the operating system's support included. */
@@ -38,15 +40,14 @@ struct softattn_x86_registers {
 
 uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *registers);
 
-/*
- * Whether a prefetch into the second-level cache leaves the first as it is: on AMD's x86 CPUs only from Zen 4 on, which are those that
- * have AVX-512 (measured on Zen 3 and Zen 4: before, PREFETCHT1 did what PREFETCHT0 does); on others by their manuals. Fast after the
- * first call.
- */
-bool softattn_cpu_far_is_apart(void);
+/* How to ask this CPU for memory. Fast after the first call. */
+enum softattn_asking softattn_cpu_asking(void);
 
-/* vendor: its first four letters, cpuid(0).ebx; features: softattn_cpu_features. */
-bool softattn_cpu_far_is_apart_on_x86(uint32_t vendor, uint32_t features);
+/*
+ * The same of an x86 CPU. vendor: its first four letters, cpuid(0).ebx; version: cpuid(1).eax; features: softattn_cpu_features. AMD's
+ * as measured on Zen 3, Zen 4 and Zen 5; others TWICE, since their manuals say that PREFETCHT1 leaves the first-level cache alone.
+ */
+enum softattn_asking softattn_cpu_asking_on_x86(uint32_t vendor, uint32_t version, uint32_t features);
 
 /* hwcap: Linux's AT_HWCAP of AArch64. */
 uint32_t softattn_cpu_features_from_aarch64(uint64_t hwcap);

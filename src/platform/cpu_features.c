@@ -65,8 +65,20 @@ uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *reg
 #define VENDOR_AMD   0x68747541u
 #define VENDOR_HYGON 0x6f677948u
 
-bool softattn_cpu_far_is_apart_on_x86(uint32_t vendor, uint32_t features) {
-    return (vendor != VENDOR_AMD && vendor != VENDOR_HYGON) || has_all(features, SOFTATTN_CPU_AVX512);
+#define FAMILY_ZEN_5 0x1Au
+
+/* Where the base family is 15, as of all of AMD's CPUs of this century, the extended family is added. */
+static uint32_t family_of(uint32_t version) { return ((version >> 8) & 0xF) + ((version >> 20) & 0xFF); }
+
+enum softattn_asking softattn_cpu_asking_on_x86(uint32_t vendor, uint32_t version, uint32_t features) {
+    if (vendor != VENDOR_AMD && vendor != VENDOR_HYGON) {
+        return SOFTATTN_ASKING_TWICE;
+    }
+    if (family_of(version) >= FAMILY_ZEN_5) {
+        return SOFTATTN_ASKING_ONCE;
+    }
+    /* of the family of both, Zen 4 has AVX-512 and Zen 3 has not */
+    return has_all(features, SOFTATTN_CPU_AVX512) ? SOFTATTN_ASKING_TWICE : SOFTATTN_ASKING_ALIKE;
 }
 
 /* Bits of Linux's AT_HWCAP (asm/hwcap.h) and of riscv_hwprobe (asm/hwprobe.h), spelled out because old headers lack
@@ -118,16 +130,18 @@ uint32_t softattn_cpu_features(void) {
     return softattn_cpu_features_from_x86(&registers);
 }
 
-bool softattn_cpu_far_is_apart(void) {
+enum softattn_asking softattn_cpu_asking(void) {
     static _Atomic int known = -1; /* in a virtual machine each cpuid takes microseconds */
-    int is_apart = atomic_load_explicit(&known, memory_order_relaxed);
-    if (is_apart < 0) {
-        uint32_t vendor = 0;
-        (void)__get_cpuid_max(0, &vendor);
-        is_apart = softattn_cpu_far_is_apart_on_x86(vendor, softattn_cpu_features());
-        atomic_store_explicit(&known, is_apart, memory_order_relaxed);
+    int asking = atomic_load_explicit(&known, memory_order_relaxed);
+    if (asking < 0) {
+        uint32_t vendor = 0, version = 0, ebx, ecx, edx;
+        if (__get_cpuid_max(0, &vendor) >= 1) {
+            __cpuid(1, version, ebx, ecx, edx);
+        }
+        asking = (int)softattn_cpu_asking_on_x86(vendor, version, softattn_cpu_features());
+        atomic_store_explicit(&known, asking, memory_order_relaxed);
     }
-    return is_apart != 0;
+    return (enum softattn_asking)asking;
 }
 
 #elif defined(__aarch64__) && defined(__linux__)
@@ -173,6 +187,6 @@ uint32_t softattn_cpu_features(void) { return 0; }
 
 #if !defined(__x86_64__) && !defined(__i386__)
 
-bool softattn_cpu_far_is_apart(void) { return true; }
+enum softattn_asking softattn_cpu_asking(void) { return SOFTATTN_ASKING_TWICE; }
 
 #endif

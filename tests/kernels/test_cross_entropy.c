@@ -82,7 +82,7 @@ static struct entropy_case make_case(const struct softattn_kernels *tested, int6
     c.weights = make_probabilities(tested->real_bytes, cols, cols, random);
     c.wants_gradient = !chance(random, 5);
     c.in_place = chance(random, 3);
-    c.rows.far_is_apart = chance(random, 2);
+    c.rows.asking = (enum softattn_asking)random_below(random, 3);
     c.rows.stream = c.wants_gradient && !c.in_place && chance(random, 2);
     c.wants_loss = !chance(random, 5);
     c.wants_lse = chance(random, 2);

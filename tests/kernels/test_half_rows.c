@@ -236,7 +236,7 @@ static void check_backward(const struct softattn_kernels *tested, int32_t format
     row.format = format;
     row.stream = !in_place && chance(random, 2);
     row.prefetch = chance(random, 2);
-    row.far_is_apart = chance(random, 2);
+    row.asking = (enum softattn_asking)random_below(random, 3);
     row.y = y.halves.data;
     row.v = v.halves.data;
     row.out = result->halves.data;

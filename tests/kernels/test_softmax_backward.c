@@ -57,7 +57,7 @@ static struct backward_case make_case(const struct softattn_kernels *tested, int
     c.row.transposed = chance(random, 2);
     c.row.stream = chance(random, 3);
     c.row.prefetch = chance(random, 3);
-    c.row.far_is_apart = chance(random, 2);
+    c.row.asking = (enum softattn_asking)random_below(random, 3);
     c.y = make_y(tested->real_bytes, elements(&c.row, c.row.y_step), cols, c.row.output, random);
     c.v = reals_create(tested->real_bytes, elements(&c.row, c.row.v_step), c.side);
     reals_fill_normal(&c.v, random, 1);

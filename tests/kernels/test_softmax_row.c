@@ -53,7 +53,7 @@ static struct row_case make_case(const struct softattn_kernels *tested, int64_t 
     row->output = chance(random, 3) ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
     row->empty_is_zero = chance(random, 2);
     row->stream = chance(random, 3);
-    row->far_is_apart = chance(random, 2);
+    row->asking = (enum softattn_asking)random_below(random, 3);
     if (chance(random, 3)) {
         row->first = random_between(random, 0, cols);
         row->last = random_between(random, 0, cols);
@@ -216,7 +216,7 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     c.wants_lse = chance(random, 3);
     c.wants_max = chance(random, 3);
     row->stream = !c.in_place && chance(random, 2);
-    row->far_is_apart = chance(random, 2);
+    row->asking = (enum softattn_asking)random_below(random, 3);
     row->x_step = cols + random_below(random, 20);
     row->y_step = c.in_place ? row->x_step : cols + random_below(random, 20);
     c.x = make_scores(bytes, extent(row, row->x_step, cols), random, table_is_exact(tested));

@@ -118,7 +118,7 @@ struct tile_problem tile_problem_random(int32_t real_bytes, int64_t queries, boo
     problem.k_stride = random_stride(random, problem.dim_qk);
     problem.v_stride = random_stride(random, problem.dim_v);
     problem.from_memory = (int32_t)random_below(random, 3);
-    problem.far_is_apart = chance(random, 2);
+    problem.asking = (enum softattn_asking)random_below(random, 3);
     problem.fresh = chance(random, 2);
     problem.masked = chance(random, 2);
     problem.has_addend = chance(random, 3);
@@ -397,7 +397,7 @@ static struct row_tile row_tile_create(const struct softattn_kernels *kernels,
         .v_stride = problem->v_stride,
         .prefetch_keys = problem->last,
         .from_memory = problem->from_memory,
-        .far_is_apart = problem->far_is_apart,
+        .asking = problem->asking,
         .next_k = row_zero(problem, &problem->k, problem->k_stride),
         .next_keys = problem->last,
         .keys = made.keys.block.data,

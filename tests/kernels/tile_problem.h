@@ -21,8 +21,8 @@ struct tile_results {
 struct tile_problem {
     int32_t real_bytes;
     int64_t queries, first, last, dim_qk, dim_v, k_stride, v_stride;
-    int32_t from_memory; /* 0 … 2: how k and v are asked for, as if they were in memory, */
-    bool far_is_apart;   /* and a CPU were one on which this is so */
+    int32_t from_memory;         /* 0 … 2: how k and v are asked for, as if they were in memory, */
+    enum softattn_asking asking; /* and of a CPU of this kind */
     bool fresh, masked;
     bool in_order; /* of the queries' intervals of keys neither end before the one before does */
     double softcap;

@@ -81,13 +81,19 @@ static void x86_features_need_cpu_and_operating_system(void **state) {
     }
 }
 
-static void amd_cpus_without_avx512_prefetch_into_the_first_cache_alone(void **state) {
+static void x86_cpus_are_asked_for_memory_as_their_family_was_measured(void **state) {
     (void)state;
     const uint32_t amd = 0x68747541, hygon = 0x6f677948, intel = 0x756e6547;
-    assert_true(softattn_cpu_far_is_apart_on_x86(amd, SSE2 | F16C | AVX2 | AVX512));
-    assert_false(softattn_cpu_far_is_apart_on_x86(amd, SSE2 | F16C | AVX2));
-    assert_false(softattn_cpu_far_is_apart_on_x86(hygon, SSE2 | F16C | AVX2));
-    assert_true(softattn_cpu_far_is_apart_on_x86(intel, SSE2 | F16C | AVX2));
+    const uint32_t avx2 = SSE2 | F16C | AVX2;
+    const uint32_t zen_2 = 0x00830F10, zen_3 = 0x00A00F11, zen_4 = 0x00A10F11, zen_5 = 0x00B00F21;
+    assert_int_equal(softattn_cpu_asking_on_x86(amd, zen_2, avx2), SOFTATTN_ASKING_ALIKE);
+    assert_int_equal(softattn_cpu_asking_on_x86(amd, zen_3, avx2), SOFTATTN_ASKING_ALIKE);
+    assert_int_equal(softattn_cpu_asking_on_x86(amd, zen_4, avx2 | AVX512), SOFTATTN_ASKING_TWICE);
+    assert_int_equal(softattn_cpu_asking_on_x86(amd, zen_5, avx2 | AVX512), SOFTATTN_ASKING_ONCE);
+    assert_int_equal(softattn_cpu_asking_on_x86(amd, zen_5, avx2), SOFTATTN_ASKING_ONCE);
+    assert_int_equal(softattn_cpu_asking_on_x86(hygon, 0x00900F01, avx2), SOFTATTN_ASKING_ALIKE);
+    assert_int_equal(softattn_cpu_asking_on_x86(intel, 0x000906EA, avx2), SOFTATTN_ASKING_TWICE);
+    assert_int_equal(softattn_cpu_asking_on_x86(intel, zen_5, avx2), SOFTATTN_ASKING_TWICE);
 }
 
 static void aarch64_features_follow_hwcap(void **state) {
@@ -307,7 +313,7 @@ static void this_machines_caches_grow_with_their_level(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(x86_features_need_cpu_and_operating_system),
-        cmocka_unit_test(amd_cpus_without_avx512_prefetch_into_the_first_cache_alone),
+        cmocka_unit_test(x86_cpus_are_asked_for_memory_as_their_family_was_measured),
         cmocka_unit_test(aarch64_features_follow_hwcap),
         cmocka_unit_test(riscv_features_prefer_hwprobe_to_hwcap),
 #if defined(__x86_64__)

@@ -87,6 +87,7 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_ps(b, a, m); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm256_and_ps(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm256_andnot_ps(m, v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
@@ -203,6 +204,7 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm256_blendv_pd(b, a, m); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm256_and_pd(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm256_andnot_pd(m, v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b)));
 }
@@ -244,6 +246,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 /* AMD's CPUs before Zen 4, which go no further than AVX2, take both for the first level. */
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
-#define FAR_IS_APART(says)  (says)
+#define ASKING(says)        (says)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

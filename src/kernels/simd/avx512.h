@@ -60,6 +60,9 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm512_maskz_mov_ps(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ), v);
+}
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
@@ -172,6 +175,9 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm512_maskz_mov_pd(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ), v);
+}
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b)));
 }
@@ -216,6 +222,6 @@ ALWAYS_INLINE int v_any(mask m) { return m != 0; }
 
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
-#define FAR_IS_APART(says)  ((void)(says), 1)
+#define ASKING(says)        (says)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

@@ -163,6 +163,7 @@ ALWAYS_INLINE void v_stream(real *p, vec v) { v_store(p, v); }
 ALWAYS_INLINE vec v_max(vec a, vec b) { return v_select(v_less(b, a), a, b); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE real v_reduce_max(vec v) {
     real lane[LANES];
     v_store(lane, v);
@@ -180,6 +181,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       __builtin_prefetch((p), 0, 3)
 #define V_PREFETCH_FAR(p)   __builtin_prefetch((p), 0, 2)
-#define FAR_IS_APART(says)  ((void)(says), 1)
+#define ASKING(says)        ((void)(says), SOFTATTN_ASKING_TWICE)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           ((void)0)

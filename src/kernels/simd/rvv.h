@@ -113,6 +113,7 @@ ALWAYS_INLINE int v_any(mask m) { return __riscv_vcpop(m, V_LENGTH) != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return __riscv_vmerge(b, a, m, V_LENGTH); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE vec v_scale(vec p, vec n) { return v_mul(p, v_power(n)); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     v_store(p, __riscv_vcompress(v, m, V_LENGTH));
@@ -143,6 +144,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       __builtin_prefetch((p), 0, 3)
 #define V_PREFETCH_FAR(p)   __builtin_prefetch((p), 0, 2)
-#define FAR_IS_APART(says)  ((void)(says), 1)
+#define ASKING(says)        ((void)(says), SOFTATTN_ASKING_TWICE)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           ((void)0)

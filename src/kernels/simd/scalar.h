@@ -43,6 +43,7 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) { return *p != 0; }
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return m ? a : b; }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return v_select(m, v, v_zero()); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return v_select(m, v_zero(), v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
     *p = v;
     return m;
@@ -108,6 +109,6 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 
 #define V_PREFETCH(p)       ((void)(p))
 #define V_PREFETCH_FAR(p)   ((void)(p))
-#define FAR_IS_APART(says)  ((void)(says), 0)
+#define ASKING(says)        ((void)(says), SOFTATTN_ASKING_ALIKE)
 #define V_PREFETCH_WRITE(p) ((void)(p))
 #define V_FENCE()           ((void)0)

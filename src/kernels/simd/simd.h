@@ -29,6 +29,7 @@
  *   v_select(m, a, b)       a where m, else b
  *   v_where(m, v)           v where m, else 0
  *   v_unless(m, v)          0 where m, else v
+ *   v_unless_equal(a, b, v) 0 where a and b are equal, else v
  *   v_add_bits(a, b)        the lanes' bit patterns added as integers, modulo 2^32 or 2^64
  *   v_compress(p, m, v)     stores the lanes of v where m, one after another, and returns how many those are; what
  *                           follows them in the memory of LANES elements at p is left with any contents
@@ -48,8 +49,8 @@
  *   half_vec                the bits of HALVES 16-bit floats as signed integers
  *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
- *   FAR_IS_APART(says)      1 where the latter leaves the first level as it is, else 0: of every CPU that has the instruction
- *                           set; or what the caller says of this one
+ *   ASKING(says)            how memory is asked for, enum softattn_asking: what the caller says of the CPU; or a constant, where
+ *                           nothing was measured
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set

@@ -86,6 +86,7 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm_and_ps(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm_andnot_ps(m, v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a), _mm_castps_si128(b)));
 }
@@ -166,6 +167,7 @@ ALWAYS_INLINE mask v_nonzero(const uint8_t *p) {
 ALWAYS_INLINE vec v_select(mask m, vec a, vec b) { return _mm_or_pd(_mm_and_pd(m, a), _mm_andnot_pd(m, b)); }
 ALWAYS_INLINE vec v_where(mask m, vec v) { return _mm_and_pd(m, v); }
 ALWAYS_INLINE vec v_unless(mask m, vec v) { return _mm_andnot_pd(m, v); }
+ALWAYS_INLINE vec v_unless_equal(vec a, vec b, vec v) { return v_unless(v_equal(a, b), v); }
 ALWAYS_INLINE vec v_add_bits(vec a, vec b) {
     return _mm_castsi128_pd(_mm_add_epi64(_mm_castpd_si128(a), _mm_castpd_si128(b)));
 }
@@ -199,6 +201,6 @@ ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
 
 #define V_PREFETCH(p)       _mm_prefetch((const char *)(p), _MM_HINT_T0)
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
-#define FAR_IS_APART(says)  ((void)(says), 0)
+#define ASKING(says)        ((void)(says), SOFTATTN_ASKING_ALIKE)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define V_FENCE()           _mm_sfence()

@@ -46,7 +46,7 @@ NEVER_INLINE void block_products(const struct backward_block *block) {
         const real *factor = block->in_sum.at + j * block->in_sum.step;
         real *sum = block_stripe(block->sums, j);
         EACH_VECTOR(i) {
-            const vec visible = v_unless(v_equal(v_load(y + i), masked), v_load(v + i));
+            const vec visible = v_unless_equal(v_load(y + i), masked, v_load(v + i));
             v_store(sum + i, v_fma(v_load(factor + i), visible, block_before(sum + i, j)));
         }
     }
@@ -69,7 +69,7 @@ NEVER_INLINE void block_derivatives(const struct backward_block *block) {
             const vec less =
                 v_fma(v_sub(v_zero(), v_load(of_sum + i)), v_load(block->sums + i), v_load(v + i));
             const vec value = v_mul(v_mul(scale, v_load(outside + i)), less);
-            store_whole(to + i, v_unless(v_equal(v_load(y + i), masked), value), stream);
+            store_whole(to + i, v_unless_equal(v_load(y + i), masked, value), stream);
         }
         if (!is_plain && !at->by_rows) {
             block_put(at, column, results);

@@ -90,12 +90,25 @@ struct decode_far {
 
 static int keys_have_gaps(const struct softattn_decode_tile *tile) { return tile->k_stride != tile->dim_qk; }
 
-/* Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two, would
- * crowd each other out of a first-level cache. */
+/* One row or two, by wide vectors, which wait for little but memory. */
+ALWAYS_INLINE int is_swift(const struct softattn_decode_tile *tile) {
+    return DECODE_BYTES_PER_ASK > 0 && tile->rows <= 2;
+}
+
+/*
+ * Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two, would
+ * crowd each other out of a first-level cache (Zen 3). Asking for a line beside each column, as from caches, is enough where the CPU
+ * remembers many misses and reaches the next ones soon: asking a tile ahead takes 1.04 to 1.15 of the time (Zen 5).
+ */
 ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
-    const int has_gaps = keys_have_gaps(tile) || tile->v_stride != tile->dim_v;
-    return !IS_SMALL && tile->from_memory && tile->dim_qk >= TRANSPOSE_COLUMNS &&
-           (FAR_IS_APART(tile->far_is_apart) || !has_gaps);
+    if (IS_SMALL || !tile->from_memory || tile->dim_qk < TRANSPOSE_COLUMNS) {
+        return 0;
+    }
+    switch (ASKING(tile->asking)) {
+    case SOFTATTN_ASKING_ALIKE: return !keys_have_gaps(tile) && tile->v_stride == tile->dim_v;
+    case SOFTATTN_ASKING_ONCE: return !is_swift(tile);
+    default: return 1;
+    }
 }
 
 /* Beside so many columns of a vector of keys: twice as many take as long, half of them 1.05 of the time (Zen 3). */
@@ -107,11 +120,10 @@ ALWAYS_INLINE int64_t far_columns(const struct decode_far *far) {
 ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *tile) {
     const real *values = (const real *)tile->v + tile->first * tile->v_stride;
     return (struct decode_far){
-        .keys = two_places_of(tile->next_k, tile->k_stride, tile->next_keys, tile->dim_qk),
-        .values = two_places_of(values, tile->v_stride, tile->last - tile->first, tile->dim_v),
+        .keys = two_places_of(tile->next_k, tile->k_stride, tile->next_keys, tile->dim_qk, tile->asking),
+        .values = two_places_of(values, tile->v_stride, tile->last - tile->first, tile->dim_v, tile->asking),
         .columns = COLUMNS_PER_ASK,
-        .has_again =
-            DECODE_BYTES_PER_ASK > 0 && tile->rows <= 2 && tile->from_memory > 1 && !keys_have_gaps(tile)};
+        .has_again = is_swift(tile) && tile->from_memory > 1 && !keys_have_gaps(tile)};
 }
 
 /*
@@ -426,7 +438,7 @@ ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
  * second-level one, 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
  */
 ALWAYS_INLINE int64_t bytes_per_asking(const struct softattn_decode_tile *tile) {
-    return FAR_IS_APART(tile->far_is_apart) ? 8192 : tile->rows * 2048;
+    return ASKING(tile->asking) == SOFTATTN_ASKING_ALIKE ? tile->rows * 2048 : 8192;
 }
 
 NEVER_INLINE void sum_values_asking(const struct softattn_decode_tile *tile, real *alpha,

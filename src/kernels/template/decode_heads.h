@@ -73,9 +73,10 @@ static struct turn_ask ask_after_turn(const struct softattn_decode_tile *const *
     const int64_t width = (int64_t)((uintptr_t)last - (uintptr_t)first) / REAL_BYTES + columns;
     const int64_t keys = end - next < KEYS_PER_TURN ? end - next : KEYS_PER_TURN;
     const int is_wanted = turn < tile->last && next + KEYS_PER_TURN > tile->first;
-    const int asks = FAR_IS_APART(tile->far_is_apart) && !IS_SMALL && tile->from_memory && is_wanted &&
-                     width == count * columns;
-    struct turn_ask ask = {two_places_of(first + next * stride, stride, asks ? keys : 0, width), 0};
+    const int asks = ASKING(tile->asking) != SOFTATTN_ASKING_ALIKE && !IS_SMALL && tile->from_memory &&
+                     is_wanted && width == count * columns;
+    struct turn_ask ask = {two_places_of(first + next * stride, stride, asks ? keys : 0, width, tile->asking),
+                           0};
     ask.share = (ask.places.lines + count - 1) / count;
     return ask;
 }

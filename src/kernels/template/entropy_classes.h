@@ -38,7 +38,7 @@ SPEED_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn
                           .x_step = rows->x_step,
                           .y = row.to,
                           .y_step = row.to ? rows->gradient_step : 0,
-                          .far_is_apart = rows->far_is_apart,
+                          .asking = rows->asking,
                           .looks_far = row_is_quick(row.cols),
                           .exponent_factor = row.exponent_scale,
                           .scratch = rows->scratch};

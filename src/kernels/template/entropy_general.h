@@ -71,7 +71,7 @@ struct entropy_stripes {
 ALWAYS_INLINE void entropy_add(enum entropy_targets kind, const struct entropy_row *row, int64_t j, int64_t n,
                                vec below, vec p, int at, struct entropy_stripes *to) {
     const vec a = entropy_target_weights(kind, row, j, n);
-    const vec counted = v_unless(v_equal(a, v_zero()), below);
+    const vec counted = v_unless_equal(a, v_zero(), below);
     v_store(to->targets + at, v_add(v_load(to->targets + at), a));
     v_store(to->distance + at, v_fma(a, counted, v_load(to->distance + at)));
     v_store(to->weights + at, v_add(v_load(to->weights + at), n == LANES ? p : first_lanes(p, n)));

@@ -171,7 +171,7 @@ ALWAYS_INLINE vec weight_slope(int32_t normalizer, vec y) {
     }
 }
 
-ALWAYS_INLINE vec where_sloped(vec slope, vec value) { return v_unless(v_equal(slope, v_zero()), value); }
+ALWAYS_INLINE vec where_sloped(vec slope, vec value) { return v_unless_equal(slope, v_zero(), value); }
 
 /* (sum of g * v) / (sum of g); 0 in a row without slopes. */
 NEVER_INLINE real sloped_mean(int32_t normalizer, const real *y, const real *v, int64_t cols) {

@@ -17,28 +17,29 @@
 
 enum {
     QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
-    /* How far before its use a row is asked for: into the second-level cache, and then into the first one of perhaps 32 KiB. */
+    /* How far before its use a row is asked for, with SOFTATTN_ASKING_TWICE: into the second-level cache, and then into the first one of
+     * perhaps 32 KiB. */
     LEAD_BYTES = 16384,
     NEAR_LEAD_BYTES = 2048,
-    /* Into the first alone where the two are alike. */
+    /* Into the first alone, with the others. */
     LONE_LEAD_BYTES = 8192,
-    /* Where they are not, longer rows, of which a second-level cache of perhaps 1 MiB does not hold three, are asked for into the first
+    /* With TWICE longer rows, of which a second-level cache of perhaps 1 MiB does not hold three, are asked for into the first
      * alone as well: twice takes 1.1 to 1.2 of the time. Shorter ones asked for once take 1.1 to 1.3 (Zen 4). */
     LONG_ROW_BYTES = 393216,
     LONG_LEAD_BYTES = 3072 /* 8 KiB takes 1.03 to 1.1 of the time, 1 KiB 1.05 */
 };
 
 struct row_run {
-    int64_t cols, left;     /* left: rows, the one at work included */
-    const void *x;          /* the row at work */
-    void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
-    int64_t x_step, y_step; /* from one row to the next */
-    int64_t last;           /* of rows that are general: columns of the row at work, at most cols, */
-    int64_t last_step;      /* and how many more the next has, not less than 0; or, where not NULL, */
-    const int64_t *lasts;   /* those of the row at work and of the rows after it */
-    real scale;             /* of rows that are general, above 0 */
-    int far_is_apart;       /* as of struct softattn_row */
-    int looks_far;          /* a maximum is found two rows on, not one: row_is_quick */
+    int64_t cols, left;          /* left: rows, the one at work included */
+    const void *x;               /* the row at work */
+    void *y;                     /* its results; may be x; NULL, with a step of 0: not wanted */
+    int64_t x_step, y_step;      /* from one row to the next */
+    int64_t last;                /* of rows that are general: columns of the row at work, at most cols, */
+    int64_t last_step;           /* and how many more the next has, not less than 0; or, where not NULL, */
+    const int64_t *lasts;        /* those of the row at work and of the rows after it */
+    real scale;                  /* of rows that are general, above 0 */
+    enum softattn_asking asking; /* of the CPU */
+    int looks_far;               /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch;        /* cols reals, where rows share weights; the others' are in y */
     const void *prefetch; /* the row after these; NULL: none */
@@ -82,12 +83,16 @@ NEVER_INLINE int64_t row_run_ahead(int64_t lead, int64_t cols, int64_t step) {
     return cols > 0 ? lead / cols * step + lead % cols : 0;
 }
 
+ALWAYS_INLINE int row_run_asks_twice(struct row_kind kind, const struct row_run *run) {
+    return ASKING(run->asking) == SOFTATTN_ASKING_TWICE && row_may_ask_twice(kind);
+}
+
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     const int64_t next = row_run_lookahead(run) * run->x_step, bytes = element_bytes(kind.format);
-    const int is_apart = row_asks_twice(kind, run->far_is_apart);
-    const int asks_twice = is_apart && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
-    const int64_t lead = asks_twice ? NEAR_LEAD_BYTES : is_apart ? LONG_LEAD_BYTES : LONE_LEAD_BYTES;
+    const int may_ask_twice = row_run_asks_twice(kind, run);
+    const int asks_twice = may_ask_twice && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
+    const int64_t lead = asks_twice ? NEAR_LEAD_BYTES : may_ask_twice ? LONG_LEAD_BYTES : LONE_LEAD_BYTES;
     run->soon = next + row_run_ahead(lead / bytes, run->cols, run->x_step);
     run->later = asks_twice ? next + row_run_ahead(LEAD_BYTES / bytes, run->cols, run->x_step) : run->soon;
     run->max = row_run_lone_max(kind, run, 0);
@@ -177,9 +182,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         .next = is_looking && !is_next_shorter ? row_run_x(kind, run, lookahead) : 0,
         .next_max = &next_max,
         .done = run->done,
-        .later = !row_asks_twice(kind, run->far_is_apart) ? 0
-                 : later                                  ? later
-                                                          : run->x,
+        .later = !row_run_asks_twice(kind, run) ? 0
+                 : later                        ? later
+                                                : run->x,
         .soon = row_run_asked(kind, run, is_looking, run->soon)};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);

@@ -145,11 +145,8 @@ ALWAYS_INLINE int row_exponents_ahead(struct row_kind kind) {
  * 1.05. */
 ALWAYS_INLINE int row_exponentials_by_two(struct row_kind kind) { return EXP2_IN_PAIRS && !kind.is_general; }
 
-/* Whether what comes is asked for early, into the second-level cache, and once more, into the first. What binds 16-bit floats is
- * arithmetic. */
-ALWAYS_INLINE int row_asks_twice(struct row_kind kind, int far_is_apart) {
-    return FAR_IS_APART(far_is_apart) && !IS_SMALL && !is_half(kind.format);
-}
+/* Whether what comes may be asked for early, too, into the second-level cache. What binds 16-bit floats is arithmetic. */
+ALWAYS_INLINE int row_may_ask_twice(struct row_kind kind) { return !IS_SMALL && !is_half(kind.format); }
 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
@@ -350,7 +347,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
         if (company.soon) {
             prefetch_elements(format, company.soon, j, TURN_VECTORS * LANES, 1);
         }
-        if (row_asks_twice(kind, company.later != 0)) {
+        if (row_may_ask_twice(kind) && company.later) {
             prefetch_elements(format, company.later, j, TURN_VECTORS * LANES, 0);
         }
         for (int v = 0; v < TURN_VECTORS; v += 4) {
@@ -395,7 +392,7 @@ SPEED_INLINE void row_weights(const void *x, int64_t cols, real max_value, real 
             }
         }
     }
-    if (row_asks_twice(kind, company.later != 0) && j < cols) {
+    if (row_may_ask_twice(kind) && company.later && j < cols) {
         prefetch_row((const real *)company.later + j, cols - j);
     }
     /* Loops with calls would otherwise keep the sums in memory and in registers. */

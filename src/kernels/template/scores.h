@@ -41,7 +41,7 @@ ALWAYS_INLINE mask visible_keys(vec j, vec low, vec high) {
 }
 
 /* A running maximum of -infinity, no visible score yet, would make s - max a NaN. */
-ALWAYS_INLINE vec safe_max(vec max) { return v_unless(v_equal(max, v_set(-REAL_INFINITY)), max); }
+ALWAYS_INLINE vec safe_max(vec max) { return v_unless_equal(max, v_set(-REAL_INFINITY), max); }
 
 /* True where v holds an infinity or a NaN, which times the 0 of a masked weight would be NaN. */
 static int values_not_finite(const real *v, int64_t v_stride, int64_t rows, int64_t dim) {

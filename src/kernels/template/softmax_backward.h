@@ -50,7 +50,7 @@ ALWAYS_INLINE vec product_value(enum jacobian_product product, vec y, vec v, vec
 }
 
 ALWAYS_INLINE vec visible_values(enum jacobian_product product, vec y, vec v) {
-    return v_unless(v_equal(y, v_set(masked_value(product))), v);
+    return v_unless_equal(y, v_set(masked_value(product)), v);
 }
 
 /* A row whose sum is known, and the one after it. */
@@ -60,7 +60,8 @@ struct backward_row {
     const void *next_y, *next_v; /* its sum is made meanwhile; NULL: there is none */
     int64_t cols;
     real scale;
-    int prefetch, far_is_apart, stream;
+    int prefetch, asks_early, stream;
+    int64_t lead; /* of prefetch: backward_lead */
 };
 
 /* What a row's loops are made for: a constant wherever they are used, but for which 16-bit floats. */
@@ -165,16 +166,32 @@ ALWAYS_INLINE void backward_turn(struct backward_kind kind, const struct backwar
 enum {
     BACKWARD_LEAD_BYTES = LEAD_BYTES / 2,
     BACKWARD_NEAR_LEAD_BYTES = NEAR_LEAD_BYTES / 2,
-    BACKWARD_LONE_LEAD_BYTES = 2048
+    BACKWARD_ALIKE_LEAD_BYTES = 2048,
+    BACKWARD_ONCE_LEAD_BYTES = 3072,
+    HALVES_ONCE_LEAD_BYTES = 6144
 };
 
-/* Asks for what comes after these `bytes` bytes of a row that is read. */
-ALWAYS_INLINE void backward_ask(const char *from, int64_t bytes, int far_is_apart) {
-    if (FAR_IS_APART(far_is_apart)) {
-        prefetch_bytes(from + BACKWARD_LEAD_BYTES, bytes, 0);
-        prefetch_bytes(from + BACKWARD_NEAR_LEAD_BYTES, bytes, 1);
-    } else {
-        prefetch_bytes(from + BACKWARD_LONE_LEAD_BYTES, bytes, 1);
+/* How many bytes before its use a row is asked for, into the first-level cache; and, of `asks_early`, into the second. */
+ALWAYS_INLINE int64_t backward_lead(struct backward_kind kind, enum softattn_asking asking) {
+    switch (ASKING(asking)) {
+    case SOFTATTN_ASKING_TWICE: return BACKWARD_NEAR_LEAD_BYTES;
+    case SOFTATTN_ASKING_ONCE:
+        return is_half(kind.format) ? HALVES_ONCE_LEAD_BYTES : BACKWARD_ONCE_LEAD_BYTES;
+    default: return BACKWARD_ALIKE_LEAD_BYTES;
+    }
+}
+
+/* Asks for what comes after so many bytes, `bytes` of them, of the next row. */
+ALWAYS_INLINE void backward_ask(const struct backward_row *row, int64_t after, int64_t bytes) {
+    const char *y = (const char *)row->next_y + after, *v = (const char *)row->next_v + after;
+    const char *soon_y = y + row->lead, *soon_v = v + row->lead;
+    FORGET(soon_y); /* one address for all lines */
+    FORGET(soon_v);
+    prefetch_bytes(soon_y, bytes, 1);
+    prefetch_bytes(soon_v, bytes, 1);
+    if (row->asks_early) {
+        prefetch_bytes(y + BACKWARD_LEAD_BYTES, bytes, 0);
+        prefetch_bytes(v + BACKWARD_LEAD_BYTES, bytes, 0);
     }
 }
 
@@ -192,8 +209,7 @@ ALWAYS_INLINE void backward_loop(struct backward_kind kind, const struct backwar
     for (int64_t j = 0; j + columns <= row->cols; j += columns) {
         if (row->next_y) {
             if (row->prefetch) {
-                backward_ask(element_at(kind.format, row->next_y, j), bytes, row->far_is_apart);
-                backward_ask(element_at(kind.format, row->next_v, j), bytes, row->far_is_apart);
+                backward_ask(row, j * element_bytes(kind.format), bytes);
             }
             for (int64_t i = 0; i < columns; i += STRIPES) {
                 backward_add(kind, row->next_y, row->next_v, j + i, sums);
@@ -237,7 +253,8 @@ SPEED_INLINE void backward_rows(struct backward_kind kind, const struct softattn
                                .cols = rows->cols,
                                .scale = (real)rows->scale,
                                .prefetch = rows->prefetch,
-                               .far_is_apart = rows->far_is_apart,
+                               .asks_early = ASKING(rows->asking) == SOFTATTN_ASKING_TWICE,
+                               .lead = backward_lead(kind, rows->asking),
                                .stream = rows->stream};
     real sum = 0;
     for (int64_t r = 0; r <= rows->rows; r++) {

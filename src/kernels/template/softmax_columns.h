@@ -23,7 +23,7 @@ struct softmax_block {
 static void block_bases(const struct softmax_block *block) {
     ROLLED for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
         const vec max = v_add(v_load(block->max + i), v_zero()); /* of -0 and +0, +0 */
-        const vec base = v_unless(v_equal(max, v_set(-REAL_INFINITY)), max);
+        const vec base = v_unless_equal(max, v_set(-REAL_INFINITY), max);
         v_store(block->max + i, max);
         v_store(block->base + i, block->row->plus_one ? v_unless(v_less(base, v_zero()), base) : base);
     }

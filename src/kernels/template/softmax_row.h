@@ -95,7 +95,7 @@ SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *ro
                           .y = row->y,
                           .y_step = row->y_step,
                           .looks_far = row_is_quick(row->cols),
-                          .far_is_apart = row->far_is_apart,
+                          .asking = row->asking,
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
                           .prefetch = row->prefetch};
@@ -165,7 +165,7 @@ ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *ro
                           .lasts = has_masks ? 0 : row->lasts,
                           .scale = has_masks ? 1 : (real)row->scale,
                           .looks_far = !has_masks && row_is_quick(row->cols),
-                          .far_is_apart = row->far_is_apart,
+                          .asking = row->asking,
                           .exponent_factor = LOG2_E,
                           .scratch = row->scratch,
                           .prefetch = row->prefetch};
