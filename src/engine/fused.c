@@ -16,7 +16,10 @@ enum {
     MANY_TASKS_PER_THREAD = 16, /* what large blocks must leave */
     FEWEST_TURNS = 4, /* chunks for which heads by themselves take turns: 0.77 to 0.97 of the time (AVX2) */
     TOGETHER_BYTES = 2048, /* of each key, of heads that are read together */
-    BLOCK_QUERIES = 192    /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
+    BLOCK_QUERIES = 192,   /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
+    /* the same where few keys are seen; by vectors of 64 bytes 0.96 to 0.99 of the time of 192, and 96 and 288 no better (Zen 5) */
+    WINDOW_QUERIES = 144,
+    WIDE_VECTOR = 64
 };
 
 /* How sequences are cut; the same for every sequence but for their numbers of rows. */
@@ -94,11 +97,19 @@ static int64_t chunks_of_block(const struct softattn_attention_problem *problem,
         1, min_i64(ceil_div(keys, SOFTATTN_KEY_CHUNK) + 1, ceil_div(longest.keys, SOFTATTN_KEY_CHUNK)));
 }
 
+/* Most queries of a block. */
+static int64_t queries_per_block(const struct softattn_attention_problem *problem) {
+    const bool has_window = problem->window_left >= 0 || problem->window_right >= 0;
+    const bool is_wide = problem->kernels->lanes() * problem->kernels->real_bytes >= WIDE_VECTOR;
+    return has_window && is_wide ? WINDOW_QUERIES : BLOCK_QUERIES;
+}
+
 /* Register blocks of a block: fewer where threads would otherwise share out too few blocks to end together. */
 static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, int64_t register_block,
                               int32_t threads, struct softattn_extent sequences) {
     const double rows = (double)problem->heads_q * sequences.all_queries;
-    int64_t sub_blocks = min_i64(max_i64(BLOCK_QUERIES / register_block, 1), SOFTATTN_SUB_BLOCKS);
+    int64_t sub_blocks =
+        min_i64(max_i64(queries_per_block(problem) / register_block, 1), SOFTATTN_SUB_BLOCKS);
     while (threads > 1 && sub_blocks > 1 &&
            rows / (double)(register_block * sub_blocks) <
                threads * (double)clamp_i64(2 * sub_blocks, TASKS_PER_THREAD, MANY_TASKS_PER_THREAD)) {
