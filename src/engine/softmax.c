@@ -122,27 +122,63 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .max_step = softattn_row_inner_stride(&problem->rows, &problem->row_max)};
 }
 
+/* A stretch of rows of softmax, or diagnosed, from row number r on; returns how many. */
+static int64_t softmax_rows(const struct run *run, const struct softattn_row_visit *visit,
+                            const struct softattn_row_place *place, int64_t r) {
+    const struct softattn_softmax_problem *problem = run->problem;
+    int64_t lasts[ROWS_WITH_LENGTHS];
+    const struct stretch stretch = stretch_at(problem, place, visit->count - r, lasts);
+    const struct softattn_row row = row_at(run, visit, place, r, &stretch);
+    if (problem->diagnoses != NULL) {
+        problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
+                                       &problem->diagnoses[visit->row]);
+    } else if (run->columns) {
+        problem->kernels->softmax_columns(&row);
+    } else {
+        problem->kernels->softmax_row(&row);
+    }
+    return stretch.rows;
+}
+
+enum { COLUMNS_AT_ONCE = 4096 }; /* of rows that are one to the kernel */
+
+/* How many rows may be one to the kernel: several where each score is weighed alone and nothing is masked. */
+static int64_t rows_at_once(const struct softattn_softmax_problem *problem) {
+    const bool has_masks = problem->bias.data != NULL || problem->keep.data != NULL ||
+                           problem->lengths.data != NULL || problem->causal;
+    return softattn_normalize_is_alone(problem->normalizer) && !has_masks
+               ? max_i64(COLUMNS_AT_ONCE / max_i64(problem->rows.cols, 1), 1)
+               : 1;
+}
+
+/* A row by another normalizer, or several that lie without gaps: 0.1 to 0.4 of the time of rows of 16 to 64 columns one by one. */
+static int64_t normalize_rows(const struct run *run, const struct softattn_row_visit *visit,
+                              const struct softattn_row_place *place, int64_t r) {
+    const struct softattn_softmax_problem *problem = run->problem;
+    const int64_t cols = problem->rows.cols;
+    const bool has_gaps = visit->step[X] != cols || visit->step[Y] != cols;
+    const int64_t rows = has_gaps ? 1 : min_i64(rows_at_once(problem), visit->count - r);
+    int64_t lasts[ROWS_WITH_LENGTHS];
+    const struct stretch stretch = stretch_at(problem, place, 1, lasts);
+    struct softattn_row row = row_at(run, visit, place, r, &stretch);
+    if (rows > 1) {
+        row.cols = rows * cols;
+        row.last = row.cols;
+    }
+    problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
+    return rows;
+}
+
 static void visit(void *user, const struct softattn_row_visit *visit) {
     const struct run *run = user;
     const struct softattn_softmax_problem *problem = run->problem;
+    const bool is_softmax = problem->diagnoses != NULL || softattn_normalize_is_softmax(problem->normalizer);
     const int32_t last_dimension = problem->rows.rank > 0 ? problem->rows.rank - 1 : 0;
     struct softattn_row_place place = visit->place;
     for (int64_t r = 0; r < visit->count;) {
-        int64_t lasts[ROWS_WITH_LENGTHS];
-        const struct stretch stretch = stretch_at(problem, &place, visit->count - r, lasts);
-        const struct softattn_row row = row_at(run, visit, &place, r, &stretch);
-        if (problem->diagnoses != NULL) {
-            problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
-                                           &problem->diagnoses[visit->row]);
-        } else if (run->columns) {
-            problem->kernels->softmax_columns(&row);
-        } else if (softattn_normalize_is_softmax(problem->normalizer)) {
-            problem->kernels->softmax_row(&row);
-        } else {
-            problem->kernels->normalize_row(problem->normalizer, problem->sigmoid_bias, &row);
-        }
-        r += stretch.rows;
-        place.index[last_dimension] += stretch.rows;
+        const int64_t rows = (is_softmax ? softmax_rows : normalize_rows)(run, visit, &place, r);
+        r += rows;
+        place.index[last_dimension] += rows;
     }
 }
 
@@ -218,7 +254,7 @@ static int64_t scratch_reals(const struct run *run) {
         return SOFTATTN_COLUMNS_SCRATCH(problem->rows.cols, problem->kernels->lanes());
     }
     return !softattn_normalize_is_softmax(problem->normalizer)
-               ? SOFTATTN_NORMALIZE_SCRATCH(problem->rows.cols)
+               ? SOFTATTN_NORMALIZE_SCRATCH(rows_at_once(problem) * problem->rows.cols)
            : makes_scores_first(problem) ? SOFTATTN_ROWS_SCRATCH(problem->rows.cols)
                                          : problem->rows.cols;
 }
@@ -241,6 +277,6 @@ bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,
     walk.matrix[Y] = (struct softattn_row_matrix){.operand = problem->y, .is_written = true};
     walk.stream = run.stream;
     walk.scratch_reals = scratch_reals(&run);
-    walk.in_runs = problem->diagnoses == NULL && softattn_normalize_is_softmax(problem->normalizer);
+    walk.in_runs = problem->diagnoses == NULL;
     return softattn_rows_walk(&walk, runtime);
 }

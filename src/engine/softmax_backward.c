@@ -16,34 +16,45 @@ struct product {
     bool columns, halves, prefetch, stream;
 };
 
+/* Rows whose elements have nothing to do with each other are one where they lie without gaps. */
+static void join_rows(struct softattn_row_backward *rows) {
+    if (rows->y_step == rows->cols && rows->v_step == rows->cols && rows->out_step == rows->cols) {
+        rows->cols *= rows->rows;
+        rows->rows = 1;
+    }
+}
+
 static void visit_product(void *user, const struct softattn_row_visit *visit) {
     const struct product *product = user;
     const struct softattn_softmax_backward_problem *problem = product->problem;
     const int32_t format = product->halves ? problem->y.format : SOFTATTN_FORMAT_REAL;
-    const struct softattn_row_backward rows = {.rows = visit->count,
-                                               .cols = problem->rows.cols,
-                                               .format = format,
-                                               .y = visit->data[Y],
-                                               .v = visit->data[V],
-                                               .out = visit->data[OUT],
-                                               .y_step = visit->step[Y],
-                                               .v_step = visit->step[V],
-                                               .out_step = visit->step[OUT],
-                                               .y_stride = visit->stride[Y],
-                                               .v_stride = visit->stride[V],
-                                               .out_stride = visit->stride[OUT],
-                                               .scale = problem->scale,
-                                               .output = problem->output,
-                                               .transposed = problem->transposed,
-                                               .scratch = visit->scratch,
-                                               .prefetch = product->prefetch,
-                                               .asking = softattn_cpu_asking(),
-                                               .stream = product->stream && format == problem->out.format};
+    struct softattn_row_backward rows = {.rows = visit->count,
+                                         .cols = problem->rows.cols,
+                                         .format = format,
+                                         .y = visit->data[Y],
+                                         .v = visit->data[V],
+                                         .out = visit->data[OUT],
+                                         .y_step = visit->step[Y],
+                                         .v_step = visit->step[V],
+                                         .out_step = visit->step[OUT],
+                                         .y_stride = visit->stride[Y],
+                                         .v_stride = visit->stride[V],
+                                         .out_stride = visit->stride[OUT],
+                                         .scale = problem->scale,
+                                         .output = problem->output,
+                                         .transposed = problem->transposed,
+                                         .scratch = visit->scratch,
+                                         .prefetch = product->prefetch,
+                                         .asking = softattn_cpu_asking(),
+                                         .stream = product->stream && format == problem->out.format};
     if (product->columns) {
         problem->kernels->softmax_backward_columns(&rows);
     } else if (softattn_normalize_is_softmax(problem->normalizer)) {
         problem->kernels->softmax_backward(&rows);
     } else {
+        if (softattn_normalize_is_alone(problem->normalizer)) {
+            join_rows(&rows);
+        }
         problem->kernels->normalize_backward(problem->normalizer, &rows);
     }
 }

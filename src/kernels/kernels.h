@@ -114,6 +114,12 @@ static inline int32_t softattn_normalize_is_softmax(int32_t normalizer) {
     return normalizer == SOFTATTN_NORMALIZE_SOFTMAX || normalizer == SOFTATTN_NORMALIZE_SOFTMAX_PLUS_ONE;
 }
 
+/* Whether the weight of a score, and the derivative, depend on nothing else in the row. */
+static inline int32_t softattn_normalize_is_alone(int32_t normalizer) {
+    return normalizer == SOFTATTN_NORMALIZE_NONE || normalizer == SOFTATTN_NORMALIZE_RELU_SQUARED ||
+           normalizer == SOFTATTN_NORMALIZE_SIGMOID;
+}
+
 /* Reals of scratch that a row takes. */
 #define SOFTATTN_NORMALIZE_SCRATCH(cols) (2 * (cols) + SOFTATTN_MAX_LANES)
 

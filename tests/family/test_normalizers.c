@@ -487,6 +487,57 @@ static void instruction_sets_and_threads_do_not_change_bits(const softattn_conte
     }
 }
 
+/* Weights y of x, and dx from dy. */
+static void run_rows(softattn_softmax *softmax, test_array *x, test_array *dy, test_array *y,
+                     test_array *dx) {
+    const softattn_softmax_args args = {.struct_size = sizeof args, .x = &x->tensor, .y = &y->tensor};
+    const softattn_softmax_backward_args backward = {
+        .struct_size = sizeof backward, .y = &y->tensor, .dy = &dy->tensor, .dx = &dx->tensor};
+    EXPECT(softattn_softmax_run(softmax, &args) == SOFTATTN_OK, "%s", last_error());
+    EXPECT(softattn_softmax_backward(softmax, &backward) == SOFTATTN_OK, "%s", last_error());
+}
+
+/* To kernels rows without gaps may be one, up to some thousand columns together: here are more. */
+static void rows_without_gaps_give_the_bits_of_rows_with_gaps(const softattn_context *context,
+                                                              random_source *random) {
+    static const int64_t widths[] = {1, 3, 16, 33, 100, 1000, 2048, 2049, 4096, 4097};
+    static const double scales[] = {1, 0.3};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        for (int32_t normalizer = SOFTATTN_NORMALIZER_NONE; normalizer < NORMALIZERS; normalizer++) {
+            const array_type type = (i + (size_t)normalizer) % 2 ? ARRAY_F64 : ARRAY_F32;
+            const int64_t cols = widths[i], rows = 3 + 9000 / cols, shape[2] = {rows, cols};
+            test_array compact[4], padded[4];
+            softattn_softmax *softmax = NULL;
+            for (int k = 0; k < 4; k++) {
+                array_create(&compact[k], type, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+                array_create(&padded[k], type, 2, shape, ARRAY_PADDED, GUARD_BEFORE);
+            }
+            array_fill_normal(&compact[0], random, 2);
+            array_fill_normal(&compact[1], random, 1);
+            array_set(&compact[0], random_below(random, rows * cols), -HUGE_VAL);
+            array_set(&compact[0], random_below(random, rows * cols), NAN);
+            array_set(&compact[1], random_below(random, rows * cols), HUGE_VAL);
+            array_copy(&padded[0], &compact[0]);
+            array_copy(&padded[1], &compact[1]);
+            EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "%s", last_error());
+            set_normalizer(softmax, normalizer);
+            EXPECT(softattn_softmax_set_scale(softmax, scales[i % 2]) == SOFTATTN_OK, "%s", last_error());
+            run_rows(softmax, &compact[0], &compact[1], &compact[2], &compact[3]);
+            run_rows(softmax, &padded[0], &padded[1], &padded[2], &padded[3]);
+            EXPECT(compare_bits("y", &compact[2], &padded[2]) == 0 &&
+                       compare_bits("dx", &compact[3], &padded[3]) == 0,
+                   "%s on %s, %" PRId64 " x %" PRId64, names[normalizer], softattn_context_isa(context), rows,
+                   cols);
+            EXPECT(array_gaps_untouched(&padded[2]) && array_gaps_untouched(&padded[3]), "gaps");
+            softattn_softmax_destroy(softmax);
+            for (int k = 0; k < 4; k++) {
+                array_destroy(&compact[k]);
+                array_destroy(&padded[k]);
+            }
+        }
+    }
+}
+
 static void layouts_do_not_change_bits(const softattn_context *context, random_source *random) {
     for (int i = 0; i < RANDOM_PROBLEMS; i++) {
         const softmax_options options = random_options(random);
@@ -756,6 +807,7 @@ int main(void) {
         special_rows_give_what_the_semantics_say(context);
         empty_rows_obey_the_policy(context);
         plus_one_is_softmax_with_a_score_more(context, &random);
+        rows_without_gaps_give_the_bits_of_rows_with_gaps(context, &random);
         layouts_do_not_change_bits(context, &random);
         if (isa_is_exact(softattn_isa_name(i))) {
             instruction_sets_and_threads_do_not_change_bits(context, generic, &random);
