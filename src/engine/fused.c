@@ -9,6 +9,7 @@
 
 #include "engine/fused_block.h"
 #include "engine/integers.h"
+#include "platform/cpu.h"
 
 enum {
     ALIGNMENT = 64,
@@ -55,6 +56,7 @@ struct run {
     char *worker_scratch, *partials;
     uint64_t worker_bytes, partial_bytes;
     int64_t workers;
+    bool asks_for_heads;     /* while another head is computed */
     atomic_llong *remaining; /* with split: chunks of each block that have not ended */
     atomic_llong next;
 };
@@ -548,6 +550,47 @@ static void clear_padding_queries(const struct run *run, const struct task *task
     softattn_block_write_empty(&block);
 }
 
+/* Whether queries, keys, values and results of all heads are more than the caches keep. */
+static bool comes_from_memory(const struct softattn_attention_problem *problem) {
+    const double batch = problem->query_offsets != NULL ? 1 : (double)problem->batch;
+    const double rows = (double)problem->heads_q * (double)problem->seq_q +
+                        (double)problem->heads_kv * (double)problem->seq_kv;
+    const double bytes =
+        batch * rows * (double)(problem->dim_qk + problem->dim_v) * (double)problem->kernels->real_bytes;
+    return bytes > 0.4 * (double)softattn_cpu_cache_bytes(3);
+}
+
+/*
+ * What the task that this worker probably takes next begins with, if it is of another head: queries, and the keys and values that they
+ * see, or a tile of them where all are more than half of what the second-level cache holds.
+ */
+static struct softattn_next_head next_head(const struct run *run, int64_t index, const struct task *now) {
+    const struct softattn_attention_problem *problem = run->problem;
+    if (!run->asks_for_heads || index + run->workers >= run->cut.tasks) {
+        return (struct softattn_next_head){0};
+    }
+    struct softattn_fused_block block;
+    const struct task task = task_at(run, index + run->workers);
+    if ((task.sequence == now->sequence && task.head_kv == now->head_kv) ||
+        !set_up_block(run, &task, NULL, &block)) {
+        return (struct softattn_next_head){0};
+    }
+    const int64_t query = softattn_row_query(&block, block.first_row);
+    const int64_t last_row = block.first_row + block.rows - 1;
+    const int64_t low = softattn_visible_keys(problem, &block.sequence, query).low;
+    const int64_t high =
+        softattn_visible_keys(problem, &block.sequence, softattn_row_query(&block, last_row)).high;
+    const bool is_much =
+        2 * softattn_bytes_of_keys(problem, high - low) > (double)softattn_cpu_cache_bytes(2);
+    return (struct softattn_next_head){.q = softattn_query_address(&block, &problem->q,
+                                                                   softattn_row_head(&block, block.first_row),
+                                                                   query, block.real_bytes),
+                                       .k = softattn_key_address(&block, &problem->k, low),
+                                       .v = softattn_key_address(&block, &problem->v, low),
+                                       .queries = min_i64(block.rows, block.sequence.queries - query),
+                                       .keys = max_i64(is_much ? SOFTATTN_KEY_TILE : high - low, 0)};
+}
+
 /* The blocks of a task's heads, whose padding is seen to; false when the sequence has no such block. */
 static bool set_up_blocks(const struct run *run, const struct task *task,
                           const struct worker_memory *memory) {
@@ -580,6 +623,7 @@ static void worker(void *context, int64_t index) {
         if (cut->split) {
             run_chunk(run, &task, memory.blocks);
         } else {
+            memory.blocks->next = next_head(run, next, &task);
             run_whole_blocks(&task, &memory);
         }
     }
@@ -598,6 +642,7 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
         run.cut.tasks = run.cut.split ? run.cut.tasks : count_tasks(&run, scratch);
     }
     run.workers = workers_of(&run.cut, runtime->threads);
+    run.asks_for_heads = !run.cut.split && !run.cut.in_rows && comes_from_memory(problem);
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
         run.remaining =

@@ -172,8 +172,8 @@ void softattn_block_prepare(struct softattn_fused_block *block) {
     block->asked_keys =
         block->problem->window_left >= 0 ? max_i64(block->first_key - block->rows, 0) : block->first_key;
     if (all.low < all.high) { /* all that is to be asked for, in as many shares as the block has tiles */
-        const int64_t tiles = (tiles_end(block) - tiles_begin(block)) * block->sub_blocks;
-        block->most_asked = (block->rows + tiles - 1) / tiles;
+        block->runs = (tiles_end(block) - tiles_begin(block)) * block->sub_blocks;
+        block->most_asked = (block->rows + block->runs - 1) / block->runs;
     }
     if (block->in_rows) {
         softattn_rows_pack(block);

@@ -35,6 +35,12 @@ struct softattn_fused_scratch {
     struct softattn_interval *visible; /* one per row of the block */
 };
 
+/* What the worker's next task begins with, where that is another head's. Counts of 0: nothing is asked for. */
+struct softattn_next_head {
+    const char *q, *k, *v;
+    int64_t queries, keys;
+};
+
 struct softattn_fused_block {
     const struct softattn_attention_problem *problem;
     struct softattn_fused_scratch *scratch;
@@ -46,8 +52,10 @@ struct softattn_fused_block {
     int64_t first_row, rows;                /* of group * queries */
     int64_t asked_out, asked_q, asked_keys; /* up to which rows or keys ask_for_rows has asked */
     int64_t most_asked;                     /* rows or keys of each for a tile */
-    int64_t first_key, last_key;            /* keys that any row may see */
-    bool far_keys;                          /* which the second-level cache does not hold */
+    int64_t runs, ended_runs; /* of register blocks through tiles: all, and those that have ended */
+    struct softattn_next_head next;
+    int64_t first_key, last_key; /* keys that any row may see */
+    bool far_keys;               /* which the second-level cache does not hold */
     int64_t real_bytes;
     bool in_rows;   /* layout */
     bool in_chunks; /* its chunks are tasks of their own, */

@@ -51,7 +51,8 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
 static void ask(struct softattn_tile *tile, const char *rows, const struct softattn_view *view, int64_t dim,
                 int64_t count) {
     if (dim > 0 && view->col == 1) {
-        tile->ask[tile->asks++] = (struct softattn_ask){rows, view->row, dim, count};
+        const int64_t in_row = view->row == dim ? count : 1; /* rows without gaps are one */
+        tile->ask[tile->asks++] = (struct softattn_ask){rows, view->row, in_row * dim, count / in_row};
     }
 }
 
@@ -78,6 +79,23 @@ static void ask_for_keys(const struct softattn_fused_block *block, int64_t first
     ask(tile, softattn_key_address(block, &problem->v, first), &problem->v, problem->dim_v, end - first);
 }
 
+/* A share of what the worker's next task begins with. */
+static void ask_for_next_head(struct softattn_fused_block *block, struct softattn_tile *tile) {
+    const struct softattn_attention_problem *problem = block->problem;
+    const struct softattn_next_head *next = &block->next;
+    const int64_t run = block->ended_runs++, runs = block->runs, bytes = block->real_bytes;
+    const int64_t first_query = run * next->queries / runs, first_key = run * next->keys / runs;
+    const int64_t queries = (run + 1) * next->queries / runs - first_query;
+    const int64_t keys = (run + 1) * next->keys / runs - first_key;
+    if (queries > 0) {
+        ask(tile, next->q + first_query * problem->q.row * bytes, &problem->q, problem->dim_qk, queries);
+    }
+    if (keys > 0) {
+        ask(tile, next->k + first_key * problem->k.row * bytes, &problem->k, problem->dim_qk, keys);
+        ask(tile, next->v + first_key * problem->v.row * bytes, &problem->v, problem->dim_v, keys);
+    }
+}
+
 /*
  * Asks for some rows of the block's own output, of the queries of the block that this worker, or another, will want next, and
  * of keys and values: for this register block's share of the next tile, where all are more than the second-level cache holds;
@@ -88,7 +106,9 @@ static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_
                          struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
     tile->asks = 0;
-    if (block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
+    if (block->next.queries > 0) {
+        ask_for_next_head(block, tile);
+    } else if (block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
         return; /* too little to do meanwhile */
     }
     ask_for_queries(block, &problem->q, problem->dim_qk, &block->asked_q, block->first_row, tile);

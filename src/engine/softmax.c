@@ -151,7 +151,7 @@ static int64_t rows_at_once(const struct softattn_softmax_problem *problem) {
                : 1;
 }
 
-/* A row by another normalizer, or several that lie without gaps: 0.1 to 0.4 of the time of rows of 16 to 64 columns one by one. */
+/* A row by another normalizer, or several that lie without gaps: 0.03 to 0.34 of the time of up to 100 columns one by one. */
 static int64_t normalize_rows(const struct run *run, const struct softattn_row_visit *visit,
                               const struct softattn_row_place *place, int64_t r) {
     const struct softattn_softmax_problem *problem = run->problem;

@@ -214,7 +214,7 @@ struct softattn_ask {
 enum {
     SOFTATTN_MAX_TILE_VECTORS = 4,
     SOFTATTN_MAX_TILE_PARTS = 2 * SOFTATTN_MAX_TILE_VECTORS + 1,
-    SOFTATTN_MAX_ASKS = 4
+    SOFTATTN_MAX_ASKS = 7
 };
 
 /*

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROBLEMS = 40, MOST_DECODED_QUERIES = 20 };
+enum { PROBLEMS = 40, MOST_DECODED_QUERIES = 20, LARGE_BYTES = 1 << 24 };
 
 /* Any masks, but one problem for each batch element, so nothing packed. */
 static attention_options random_options(random_source *random) {
@@ -79,6 +79,38 @@ static void heads_read_together_change_no_bit(const char *isa, random_source *ra
         attention_case_destroy(&c);
         softattn_context_destroy(context);
     }
+}
+
+/* ---- More than the caches keep ---- */
+
+/* Sequences and heads beyond what third-level caches of up to 40 MiB keep, where each asks for what the next one begins with. */
+static attention_options options_from_memory(random_source *random) {
+    attention_options o = random_options(random);
+    const double element = o.type == ARRAY_F64 ? 8 : 4;
+    o.seq_q = random_between(random, 20, 260);
+    o.seq_kv = random_between(random, 1, 260);
+    o.dim_qk = random_between(random, 30, 70);
+    o.dim_v = random_between(random, 30, 70);
+    o.heads_kv = random_between(random, 1, 12);
+    o.heads_q = o.heads_kv * random_between(random, 1, 2);
+    o.has_bias = o.has_keep = false;
+    o.block_k = 0;
+    const double rows = (double)(o.heads_q * o.seq_q + o.heads_kv * o.seq_kv);
+    o.batch = 1 + (int64_t)(LARGE_BYTES / (rows * (double)(o.dim_qk + o.dim_v) * element));
+    return o;
+}
+
+static void sequences_from_memory_change_no_bit(const char *isa, random_source *random) {
+    const attention_options o = options_from_memory(random);
+    softattn_context *const context = context_create(isa, (int32_t)random_between(random, 1, 3));
+    attention_case c;
+    create_and_run(&c, &o, context, random);
+    for (int i = 0; i < 6; i++) {
+        const int64_t batch = i == 0 ? o.batch - 1 : random_below(random, o.batch);
+        expect_same_part(&c, batch, random_below(random, o.heads_q), 1, 0, o.seq_q, context);
+    }
+    attention_case_destroy(&c);
+    softattn_context_destroy(context);
 }
 
 /* ---- Queries ------------------------------------------------------------------------------------------- */
@@ -314,6 +346,7 @@ int main(void) {
     for (int32_t i = 0; i < softattn_isa_count(); i++) {
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         batch_and_heads_change_no_bit(context, &random);
+        sequences_from_memory_change_no_bit(softattn_isa_name(i), &random);
         heads_read_together_change_no_bit(softattn_isa_name(i), &random);
         few_queries_give_the_bits_of_many(context, &random);
         queries_in_pieces_give_the_bits_of_the_whole(context, &random);
