@@ -13,7 +13,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PREFILL = {"prefill", "prefill-f64", "head-sizes", "causal", "window", "grouped-heads"}
+PREFILL = {"prefill", "prefill-f64", "head-sizes", "causal", "window", "grouped-heads", "batches"}
 
 
 def sampling_options(result):

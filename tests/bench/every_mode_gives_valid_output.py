@@ -283,7 +283,7 @@ def the_grid_has_every_family():
     for result in report["results"]:
         check_result(result)
     families = {result["family"] for result in report["results"]}
-    assert families >= {*MATRIX_MODES, "prefill", "causal", "window", "grouped-heads", "decode", "tiny",
+    assert families >= {*MATRIX_MODES, "prefill", "causal", "window", "grouped-heads", "batches", "decode", "tiny",
                         "prefill-f64"}
     assert len(report["results"]) == 2 * len(families)
     windows = {(result["causal"], result["window_left"], result["window_right"])
