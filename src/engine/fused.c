@@ -18,15 +18,20 @@ enum {
     FEWEST_TURNS = 4, /* chunks for which heads by themselves take turns: 0.77 to 0.97 of the time (AVX2) */
     TOGETHER_BYTES = 2048, /* of each key, of heads that are read together */
     BLOCK_QUERIES = 192,   /* that read K and V together: with AVX2, 0.95 to 0.99 of the time that 96 take */
-    /* the same where few keys are seen; by vectors of 64 bytes 0.96 to 0.99 of the time of 192, and 96 and 288 no better (Zen 5) */
-    WINDOW_QUERIES = 144,
-    WIDE_VECTOR = 64
+    /* the same of narrow register blocks of vectors of 64 bytes: with a window of 256, 0.96 to 0.99 of the time of 192 (Zen 5) */
+    NARROW_QUERIES = 128,
+    WIDE_VECTOR = 64,
+    MOST_KEYS_ASKED = 65536 /* of another head */
 };
+
+/* Of the third-level cache. */
+#define CROWDED_CACHE 0.4
 
 /* How sequences are cut; the same for every sequence but for their numbers of rows. */
 struct cut {
     int64_t lanes, register_block; /* queries per vector; per register block */
-    /* most rows of a block; and of its arrays, which the lanes layout pads to whole vectors and the rows layout by softattn_rows_padded */
+    /* most rows of a block; and of its arrays, which the lanes layout pads to whole vectors and the rows layout by
+     * softattn_rows_padded */
     int64_t block_rows, padded_rows;
     int64_t blocks; /* most blocks of a head, at least 1 */
     bool in_rows;
@@ -99,11 +104,11 @@ static int64_t chunks_of_block(const struct softattn_attention_problem *problem,
         1, min_i64(ceil_div(keys, SOFTATTN_KEY_CHUNK) + 1, ceil_div(longest.keys, SOFTATTN_KEY_CHUNK)));
 }
 
-/* Most queries of a block. */
-static int64_t queries_per_block(const struct softattn_attention_problem *problem) {
-    const bool has_window = problem->window_left >= 0 || problem->window_right >= 0;
-    const bool is_wide = problem->kernels->lanes() * problem->kernels->real_bytes >= WIDE_VECTOR;
-    return has_window && is_wide ? WINDOW_QUERIES : BLOCK_QUERIES;
+/* Most queries of a block: fewer where few keys are seen, and so register blocks are narrow. */
+static int64_t queries_per_block(const struct softattn_kernels *kernels, int64_t register_block) {
+    const bool is_narrow = register_block < (int64_t)kernels->lanes() * kernels->query_vectors;
+    const bool has_wide_vectors = kernels->lanes() * kernels->real_bytes >= WIDE_VECTOR;
+    return is_narrow && has_wide_vectors ? NARROW_QUERIES : BLOCK_QUERIES;
 }
 
 /* Register blocks of a block: fewer where threads would otherwise share out too few blocks to end together. */
@@ -111,7 +116,8 @@ static int64_t sub_blocks_for(const struct softattn_attention_problem *problem, 
                               int32_t threads, struct softattn_extent sequences) {
     const double rows = (double)problem->heads_q * sequences.all_queries;
     int64_t sub_blocks =
-        min_i64(max_i64(queries_per_block(problem) / register_block, 1), SOFTATTN_SUB_BLOCKS);
+        min_i64(max_i64(queries_per_block(problem->kernels, register_block) / register_block, 1),
+                SOFTATTN_SUB_BLOCKS);
     while (threads > 1 && sub_blocks > 1 &&
            rows / (double)(register_block * sub_blocks) <
                threads * (double)clamp_i64(2 * sub_blocks, TASKS_PER_THREAD, MANY_TASKS_PER_THREAD)) {
@@ -550,45 +556,56 @@ static void clear_padding_queries(const struct run *run, const struct task *task
     softattn_block_write_empty(&block);
 }
 
-/* Whether queries, keys, values and results of all heads are more than the caches keep. */
-static bool comes_from_memory(const struct softattn_attention_problem *problem) {
+/* Whether queries, keys, values and results of all heads are so much that a head waits for the next one's: in the caches
+ * asking takes 1.02 to 1.2 times the time (Zen 5, 32 MiB). */
+static bool heads_come_from_memory(const struct softattn_attention_problem *problem) {
     const double batch = problem->query_offsets != NULL ? 1 : (double)problem->batch;
     const double rows = (double)problem->heads_q * (double)problem->seq_q +
                         (double)problem->heads_kv * (double)problem->seq_kv;
     const double bytes =
         batch * rows * (double)(problem->dim_qk + problem->dim_v) * (double)problem->kernels->real_bytes;
-    return bytes > 0.4 * (double)softattn_cpu_cache_bytes(3);
+    return bytes > CROWDED_CACHE * (double)softattn_cpu_cache_bytes(3);
+}
+
+/* Keys that rows of the block may see: of all queries' where it holds those of several heads. */
+static struct softattn_interval keys_of_block(const struct softattn_fused_block *block) {
+    const int64_t queries = block->sequence.queries, first = softattn_row_query(block, block->first_row);
+    const bool is_one_head = first + block->rows <= queries;
+    const int64_t last = is_one_head ? first + block->rows - 1 : queries - 1;
+    return (struct softattn_interval){
+        softattn_visible_keys(block->problem, &block->sequence, is_one_head ? first : 0).low,
+        softattn_visible_keys(block->problem, &block->sequence, last).high};
 }
 
 /*
- * What the task that this worker probably takes next begins with, if it is of another head: queries, and the keys and values that they
- * see, or a tile of them where all are more than half of what the second-level cache holds.
+ * What the task that this worker probably takes next begins with, if it is of another head: queries, and the keys and values that
+ * they see, or a tile of them where all are more than half of what the second-level cache holds.
  */
 static struct softattn_next_head next_head(const struct run *run, int64_t index, const struct task *now) {
     const struct softattn_attention_problem *problem = run->problem;
-    if (!run->asks_for_heads || index + run->workers >= run->cut.tasks) {
-        return (struct softattn_next_head){0};
-    }
+    struct softattn_next_head next = {.queries = 0};
     struct softattn_fused_block block;
+    if (!run->asks_for_heads || index + run->workers >= run->cut.tasks) {
+        return next;
+    }
     const struct task task = task_at(run, index + run->workers);
     if ((task.sequence == now->sequence && task.head_kv == now->head_kv) ||
         !set_up_block(run, &task, NULL, &block)) {
-        return (struct softattn_next_head){0};
+        return next;
     }
     const int64_t query = softattn_row_query(&block, block.first_row);
-    const int64_t last_row = block.first_row + block.rows - 1;
-    const int64_t low = softattn_visible_keys(problem, &block.sequence, query).low;
-    const int64_t high =
-        softattn_visible_keys(problem, &block.sequence, softattn_row_query(&block, last_row)).high;
+    const struct softattn_interval keys = keys_of_block(&block);
     const bool is_much =
-        2 * softattn_bytes_of_keys(problem, high - low) > (double)softattn_cpu_cache_bytes(2);
-    return (struct softattn_next_head){.q = softattn_query_address(&block, &problem->q,
-                                                                   softattn_row_head(&block, block.first_row),
-                                                                   query, block.real_bytes),
-                                       .k = softattn_key_address(&block, &problem->k, low),
-                                       .v = softattn_key_address(&block, &problem->v, low),
-                                       .queries = min_i64(block.rows, block.sequence.queries - query),
-                                       .keys = max_i64(is_much ? SOFTATTN_KEY_TILE : high - low, 0)};
+        2 * softattn_bytes_of_keys(problem, keys.high - keys.low) > (double)softattn_cpu_cache_bytes(2);
+    next.q = softattn_query_address(&block, &problem->q, softattn_row_head(&block, block.first_row), query,
+                                    block.real_bytes);
+    next.queries = min_i64(block.rows, block.sequence.queries - query);
+    if (keys.low < keys.high) {
+        next.k = softattn_key_address(&block, &problem->k, keys.low);
+        next.v = softattn_key_address(&block, &problem->v, keys.low);
+        next.keys = min_i64(keys.high - keys.low, is_much ? SOFTATTN_KEY_TILE : MOST_KEYS_ASKED);
+    }
+    return next;
 }
 
 /* The blocks of a task's heads, whose padding is seen to; false when the sequence has no such block. */
@@ -642,7 +659,7 @@ void softattn_fused_execute(const struct softattn_attention_problem *problem,
         run.cut.tasks = run.cut.split ? run.cut.tasks : count_tasks(&run, scratch);
     }
     run.workers = workers_of(&run.cut, runtime->threads);
-    run.asks_for_heads = !run.cut.split && !run.cut.in_rows && comes_from_memory(problem);
+    run.asks_for_heads = !run.cut.split && !run.cut.in_rows && heads_come_from_memory(problem);
     if (run.cut.split) {
         const int64_t blocks = blocks_in_all(problem, &run.cut);
         run.remaining =

@@ -35,10 +35,12 @@ struct softattn_fused_scratch {
     struct softattn_interval *visible; /* one per row of the block */
 };
 
-/* What the worker's next task begins with, where that is another head's. Counts of 0: nothing is asked for. */
+/* What the worker's next task begins with, where that is another head's, and how much of it was asked for. queries 0: nothing
+ * is. */
 struct softattn_next_head {
-    const char *q, *k, *v;
+    const char *q, *k, *v; /* k and v only where there are keys */
     int64_t queries, keys;
+    int64_t asked_queries, asked_keys;
 };
 
 struct softattn_fused_block {
@@ -52,7 +54,7 @@ struct softattn_fused_block {
     int64_t first_row, rows;                /* of group * queries */
     int64_t asked_out, asked_q, asked_keys; /* up to which rows or keys ask_for_rows has asked */
     int64_t most_asked;                     /* rows or keys of each for a tile */
-    int64_t runs, ended_runs; /* of register blocks through tiles: all, and those that have ended */
+    int64_t runs;                           /* of register blocks through tiles, skipped ones included */
     struct softattn_next_head next;
     int64_t first_key, last_key; /* keys that any row may see */
     bool far_keys;               /* which the second-level cache does not hold */
@@ -97,8 +99,8 @@ static inline char *softattn_key_address(const struct softattn_fused_block *bloc
 }
 
 /*
- * How many rows the kernels are given for `rows` rows in the rows layout: where one is missing to whole tiles of four, a copy of the
- * last joins them. 3 rows take 0.64 of the time then with AVX-512 and 0.75 with AVX2, 7 rows 0.9 and 0.93 (Zen 4).
+ * How many rows the kernels are given for `rows` rows in the rows layout: where one is missing to whole tiles of four, a copy of
+ * the last joins them. 3 rows take 0.64 of the time then with AVX-512 and 0.75 with AVX2, 7 rows 0.9 and 0.93 (Zen 4).
  */
 static inline int64_t softattn_rows_padded(const struct softattn_kernels *kernels, int64_t rows) {
     return kernels->decode_tile_rows == 4 && rows % 4 == 3 ? rows + 1 : rows;

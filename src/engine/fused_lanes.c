@@ -48,6 +48,7 @@ void softattn_lanes_pack(struct softattn_fused_block *block) {
     }
 }
 
+/* count: above 0. */
 static void ask(struct softattn_tile *tile, const char *rows, const struct softattn_view *view, int64_t dim,
                 int64_t count) {
     if (dim > 0 && view->col == 1) {
@@ -79,37 +80,44 @@ static void ask_for_keys(const struct softattn_fused_block *block, int64_t first
     ask(tile, softattn_key_address(block, &problem->v, first), &problem->v, problem->dim_v, end - first);
 }
 
-/* A share of what the worker's next task begins with. */
-static void ask_for_next_head(struct softattn_fused_block *block, struct softattn_tile *tile) {
+/* A share of what the worker's next task begins with, and what skipped tiles have left. */
+static void ask_for_next_head(struct softattn_fused_block *block, int64_t key, int64_t sub,
+                              struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
-    const struct softattn_next_head *next = &block->next;
-    const int64_t run = block->ended_runs++, runs = block->runs, bytes = block->real_bytes;
-    const int64_t first_query = run * next->queries / runs, first_key = run * next->keys / runs;
-    const int64_t queries = (run + 1) * next->queries / runs - first_query;
-    const int64_t keys = (run + 1) * next->keys / runs - first_key;
+    struct softattn_next_head *next = &block->next;
+    const int64_t tiles_before = key / SOFTATTN_KEY_TILE - block->first_key / SOFTATTN_KEY_TILE;
+    const int64_t runs = tiles_before * block->sub_blocks + sub + 1, bytes = block->real_bytes;
+    const int64_t queries = runs * next->queries / block->runs - next->asked_queries;
+    const int64_t keys = runs * next->keys / block->runs - next->asked_keys;
     if (queries > 0) {
-        ask(tile, next->q + first_query * problem->q.row * bytes, &problem->q, problem->dim_qk, queries);
+        ask(tile, next->q + next->asked_queries * problem->q.row * bytes, &problem->q, problem->dim_qk,
+            queries);
     }
     if (keys > 0) {
-        ask(tile, next->k + first_key * problem->k.row * bytes, &problem->k, problem->dim_qk, keys);
-        ask(tile, next->v + first_key * problem->v.row * bytes, &problem->v, problem->dim_v, keys);
+        ask(tile, next->k + next->asked_keys * problem->k.row * bytes, &problem->k, problem->dim_qk, keys);
+        ask(tile, next->v + next->asked_keys * problem->v.row * bytes, &problem->v, problem->dim_v, keys);
     }
+    next->asked_queries += queries;
+    next->asked_keys += keys;
 }
 
 /*
- * Asks for some rows of the block's own output, of the queries of the block that this worker, or another, will want next, and
- * of keys and values: for this register block's share of the next tile, where all are more than the second-level cache holds;
- * otherwise for some that a window shows only to the next block. All would be waited for: queries and output 3 % of the time
- * at 1024 keys, keys 8 % at 8192, and 3 to 5 % with a window of 256.
+ * Asks for what the next head begins with; and for some rows of the block's own output, of the queries of the block that this
+ * worker, or another, will want next, and of keys and values: for this register block's share of the next tile, where all are
+ * more than the second-level cache holds; otherwise for some that a window shows only to the next block. All would be waited for:
+ * queries and output 3 % of the time at 1024 keys, keys 8 % at 8192, and 3 to 5 % with a window of 256. Beside a single tile that
+ * takes longer than it saves, unless all comes from memory, as where a next head is asked for.
  */
 static void ask_for_rows(struct softattn_fused_block *block, int64_t key, int64_t sub,
                          struct softattn_tile *tile) {
     const struct softattn_attention_problem *problem = block->problem;
+    const bool has_next_head = block->next.queries > 0;
     tile->asks = 0;
-    if (block->next.queries > 0) {
-        ask_for_next_head(block, tile);
-    } else if (block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
-        return; /* too little to do meanwhile */
+    if (has_next_head) {
+        ask_for_next_head(block, key, sub, tile);
+    }
+    if (!has_next_head && block->last_key - block->first_key <= SOFTATTN_KEY_TILE) {
+        return;
     }
     ask_for_queries(block, &problem->q, problem->dim_qk, &block->asked_q, block->first_row, tile);
     ask_for_queries(block, &problem->out, problem->dim_v, &block->asked_out, block->first_row + block->rows,

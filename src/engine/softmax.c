@@ -220,9 +220,9 @@ static bool takes_halves(const struct run *run) {
 }
 
 /*
- * Contiguous rows of fewer bytes are faster turned into lanes, unless they fill whole turns of the loop over the row, whose ends are
- * what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4). Turned rows
- * are not stored around the caches, which outweighs that: 1.3 to 2.3; 16-bit floats are, where they are narrowed.
+ * Contiguous rows of fewer bytes are faster turned into lanes, unless they fill whole turns of the loop over the row, whose ends
+ * are what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4).
+ * Turned rows are not stored around the caches, which outweighs that: 1.3 to 2.3; 16-bit floats are, where they are narrowed.
  */
 enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384, SHORT_BYTES_AROUND_CACHES = 128 };
 static int64_t short_bytes(const struct softattn_softmax_problem *problem) {

@@ -214,6 +214,7 @@ struct softattn_ask {
 enum {
     SOFTATTN_MAX_TILE_VECTORS = 4,
     SOFTATTN_MAX_TILE_PARTS = 2 * SOFTATTN_MAX_TILE_VECTORS + 1,
+    /* queries, keys and values of another head; queries, results, keys and values of this one */
     SOFTATTN_MAX_ASKS = 7
 };
 
@@ -265,7 +266,7 @@ struct softattn_decode_tile {
     int64_t prefetch_keys; /* keys that follow the tile and are worth prefetching, 0 … SOFTATTN_KEY_TILE */
     enum softattn_asking asking; /* of the CPU */
     int32_t from_memory;         /* how much of k and v: 0 little; 1 some; 2 nearly all */
-    /* of 1 and 2, where v is asked for ahead, too: next_keys keys (0 … SOFTATTN_KEY_TILE) of what comes after the tile, k_stride apart */
+    /* of 1 and 2, where kernels may ask for v ahead, too: next_keys keys (0 … SOFTATTN_KEY_TILE) of what comes after the tile, k_stride apart */
     const void *next_k;
     int64_t next_keys;
     void *keys;      /* [dim_qk][lanes] scratch: a vector of keys transposed */

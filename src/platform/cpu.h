@@ -44,8 +44,9 @@ uint32_t softattn_cpu_features_from_x86(const struct softattn_x86_registers *reg
 enum softattn_asking softattn_cpu_asking(void);
 
 /*
- * The same of an x86 CPU. vendor: its first four letters, cpuid(0).ebx; version: cpuid(1).eax; features: softattn_cpu_features. AMD's
- * as measured on Zen 3, Zen 4 and Zen 5; others TWICE, since their manuals say that PREFETCHT1 leaves the first-level cache alone.
+ * The same of an x86 CPU. vendor: its first four letters, cpuid(0).ebx; version: cpuid(1).eax; features: softattn_cpu_features.
+ * AMD's as measured on Zen 3, Zen 4 and Zen 5; others TWICE, since their manuals say that PREFETCHT1 leaves the first-level cache
+ * alone.
  */
 enum softattn_asking softattn_cpu_asking_on_x86(uint32_t vendor, uint32_t version, uint32_t features);
 

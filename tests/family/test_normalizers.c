@@ -487,9 +487,12 @@ static void instruction_sets_and_threads_do_not_change_bits(const softattn_conte
     }
 }
 
+/* x, dy, y and dx of a problem. */
+enum { X, DY, Y, DX, ARRAYS };
+
 /* Weights y of x, and dx from dy. */
-static void run_rows(softattn_softmax *softmax, test_array *x, test_array *dy, test_array *y,
-                     test_array *dx) {
+static void run_rows(softattn_softmax *softmax, const test_array *x, const test_array *dy,
+                     const test_array *y, const test_array *dx) {
     const softattn_softmax_args args = {.struct_size = sizeof args, .x = &x->tensor, .y = &y->tensor};
     const softattn_softmax_backward_args backward = {
         .struct_size = sizeof backward, .y = &y->tensor, .dy = &dy->tensor, .dx = &dx->tensor};
@@ -497,43 +500,60 @@ static void run_rows(softattn_softmax *softmax, test_array *x, test_array *dy, t
     EXPECT(softattn_softmax_backward(softmax, &backward) == SOFTATTN_OK, "%s", last_error());
 }
 
-/* To kernels rows without gaps may be one, up to some thousand columns together: here are more. */
+/* Normal numbers, and one of each that is not. */
+static void fill_rows(test_array *x, test_array *dy, random_source *random) {
+    const int64_t count = array_count(x);
+    array_fill_normal(x, random, 2);
+    array_fill_normal(dy, random, 1);
+    array_set(x, random_below(random, count), -HUGE_VAL);
+    array_set(x, random_below(random, count), NAN);
+    array_set(dy, random_below(random, count), HUGE_VAL);
+}
+
+static void compare_rows_with_and_without_gaps(softattn_softmax *softmax, array_type type,
+                                               const int64_t *shape, const char *what,
+                                               random_source *random) {
+    test_array compact[ARRAYS], padded[ARRAYS];
+    for (int i = 0; i < ARRAYS; i++) {
+        array_create(&compact[i], type, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
+        array_create(&padded[i], type, 2, shape, ARRAY_PADDED, GUARD_BEFORE);
+    }
+    fill_rows(&compact[X], &compact[DY], random);
+    array_copy(&padded[X], &compact[X]);
+    array_copy(&padded[DY], &compact[DY]);
+    run_rows(softmax, &padded[X], &padded[DY], &padded[Y], &padded[DX]);
+    run_rows(softmax, &compact[X], &compact[DY], &compact[Y], &compact[DX]);
+    EXPECT(compare_bits("y", &compact[Y], &padded[Y]) == 0, "%s", what);
+    EXPECT(compare_bits("dx", &compact[DX], &padded[DX]) == 0, "%s", what);
+    run_rows(softmax, &compact[X], &compact[DY], &compact[X], &compact[DY]);
+    EXPECT(compare_bits("y", &compact[X], &padded[Y]) == 0, "%s, in place", what);
+    EXPECT(compare_bits("dx", &compact[DY], &padded[DX]) == 0, "%s, in place", what);
+    EXPECT(array_gaps_untouched(&padded[Y]) && array_gaps_untouched(&padded[DX]), "%s: gaps", what);
+    for (int i = 0; i < ARRAYS; i++) {
+        array_destroy(&compact[i]);
+        array_destroy(&padded[i]);
+    }
+}
+
+/* To kernels rows without gaps may be one, up to some thousand columns together: here are more, of narrow ones for several
+ * workers. */
 static void rows_without_gaps_give_the_bits_of_rows_with_gaps(const softattn_context *context,
                                                               random_source *random) {
     static const int64_t widths[] = {1, 3, 16, 33, 100, 1000, 2048, 2049, 4096, 4097};
-    static const double scales[] = {1, 0.3};
+    static const array_type types[] = {ARRAY_F32, ARRAY_F64, ARRAY_F16, ARRAY_F32, ARRAY_BF16};
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         for (int32_t normalizer = SOFTATTN_NORMALIZER_NONE; normalizer < NORMALIZERS; normalizer++) {
-            const array_type type = (i + (size_t)normalizer) % 2 ? ARRAY_F64 : ARRAY_F32;
-            const int64_t cols = widths[i], rows = 3 + 9000 / cols, shape[2] = {rows, cols};
-            test_array compact[4], padded[4];
+            const int64_t shape[2] = {3 + 90000 / (widths[i] + 90), widths[i]};
             softattn_softmax *softmax = NULL;
-            for (int k = 0; k < 4; k++) {
-                array_create(&compact[k], type, 2, shape, ARRAY_COMPACT, GUARD_AFTER);
-                array_create(&padded[k], type, 2, shape, ARRAY_PADDED, GUARD_BEFORE);
-            }
-            array_fill_normal(&compact[0], random, 2);
-            array_fill_normal(&compact[1], random, 1);
-            array_set(&compact[0], random_below(random, rows * cols), -HUGE_VAL);
-            array_set(&compact[0], random_below(random, rows * cols), NAN);
-            array_set(&compact[1], random_below(random, rows * cols), HUGE_VAL);
-            array_copy(&padded[0], &compact[0]);
-            array_copy(&padded[1], &compact[1]);
+            char what[100];
+            snprintf(what, sizeof what, "%s on %s, %" PRId64 " x %" PRId64, names[normalizer],
+                     softattn_context_isa(context), shape[0], shape[1]);
             EXPECT(softattn_softmax_create(context, &softmax) == SOFTATTN_OK, "%s", last_error());
             set_normalizer(softmax, normalizer);
-            EXPECT(softattn_softmax_set_scale(softmax, scales[i % 2]) == SOFTATTN_OK, "%s", last_error());
-            run_rows(softmax, &compact[0], &compact[1], &compact[2], &compact[3]);
-            run_rows(softmax, &padded[0], &padded[1], &padded[2], &padded[3]);
-            EXPECT(compare_bits("y", &compact[2], &padded[2]) == 0 &&
-                       compare_bits("dx", &compact[3], &padded[3]) == 0,
-                   "%s on %s, %" PRId64 " x %" PRId64, names[normalizer], softattn_context_isa(context), rows,
-                   cols);
-            EXPECT(array_gaps_untouched(&padded[2]) && array_gaps_untouched(&padded[3]), "gaps");
+            EXPECT(softattn_softmax_set_scale(softmax, i % 2 ? 0.3 : 1) == SOFTATTN_OK, "%s", last_error());
+            compare_rows_with_and_without_gaps(softmax, types[(i + (size_t)normalizer) % 5], shape, what,
+                                               random);
             softattn_softmax_destroy(softmax);
-            for (int k = 0; k < 4; k++) {
-                array_destroy(&compact[k]);
-                array_destroy(&padded[k]);
-            }
         }
     }
 }

@@ -49,8 +49,8 @@
  *   half_vec                the bits of HALVES 16-bit floats as signed integers
  *   halves_set(n) halves_load(from) halves_max(a, b) halves_min(a, b) halves_reduce_max(a) halves_reduce_min(a)
  *   V_PREFETCH(p) V_PREFETCH_FAR(p)   ask for a cache line in the first or second level
- *   ASKING(says)            how memory is asked for, enum softattn_asking: what the caller says of the CPU; or a constant, where
- *                           nothing was measured
+ *   ASKING(says)            how memory is asked for, enum softattn_asking: what the caller says of the CPU; or a constant: TWICE
+ *                           where nothing was measured, ALIKE where code is small and asks once
  *   V_PREFETCH_WRITE(p)     ask for a cache line that will be written
  *   V_FENCE()               orders streamed stores before what follows
  *   TILE_ROWS, TILE_VECTORS shape of the register tile of the products, data of the instruction set

@@ -28,9 +28,9 @@ ALWAYS_INLINE void ask_for_line(struct row_column *place, int64_t step) {
 }
 
 /*
- * Rows asked for in two places, half of them apart: Zen 3 reads 1.6 times as fast in four places as in one. Into the second-level cache,
- * as on Zen 4 what is asked for so far ahead would take places among the first-level cache's misses; on Zen 5 into the first: 0.9 of
- * the time.
+ * Rows asked for in two places, half of them apart: Zen 3 reads 1.6 times as fast in four places as in one. Into the second-level
+ * cache, as on Zen 4 what is asked for so far ahead would take places among the first-level cache's misses; on Zen 5 into the
+ * first: 0.9 of the time.
  */
 struct two_places {
     struct row_column first;
@@ -68,8 +68,8 @@ ALWAYS_INLINE void ask_in_two_places(struct two_places *places) {
     }
 }
 
-/* Asks for so many lines in each place. Inlined it is faster, and more of what is asked for is dropped: 1.05 to 1.15 of the time where
- * heads take turns (Zen 4). */
+/* Asks for so many lines in each place. Inlined it is faster, and more of what is asked for is dropped: 1.05 to 1.15 of the
+ * time where heads take turns (Zen 4). */
 NEVER_INLINE void ask_for_share(struct two_places *places, int64_t lines) {
     ROLLED for (; lines > 0; lines--) { ask_in_two_places(places); }
 }

@@ -96,9 +96,9 @@ ALWAYS_INLINE int is_swift(const struct softattn_decode_tile *tile) {
 }
 
 /*
- * Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two, would
- * crowd each other out of a first-level cache (Zen 3). Asking for a line beside each column, as from caches, is enough where the CPU
- * remembers many misses and reaches the next ones soon: asking a tile ahead takes 1.04 to 1.15 of the time (Zen 5).
+ * Where code is small it has no part for that; nor where vectors are longer than rows. Rows with gaps, often by a power of two,
+ * would crowd each other out of a first-level cache (Zen 3). Asking for a line beside each column, as from caches, is enough
+ * where the CPU remembers many misses and reaches the next ones soon: asking a tile ahead takes 1.04 to 1.15 of the time (Zen 5).
  */
 ALWAYS_INLINE int asks_far(const struct softattn_decode_tile *tile) {
     if (IS_SMALL || !tile->from_memory || tile->dim_qk < TRANSPOSE_COLUMNS) {
@@ -127,8 +127,8 @@ ALWAYS_INLINE struct decode_far far_places(const struct softattn_decode_tile *ti
 }
 
 /*
- * Beside keys that DEFINE_KEY_SCORES reads: some lines of the values, and half as many of the keys after the tile, one after the other,
- * as both by themselves take 1.02 to 1.1 of the time. No part of the loops, which have no register left for it.
+ * Beside keys that DEFINE_KEY_SCORES reads: some lines of the values, and half as many of the keys after the tile, one after the
+ * other, as both by themselves take 1.02 to 1.1 of the time. No part of the loops, which have no register left for it.
  */
 NEVER_INLINE void ask_beside_keys(struct decode_far *far, int64_t lines) {
     ROLLED for (int64_t i = 0; i < lines; i++) {
@@ -166,8 +166,8 @@ ALWAYS_INLINE int64_t elements_per_ask(void) {
     return all <= 2 * LINE ? all : column;
 }
 
-/* Fewer than TRANSPOSE_COLUMNS columns of a vector of keys are left: as many as that are transposed again, or all of shorter keys, so
- * that those that are left come last. */
+/* Fewer than TRANSPOSE_COLUMNS columns of a vector of keys are left: as many as that are transposed again, or all of shorter
+ * keys, so that those that are left come last. */
 NEVER_INLINE void transpose_last_columns(const real *keys, int64_t stride, int64_t dim, real *columns) {
     if (dim < TRANSPOSE_COLUMNS) {
         transpose(LANES, dim, 1, keys, stride, columns + (TRANSPOSE_COLUMNS - dim) * LANES, LANES);
@@ -177,8 +177,8 @@ NEVER_INLINE void transpose_last_columns(const real *keys, int64_t stride, int64
 }
 
 /*
- * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns
- * of the keys at a time are turned into lanes and used at once, so they stay near. If has_next says that there are any, as many keys
+ * DEFINE_KEY_SCORES(name, rows, vectors): scores of `rows` query rows and so many vectors of keys from key j on. A few columns of
+ * the keys at a time are turned into lanes and used at once, so they stay near. If has_next says that there are any, as many keys
  * that come next are asked for between the multiply-adds, but for their last columns, and, where far is not NULL, what that says.
  */
 #define MULTIPLY_ROW_AT_0(X, r) LOAD_A(r, 0) MULTIPLY_CELL(r, 0)
@@ -276,9 +276,9 @@ static void score_last_keys(const struct softattn_decode_tile *tile, int64_t fir
 }
 
 /*
- * How the loop over so many vectors of keys from key j on asks for as many that come next. Returned is whether it does so a line at a
- * time, into the first-level cache. Where has_again says so they are asked for along with what is far, more at once and into the
- * second-level cache: of one row 0.84 to 0.94 of the time, of two 0.93 to 1.0, of four 1.0 to 1.05, and 1.0 to 1.1 where the
+ * How the loop over so many vectors of keys from key j on asks for as many that come next. Returned is whether it does so a line
+ * at a time, into the first-level cache. Where has_again says so they are asked for along with what is far, more at once and into
+ * the second-level cache: of one row 0.84 to 0.94 of the time, of two 0.93 to 1.0, of four 1.0 to 1.05, and 1.0 to 1.1 where the
  * third-level cache holds a part of the keys (AVX-512 on Zen 4).
  */
 ALWAYS_INLINE int plan_next_keys(const struct softattn_decode_tile *tile, int64_t j, int64_t vectors,
@@ -433,9 +433,9 @@ ALWAYS_INLINE int64_t values_ahead(const struct softattn_decode_tile *tile) {
 }
 
 /*
- * A few keys at a time, and in between what is left of the keys that come next is asked for. Into the first-level cache, 2 KiB for
- * each query row, as more rows have more sums to load: more at a time takes 1.02 to 1.1 of the time, less 1.05 (Zen 3). Into the
- * second-level one, 8 KiB: less takes 1.03 to 1.1, more 1.25 (Zen 4).
+ * A few keys at a time, and in between what is left of the keys that come next is asked for. Where caches are asked alike, 2 KiB
+ * for each query row, as more rows have more sums to load: more at a time takes 1.02 to 1.1 of the time, less 1.05 (Zen 3). Else
+ * 8 KiB: into the second-level cache less takes 1.03 to 1.1, more 1.25 (Zen 4).
  */
 ALWAYS_INLINE int64_t bytes_per_asking(const struct softattn_decode_tile *tile) {
     return ASKING(tile->asking) == SOFTATTN_ASKING_ALIKE ? tile->rows * 2048 : 8192;

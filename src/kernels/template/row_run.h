@@ -17,8 +17,8 @@
 
 enum {
     QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
-    /* How far before its use a row is asked for, with SOFTATTN_ASKING_TWICE: into the second-level cache, and then into the first one of
-     * perhaps 32 KiB. */
+    /* How far before its use a row is asked for, with SOFTATTN_ASKING_TWICE: into the second-level cache, and then into the
+     * first one of perhaps 32 KiB. */
     LEAD_BYTES = 16384,
     NEAR_LEAD_BYTES = 2048,
     /* Into the first alone, with the others. */
@@ -83,14 +83,14 @@ NEVER_INLINE int64_t row_run_ahead(int64_t lead, int64_t cols, int64_t step) {
     return cols > 0 ? lead / cols * step + lead % cols : 0;
 }
 
-ALWAYS_INLINE int row_run_asks_twice(struct row_kind kind, const struct row_run *run) {
+ALWAYS_INLINE int row_run_may_ask_twice(struct row_kind kind, const struct row_run *run) {
     return ASKING(run->asking) == SOFTATTN_ASKING_TWICE && row_may_ask_twice(kind);
 }
 
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     const int64_t next = row_run_lookahead(run) * run->x_step, bytes = element_bytes(kind.format);
-    const int may_ask_twice = row_run_asks_twice(kind, run);
+    const int may_ask_twice = row_run_may_ask_twice(kind, run);
     const int asks_twice = may_ask_twice && run->cols * REAL_BYTES <= LONG_ROW_BYTES;
     const int64_t lead = asks_twice ? NEAR_LEAD_BYTES : may_ask_twice ? LONG_LEAD_BYTES : LONE_LEAD_BYTES;
     run->soon = next + row_run_ahead(lead / bytes, run->cols, run->x_step);
@@ -182,9 +182,9 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
         .next = is_looking && !is_next_shorter ? row_run_x(kind, run, lookahead) : 0,
         .next_max = &next_max,
         .done = run->done,
-        .later = !row_run_asks_twice(kind, run) ? 0
-                 : later                        ? later
-                                                : run->x,
+        .later = !row_run_may_ask_twice(kind, run) ? 0
+                 : later                           ? later
+                                                   : run->x,
         .soon = row_run_asked(kind, run, is_looking, run->soon)};
     if (is_half(kind.format) && kind.is_general) {
         row_weights_of_general_halves(run, cols, base, to, sums, &company);

@@ -126,8 +126,8 @@ struct row_company {
     int64_t next_cols;
     real *next_max;
     struct row_done done;
-    /* What is asked for, from its column j on when column j is at work: into the second-level cache, NULL unless row_asks_twice; and
-     * into the first, NULL if nothing. */
+    /* What is asked for, from its column j on when column j is at work: into the second-level cache, NULL unless
+     * row_run_may_ask_twice; and into the first, NULL if nothing. */
     const void *later, *soon;
 };
 

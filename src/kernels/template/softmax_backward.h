@@ -168,7 +168,7 @@ enum {
     BACKWARD_NEAR_LEAD_BYTES = NEAR_LEAD_BYTES / 2,
     BACKWARD_ALIKE_LEAD_BYTES = 2048,
     BACKWARD_ONCE_LEAD_BYTES = 3072,
-    HALVES_ONCE_LEAD_BYTES = 6144
+    BACKWARD_HALVES_ONCE_LEAD_BYTES = 6144
 };
 
 /* How many bytes before its use a row is asked for, into the first-level cache; and, of `asks_early`, into the second. */
@@ -176,7 +176,7 @@ ALWAYS_INLINE int64_t backward_lead(struct backward_kind kind, enum softattn_ask
     switch (ASKING(asking)) {
     case SOFTATTN_ASKING_TWICE: return BACKWARD_NEAR_LEAD_BYTES;
     case SOFTATTN_ASKING_ONCE:
-        return is_half(kind.format) ? HALVES_ONCE_LEAD_BYTES : BACKWARD_ONCE_LEAD_BYTES;
+        return is_half(kind.format) ? BACKWARD_HALVES_ONCE_LEAD_BYTES : BACKWARD_ONCE_LEAD_BYTES;
     default: return BACKWARD_ALIKE_LEAD_BYTES;
     }
 }
