@@ -176,7 +176,8 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     const int32_t last_dimension = problem->rows.rank > 0 ? problem->rows.rank - 1 : 0;
     struct softattn_row_place place = visit->place;
     for (int64_t r = 0; r < visit->count;) {
-        const int64_t rows = (is_softmax ? softmax_rows : normalize_rows)(run, visit, &place, r);
+        const int64_t rows =
+            is_softmax ? softmax_rows(run, visit, &place, r) : normalize_rows(run, visit, &place, r);
         r += rows;
         place.index[last_dimension] += rows;
     }
