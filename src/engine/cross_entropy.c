@@ -150,6 +150,7 @@ static void suit_to_caches(struct run *run) {
     run->prefetch = is_cold && is_real && 3 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
     run->stream = is_cold && problem->gradient.data != NULL &&
                   problem->gradient.data != problem->logits.data &&
+                  softattn_rows_suit_streaming(rows, &problem->gradient, problem->kernels) &&
                   softattn_row_is_contiguous(rows, &problem->gradient);
 }
 

@@ -101,6 +101,10 @@ bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct s
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 
+/* Whether rows of such elements may be stored so, by how they end. */
+bool softattn_rows_suit_streaming(const struct softattn_rows *rows, const struct softattn_row_operand *to,
+                                  const struct softattn_kernels *kernels);
+
 /* One row during a walk, or several neighbours along the last row dimension where the walk asks for runs. */
 struct softattn_row_visit {
     int64_t row;

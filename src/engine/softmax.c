@@ -188,6 +188,7 @@ static bool worth_streaming(const struct softattn_softmax_problem *problem) {
     const double elements = (double)softattn_rows_count(&problem->rows) * (double)problem->rows.cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
+           softattn_rows_suit_streaming(&problem->rows, &problem->y, problem->kernels) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }

@@ -103,6 +103,7 @@ static void suit_to_caches(struct product *product) {
     product->prefetch = is_cold && !is_converted && is_worth_asking(problem, row_bytes);
     product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
                       problem->out.data != problem->v.data &&
+                      softattn_rows_suit_streaming(rows, &problem->out, problem->kernels) &&
                       (product->columns || softattn_row_is_contiguous(rows, &problem->out));
 }
 

@@ -115,7 +115,13 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
         const int64_t n = count - i < LANES ? count - i : LANES;
         const vec y = v_load_part(ys + i, n, masked_value(kind.product));
         const vec v = v_load_part(vs + i, n, 0);
-        v_store_part(out + i, backward_values(kind.product, y, v, v_set(row->scale), v_set(sum)), n);
+        const vec value = backward_values(kind.product, y, v, v_set(row->scale), v_set(sum));
+        if (row->stream && !is_half(kind.format) &&
+            n == LANES) { /* whole ones come after the head, aligned */
+            v_stream(out + i, value);
+        } else {
+            v_store_part(out + i, value, n);
+        }
     }
     if (is_half(kind.format)) {
         put_few_halves(kind.format, row->out, j, count, out);
