@@ -59,8 +59,8 @@ bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_
 
 /*
  * The line in which a row ends and the next begins is stored in the ordinary way, and while it waits for memory streamed stores
- * wait behind it. Where rows are short that takes more than it saves: without streaming 0.3 to 0.8 of the time (Zen 5, where
- * reading does not wait for stores; from this length on 1.0 to 1.2 and more). 16-bit floats are streamed many rows at a time.
+ * wait behind it. Where rows are short that takes more than it saves: without streaming 0.3 to 0.9 of the time, of longer ones
+ * 1.0 to 1.8 (Zen 5; others were not measured). 16-bit floats are streamed many rows at a time.
  */
 enum { SHORTEST_STREAMED = 896, SHORTEST_STREAMED_OF_DOUBLES = 640 };
 bool softattn_rows_suit_streaming(const struct softattn_rows *rows, const struct softattn_row_operand *to,

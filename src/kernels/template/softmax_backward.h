@@ -116,9 +116,8 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
         const vec y = v_load_part(ys + i, n, masked_value(kind.product));
         const vec v = v_load_part(vs + i, n, 0);
         const vec value = backward_values(kind.product, y, v, v_set(row->scale), v_set(sum));
-        if (row->stream && !is_half(kind.format) &&
-            n == LANES) { /* whole ones come after the head, aligned */
-            v_stream(out + i, value);
+        if (n == LANES) { /* a head is shorter, so that this is aligned */
+            store_whole(out + i, value, row->stream && !is_half(kind.format));
         } else {
             v_store_part(out + i, value, n);
         }
