@@ -560,11 +560,10 @@ static void clear_padding_queries(const struct run *run, const struct task *task
  * asking takes 1.02 to 1.2 times the time (Zen 5, 32 MiB). */
 static bool heads_come_from_memory(const struct softattn_attention_problem *problem) {
     const double batch = problem->query_offsets != NULL ? 1 : (double)problem->batch;
-    const double rows = (double)problem->heads_q * (double)problem->seq_q +
-                        (double)problem->heads_kv * (double)problem->seq_kv;
-    const double bytes =
-        batch * rows * (double)(problem->dim_qk + problem->dim_v) * (double)problem->kernels->real_bytes;
-    return bytes > CROWDED_CACHE * (double)softattn_cpu_cache_bytes(3);
+    /* a query and its result take as much as a key and its value */
+    const double bytes = (double)problem->heads_q * softattn_bytes_of_keys(problem, problem->seq_q) +
+                         (double)problem->heads_kv * softattn_bytes_of_keys(problem, problem->seq_kv);
+    return batch * bytes > CROWDED_CACHE * (double)softattn_cpu_cache_bytes(3);
 }
 
 /* Keys that rows of the block may see: of all queries' where it holds those of several heads. */

@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/template/exp2.h"
 #include "kernels/template/row_block.h"
+#include "kernels/template/scores.h"
 #include "kernels/template/softmax_row.h"
 
 /* A block at work. All arrays are scratch. */
@@ -23,7 +24,7 @@ struct softmax_block {
 static void block_bases(const struct softmax_block *block) {
     ROLLED for (int64_t i = 0; i < BLOCK_ROWS; i += LANES) {
         const vec max = v_add(v_load(block->max + i), v_zero()); /* of -0 and +0, +0 */
-        const vec base = v_unless_equal(max, v_set(-REAL_INFINITY), max);
+        const vec base = safe_max(max);
         v_store(block->max + i, max);
         v_store(block->base + i, block->row->plus_one ? v_unless(v_less(base, v_zero()), base) : base);
     }
