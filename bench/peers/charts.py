@@ -57,14 +57,14 @@ def draw_lines(name, title, axes_labels, lines, ceiling=None):
 def draw_share_of_peak(results):
     one = [r for r in results if r["operation"] == "attention" and r["type"] == "f32" and r["threads"] == 1 and
            r["seq_q"] == r["seq_kv"] and r["seq_q"] >= 64 and r["dim"] in (64, 128) and r["window_left"] < 0 and
-           r["kv_heads"] == r["heads"]]
+           r["kv_heads"] == r["heads"] and r["family"] != "batches"]
     lines = lines_of(one, "seq_q", lambda r: 100 * r["share"],
                      lambda r: f'{r["isa"]}, d = {r["dim"]}' + (", causal" if r["causal"] != "none" else ""))
     draw_lines("share_of_peak", "Attention, f32, one thread", ("sequence length", "% of the multiply-add peak"), lines, 100)
 
 
 def draw_softmax(results):
-    square = [r for r in results if r["family"] == "softmax"]
+    square = [r for r in results if r["family"] == "softmax" and r["rows"] == r["cols"]]
     lines = lines_of(square, "cols", lambda r: r["nanoseconds_per_element"],
                      lambda r: f'{r["isa"]}, {r["threads"]} thread{"s" if r["threads"] > 1 else ""}')
     draw_lines("softmax", "Softmax of n × n scores, f32", ("n", "ns per element"), lines)
