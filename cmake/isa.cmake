@@ -69,6 +69,7 @@ function(softattn_add_isa name)
                                              $<$<C_COMPILER_ID:GNU>:--param=max-jump-thread-duplication-stmts=5>
                                              $<$<C_COMPILER_ID:GNU>:-fno-version-loops-for-strides>
                                              $<$<C_COMPILER_ID:GNU>:-fno-ipa-cp-clone>
+                                             $<$<C_COMPILER_ID:GNU>:-fno-align-jumps>
                                              $<$<C_COMPILER_ID:GNU>:-fno-schedule-insns2>)
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON INTERPROCEDURAL_OPTIMIZATION OFF)
     set_property(GLOBAL APPEND PROPERTY softattn_isa_targets ${target})

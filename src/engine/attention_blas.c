@@ -33,9 +33,10 @@ static uint64_t cut_scratch(const struct softattn_attention_problem *problem, ch
         cut(memory, &used, softattn_blas_reads_in_place(&problem->k, dim_qk) ? 0 : keys * dim_qk, bytes);
     scratch->v = cut(memory, &used, keys * dim_v, bytes);
     scratch->scores = cut(memory, &used, SOFTATTN_BLAS_QUERIES * keys, bytes);
-    scratch->row = cut(
-        memory, &used,
-        problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX ? keys : SOFTATTN_NORMALIZE_SCRATCH(keys), bytes);
+    scratch->row = cut(memory, &used,
+                       problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX ? SOFTATTN_ROW_SCRATCH(keys)
+                                                                         : SOFTATTN_NORMALIZE_SCRATCH(keys),
+                       bytes);
     scratch->turned = cut(memory, &used, SOFTATTN_BLAS_KEYS * dim_qk, bytes);
     scratch->out = cut(memory, &used, SOFTATTN_BLAS_QUERIES * dim_v, bytes);
     scratch->keep = (uint8_t *)cut(memory, &used, problem->block_map.data == NULL ? 0 : keys, 1);

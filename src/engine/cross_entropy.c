@@ -114,7 +114,7 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
         .matrix = {[LOGITS] = {.operand = problem->logits, .is_read = true, .may_be_overwritten = true},
                    [PROBABILITIES] = {.operand = problem->probabilities, .is_read = true},
                    [GRADIENT] = {.operand = problem->gradient, .is_written = true}},
-        .scratch_reals = run->stream || run->halves ? problem->rows.cols : 0,
+        .scratch_reals = run->stream || run->halves ? SOFTATTN_ROW_SCRATCH(problem->rows.cols) : 0,
         .in_runs = true,
         .takes_halves = run->halves,
         .stream = run->stream,
@@ -123,14 +123,18 @@ static bool walk_rows(struct run *run, const struct softattn_runtime *runtime) {
     return softattn_rows_walk(&walk, runtime);
 }
 
+/* Whether a target is one class, as the kernel that works on several rows at a time wants it. */
+static bool is_of_classes(const struct softattn_cross_entropy_problem *problem) {
+    return problem->probabilities.data == NULL && problem->smoothing == 0 && problem->scale > 0;
+}
+
 enum { SHORTEST_OF_HALVES = 256 };
 
 /* Whether the kernel takes rows of 16-bit floats as they are. */
 static bool takes_halves(const struct softattn_cross_entropy_problem *problem) {
     const struct softattn_rows *rows = &problem->rows;
     return problem->logits.format != SOFTATTN_FORMAT_REAL &&
-           softattn_rows_suit_halves(rows, SHORTEST_OF_HALVES) && problem->probabilities.data == NULL &&
-           problem->smoothing == 0 && problem->scale > 0 &&
+           softattn_rows_suit_halves(rows, SHORTEST_OF_HALVES) && is_of_classes(problem) &&
            softattn_row_is_contiguous(rows, &problem->logits) &&
            softattn_row_is_contiguous(rows, &problem->gradient);
 }
@@ -148,10 +152,10 @@ static void suit_to_caches(struct run *run) {
         (double)(rows->cols * softattn_row_element_bytes(&problem->logits, problem->kernels->real_bytes));
     const bool is_cold = softattn_rows_exceed_cache(matrices * (double)softattn_rows_count(rows) * row_bytes);
     run->prefetch = is_cold && is_real && 3 * row_bytes <= (double)softattn_cpu_cache_bytes(2);
-    run->stream = is_cold && problem->gradient.data != NULL &&
-                  problem->gradient.data != problem->logits.data &&
-                  softattn_rows_suit_streaming(rows, &problem->gradient, problem->kernels) &&
-                  softattn_row_is_contiguous(rows, &problem->gradient);
+    run->stream =
+        is_cold && problem->gradient.data != NULL && problem->gradient.data != problem->logits.data &&
+        softattn_rows_suit_streaming(rows, &problem->gradient, problem->kernels, is_of_classes(problem)) &&
+        softattn_row_is_contiguous(rows, &problem->gradient);
 }
 
 /* ---- The whole ---- */

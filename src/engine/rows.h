@@ -101,9 +101,10 @@ bool softattn_rows_suit_columns(const struct softattn_rows *rows, const struct s
 /* Whether this many bytes are more than the caches keep, so that stores had better go around them. */
 bool softattn_rows_exceed_cache(double bytes);
 
-/* Whether rows of such elements may be stored so, by how they end. */
+/* Whether rows of such elements may be stored so, by how they end; may_have_seams: the kernel makes one vector of the end of a row and
+ * the beginning of the next (template/seam.h) if `to` has no gap between them. */
 bool softattn_rows_suit_streaming(const struct softattn_rows *rows, const struct softattn_row_operand *to,
-                                  const struct softattn_kernels *kernels);
+                                  const struct softattn_kernels *kernels, bool may_have_seams);
 
 /* One row during a walk, or several neighbours along the last row dimension where the walk asks for runs. */
 struct softattn_row_visit {

@@ -183,12 +183,22 @@ static void visit(void *user, const struct softattn_row_visit *visit) {
     }
 }
 
+/* Whether the kernel joins the end of a row and the beginning of the next: where all columns are made in the same way, of x that,
+ * for logarithms, has no gaps. */
+static bool may_have_seams(const struct softattn_softmax_problem *problem) {
+    const struct softattn_rows *rows = &problem->rows;
+    return !problem->causal && problem->lengths.data == NULL &&
+           (problem->output != SOFTATTN_ROW_LOG_PROBABILITIES ||
+            softattn_row_inner_stride(rows, &problem->x) == rows->cols);
+}
+
 /* Stores that go around the caches pay when y is not x and both together do not stay in the cache anyway. */
 static bool worth_streaming(const struct softattn_softmax_problem *problem) {
     const double elements = (double)softattn_rows_count(&problem->rows) * (double)problem->rows.cols;
     return problem->y.data != NULL && problem->y.data != problem->x.data &&
            softattn_normalize_is_softmax(problem->normalizer) &&
-           softattn_rows_suit_streaming(&problem->rows, &problem->y, problem->kernels) &&
+           softattn_rows_suit_streaming(&problem->rows, &problem->y, problem->kernels,
+                                        may_have_seams(problem)) &&
            softattn_rows_exceed_cache(
                2 * elements * (double)softattn_row_element_bytes(&problem->y, problem->kernels->real_bytes));
 }
@@ -258,7 +268,7 @@ static int64_t scratch_reals(const struct run *run) {
     return !softattn_normalize_is_softmax(problem->normalizer)
                ? SOFTATTN_NORMALIZE_SCRATCH(rows_at_once(problem) * problem->rows.cols)
            : makes_scores_first(problem) ? SOFTATTN_ROWS_SCRATCH(problem->rows.cols)
-                                         : problem->rows.cols;
+                                         : SOFTATTN_ROW_SCRATCH(problem->rows.cols);
 }
 
 bool softattn_softmax_execute(const struct softattn_softmax_problem *problem,

@@ -82,14 +82,18 @@ static bool takes_halves(const struct softattn_softmax_backward_problem *problem
 
 enum { LONG_ROW_BYTES = 8192 };
 
+static bool has_gaps(const struct softattn_softmax_backward_problem *problem) {
+    const struct softattn_rows *rows = &problem->rows;
+    return softattn_row_inner_stride(rows, &problem->y) != rows->cols ||
+           softattn_row_inner_stride(rows, &problem->v) != rows->cols;
+}
+
 /* Whether rows of so many bytes that come from memory are asked for. Shorter ones the hardware asks for in time, but on Zen 5,
  * which takes 1.1 to 1.6 times as long without; and asking does not know of gaps between rows, which count where rows are
  * short. */
 static bool is_worth_asking(const struct softattn_softmax_backward_problem *problem, double row_bytes) {
-    const struct softattn_rows *rows = &problem->rows;
-    const bool has_gaps = softattn_row_inner_stride(rows, &problem->y) != rows->cols ||
-                          softattn_row_inner_stride(rows, &problem->v) != rows->cols;
-    return row_bytes >= LONG_ROW_BYTES || (softattn_cpu_asking() == SOFTATTN_ASKING_ONCE && !has_gaps);
+    return row_bytes >= LONG_ROW_BYTES ||
+           (softattn_cpu_asking() == SOFTATTN_ASKING_ONCE && !has_gaps(problem));
 }
 
 /* Rows that do not stay in the caches anyway are asked for early. Where out is not v it is stored around the caches. */
@@ -101,10 +105,11 @@ static void suit_to_caches(struct product *product) {
     const bool is_cold = softattn_rows_exceed_cache(3 * (double)softattn_rows_count(rows) * row_bytes);
     const bool is_converted = problem->y.format != SOFTATTN_FORMAT_REAL && !product->halves;
     product->prefetch = is_cold && !is_converted && is_worth_asking(problem, row_bytes);
-    product->stream = is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
-                      problem->out.data != problem->v.data &&
-                      softattn_rows_suit_streaming(rows, &problem->out, problem->kernels) &&
-                      (product->columns || softattn_row_is_contiguous(rows, &problem->out));
+    product->stream =
+        is_cold && softattn_normalize_is_softmax(problem->normalizer) &&
+        problem->out.data != problem->v.data &&
+        softattn_rows_suit_streaming(rows, &problem->out, problem->kernels, !has_gaps(problem)) &&
+        (product->columns || softattn_row_is_contiguous(rows, &problem->out));
 }
 
 bool softattn_softmax_backward_execute(const struct softattn_softmax_backward_problem *problem,

@@ -34,9 +34,11 @@ enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 =
 
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
-/* Reals of scratch for several rows whose scores are computed beforehand: those with a bias, a keep mask, first above 0, or a
+/* Reals of scratch for rows; */
+#define SOFTATTN_ROW_SCRATCH(cols) ((cols) + SOFTATTN_MAX_LANES)
+/* for several rows whose scores are computed beforehand: those with a bias, a keep mask, first above 0, or a
  * scale that is not above 0 and finite. */
-#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols))
+#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols) + SOFTATTN_MAX_LANES)
 
 /* Reals of scratch that rows side by side take, with vectors of so many lanes: a block's scores, the sums of stripes, of which there are at
  * most 32, and three more for each row. */
@@ -78,7 +80,7 @@ struct softattn_row {
     enum softattn_asking asking; /* of the CPU */
     /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
     const void *prefetch;
-    void *scratch;   /* cols reals, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
+    void *scratch;   /* SOFTATTN_ROW_SCRATCH, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
     void *lse, *max; /* one real per row; NULL: not wanted */
     int64_t lse_step, max_step;
 };
@@ -180,7 +182,7 @@ struct softattn_row_cross_entropy {
     int32_t prefetch; /* 1: rows are out of cache: each is asked for while the one before is worked on */
     enum softattn_asking asking; /* of the CPU */
     int32_t stream; /* 1: store the gradient around the caches; not with the gradient in place of x */
-    void *scratch;  /* with stream or 16-bit floats: cols reals */
+    void *scratch;  /* with stream or 16-bit floats: SOFTATTN_ROW_SCRATCH */
 };
 
 /* ---- Diagnosis ---- */

@@ -171,7 +171,7 @@ static void check_softmax(const struct softattn_kernels *tested, int32_t format,
     struct rows x = rows_create(format, count, cols, random), y = rows_create(format, count, cols, random);
     const bool in_place = chance(random, 4);
     guard_block scratch;
-    guard_create(&scratch, (size_t)cols * sizeof(float), sizeof(float), GUARD_AFTER);
+    guard_create(&scratch, (size_t)SOFTATTN_ROW_SCRATCH(cols) * sizeof(float), sizeof(float), GUARD_AFTER);
     rows_fill(&x, chance(random, 3) ? -20 : 0, 3, random); /* negative ones alone, too */
     rows_sprinkle(&x, -HUGE_VALF, 6, random);
     if (chance(random, 4)) {
@@ -254,7 +254,8 @@ static void run_cross_entropy(const struct softattn_kernels *tested, struct soft
                               const struct rows *x, const struct rows *result, bool wants_gradient) {
     float losses[2][MAX_ROWS] = {{0}}, lses[2][MAX_ROWS] = {{0}};
     guard_block scratch;
-    guard_create(&scratch, (size_t)row.cols * sizeof(float), sizeof(float), GUARD_AFTER);
+    guard_create(&scratch, (size_t)SOFTATTN_ROW_SCRATCH(row.cols) * sizeof(float), sizeof(float),
+                 GUARD_AFTER);
     row.scratch = scratch.data;
     const int32_t stream = row.stream;
     const bool has_losses = row.loss != NULL, has_lses = row.lse != NULL;

@@ -48,10 +48,11 @@ static struct backward_case make_case(const struct softattn_kernels *tested, int
                                       random_source *random) {
     const double scales[] = {1, 1, 0.125, -0.75, 0, 3.0e3};
     struct backward_case c = {.side = chance(random, 2) ? GUARD_AFTER : GUARD_BEFORE};
-    c.row.rows = random_between(random, 1, 3);
+    c.row.rows = random_between(random, 1, 4);
     c.row.cols = cols;
-    c.row.y_step = cols + random_below(random, 5);
-    c.row.v_step = c.row.out_step = cols + random_below(random, 5);
+    const bool has_gaps = chance(random, 2);
+    c.row.y_step = cols + (has_gaps ? random_below(random, 5) : 0);
+    c.row.v_step = c.row.out_step = cols + (has_gaps ? random_below(random, 5) : 0);
     c.row.scale = scales[random_below(random, 6)];
     c.row.output = chance(random, 2) ? SOFTATTN_ROW_LOG_PROBABILITIES : SOFTATTN_ROW_PROBABILITIES;
     c.row.transposed = chance(random, 2);

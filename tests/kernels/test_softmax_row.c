@@ -94,7 +94,7 @@ static struct row_results run_row(const struct softattn_kernels *kernels, const 
     struct row_results results = {reals_create(bytes, c->row.cols, c->side), reals_create(bytes, 1, c->side),
                                   reals_create(bytes, 1, c->side)};
     struct reals x = reals_copy(&c->x, c->side);
-    struct reals scratch = reals_create(bytes, c->row.cols, c->side);
+    struct reals scratch = reals_create(bytes, SOFTATTN_ROW_SCRATCH(c->row.cols), c->side);
     row.x = x.block.data;
     if (c->in_place) {
         memcpy(results.y.block.data, x.block.data, x.block.bytes);
@@ -187,7 +187,7 @@ static void choose_rows(struct softattn_row *row, int64_t cols, random_source *r
     row->output = (int32_t)random_below(random, 2);
     row->plus_one = chance(random, 6);
     row->empty_is_zero = chance(random, 2);
-    if (chance(random, 2)) {
+    if (chance(random, 2)) { /* else all columns of all rows are visible */
         row->last_step = random_below(random, 3);
         const int64_t most = cols - (row->rows - 1) * row->last_step;
         row->last_step = most < 0 ? 0 : row->last_step;
@@ -217,8 +217,9 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     c.wants_max = chance(random, 3);
     row->stream = !c.in_place && chance(random, 2);
     row->asking = (enum softattn_asking)random_below(random, 3);
-    row->x_step = cols + random_below(random, 20);
-    row->y_step = c.in_place ? row->x_step : cols + random_below(random, 20);
+    const bool has_gaps = chance(random, 2);
+    row->x_step = cols + (has_gaps ? random_below(random, 20) : 0);
+    row->y_step = c.in_place ? row->x_step : cols + (has_gaps ? random_below(random, 20) : 0);
     c.x = make_scores(bytes, extent(row, row->x_step, cols), random, table_is_exact(tested));
     for (int64_t j = 0; chance(random, 4) && j < cols; j++) {
         reals_set(&c.x, (row->rows - 1) * row->x_step + j, -(double)INFINITY);

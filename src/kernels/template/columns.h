@@ -23,6 +23,15 @@ NEVER_INLINE void row_fill(real *y, int64_t cols, real value) {
     v_store_part(y + j, v_set(value), cols - j);
 }
 
+/* 0, 1, 2 … */
+ALWAYS_INLINE vec lane_numbers(void) {
+    VECTOR_ALIGNED real numbers[SOFTATTN_MAX_LANES];
+    for (int i = 0; i < LANES; i++) {
+        numbers[i] = (real)i;
+    }
+    return v_load(numbers);
+}
+
 /* Scores, masked beyond the row. */
 ALWAYS_INLINE vec load_scores(const real *p, int64_t left) { return load_columns(p, left, -REAL_INFINITY); }
 

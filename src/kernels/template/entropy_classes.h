@@ -41,7 +41,7 @@ SPEED_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn
                           .asking = rows->asking,
                           .looks_far = row_is_quick(row.cols),
                           .exponent_factor = row.exponent_scale,
-                          .scratch = rows->scratch};
+                          .scratch = row_run_scratch(rows->scratch)};
     row_run_start(kind, &run);
     for (int64_t r = first; r < end; r++) {
         const int64_t batched = (r - first) % ENTROPY_BATCH;

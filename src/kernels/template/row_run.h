@@ -14,6 +14,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/template/row_weights.h"
+#include "kernels/template/seam.h"
 
 enum {
     QUICK_ROW_BYTES = 4096, /* rows that are over before the maximum of the next is reduced */
@@ -30,24 +31,30 @@ enum {
 };
 
 struct row_run {
-    int64_t cols, left;          /* left: rows, the one at work included */
-    const void *x;               /* the row at work */
-    void *y;                     /* its results; may be x; NULL, with a step of 0: not wanted */
-    int64_t x_step, y_step;      /* from one row to the next */
-    int64_t last;                /* of rows that are general: columns of the row at work, at most cols, */
-    int64_t last_step;           /* and how many more the next has, not less than 0; or, where not NULL, */
-    const int64_t *lasts;        /* those of the row at work and of the rows after it */
-    real scale;                  /* of rows that are general, above 0 */
+    int64_t cols, left;     /* left: rows, the one at work included */
+    const void *x;          /* the row at work */
+    void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
+    int64_t x_step, y_step; /* from one row to the next */
+    int64_t last;           /* columns of the row at work, at most cols, of rows that are not general cols; */
+    int64_t last_step;      /* and how many more the next has, not less than 0; or, where not NULL, */
+    const int64_t *lasts;   /* those of the row at work and of the rows after it */
+    real scale;             /* of rows that are general, above 0 */
     enum softattn_asking asking; /* of the CPU */
     int looks_far;               /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
-    real *scratch;        /* cols reals, where rows share weights; the others' are in y */
+    real *scratch; /* cols reals, where rows share weights; the others' are in y. As row_run_scratch has it */
     const void *prefetch; /* the row after these; NULL: none */
     const void *source;   /* asked for instead of rows to come that are made of it; NULL: none */
     int64_t later, soon;  /* from the row at work to what is asked for early and late */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
+    struct seam seam;     /* between it and the row at work */
 };
+
+/* Where a run's weights are in scratch of SOFTATTN_ROW_SCRATCH: as much as a vector may be read before them. */
+ALWAYS_INLINE real *row_run_scratch(void *scratch) {
+    return scratch ? (real *)scratch + SOFTATTN_MAX_LANES : 0;
+}
 
 /* What the largest score of a row is subtracted as: a row without visible scores has -infinity for it. */
 ALWAYS_INLINE real row_base(real max) { return max == -REAL_INFINITY ? 0 : max; }
@@ -97,6 +104,8 @@ ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     run->later = asks_twice ? next + row_run_ahead(LEAD_BYTES / bytes, run->cols, run->x_step) : run->soon;
     run->max = row_run_lone_max(kind, run, 0);
     run->max_after = 0;
+    run->seam.to = 0;
+    run->last = kind.is_general ? run->last : run->cols;
     if (row_run_lookahead(run) == 2 && run->left > 1) {
         run->max_after = row_run_lone_max(kind, run, 1);
     }
@@ -170,7 +179,7 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     const int64_t cols = row_run_cols(kind, run, 0);
     const int64_t next_cols = is_looking ? row_run_cols(kind, run, lookahead) : 0;
     const int is_next_shorter = is_looking && next_cols < cols;
-    if (kind.stream) {
+    if (kind.stream && !row_may_have_seams(kind)) {
         prefetch_row_end(kind.format, run->y, cols);
     }
     real *const to = row_run_kept_weights(kind, run);
@@ -201,12 +210,57 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     return stripe_sum(sums);
 }
 
-ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
+ALWAYS_INLINE void row_run_advance(struct row_kind kind, struct row_run *run) {
     run->left--;
     run->x = row_run_x(kind, run, 1);
     run->y = element_to(kind.format, run->y, run->y_step);
     run->last += run->last_step;
     run->lasts += run->lasts ? 1 : 0;
+}
+
+ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
+    if (row_may_have_seams(kind)) {
+        seam_give_up(&run->seam, run->y);
+    }
+    row_run_advance(kind, run);
+}
+
+/*
+ * The columns of the row at work that fill the vector of the seam before it. Their weights are read along with as much as lies
+ * before them. Functions, this and the next, so that compilers make no loops of their own for what stays as it is; without the
+ * kind, which clang would keep in memory to hand it over, and no longer know for a constant.
+ */
+NEVER_INLINE void row_run_close_seam(int is_log, int has_special, const struct row_run *run) {
+    const struct row_kind kind = {
+        .format = SOFTATTN_FORMAT_REAL, .is_general = is_log, .is_log = is_log, .has_special = has_special};
+    const struct row_done *done = &run->done;
+    const int64_t lead = (const real *)run->y - run->seam.to;
+    const mask before = seam_before(&run->seam, run->y);
+    const vec from = v_select(before, v_zero(), v_load((const real *)done->from - lead));
+    vec rest = row_result(kind, done, run->scale, from);
+    if (kind.has_special) {
+        const mask is_special = v_equal(lane_numbers(), v_set((real)(lead + done->special_column)));
+        rest = v_select(is_special, v_set(done->special_value), rest);
+    }
+    seam_close(&run->seam, before, rest);
+}
+
+/* A seam after the row at work, whose end follows when its other columns are there: if it does not end with a vector, and the
+ * results, and what logarithms are made of, are one stretch of memory, of which all is made in the same way. */
+NEVER_INLINE void row_run_open_seam(int is_log, struct row_run *run) {
+    const int is_whole = run->last == run->cols && run->last_step == 0 && !run->lasts;
+    const int is_one_stretch = run->y_step == run->cols && (!is_log || run->x_step == run->cols);
+    run->done.kept = 0;
+    run->seam.to = 0;
+    if (run->done.cols % LANES == 0) {
+        return;
+    }
+    if (is_whole && is_one_stretch && run->cols >= LANES && run->left > 1) {
+        run->done.kept = run->seam.values;
+        run->seam.to = (real *)run->done.y + run->done.cols / LANES * LANES;
+    } else {
+        prefetch_row_end(SOFTATTN_FORMAT_REAL, run->done.y, run->done.cols);
+    }
 }
 
 /* The weights get their factor along with the next row; 16-bit floats that may hold a NaN, at once. */
@@ -219,7 +273,9 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
     run->done.factor = factor;
     run->done.from = is_row_of_logs(kind) ? run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
-    if (head > 0) {
+    if (row_may_have_seams(kind) && run->seam.to) {
+        row_run_close_seam(is_row_of_logs(kind), kind.has_special, run);
+    } else if (head > 0) {
         struct row_kind unaligned = kind;
         unaligned.stream = 0;
         row_done_few(unaligned, &run->done, run->scale, 0, head);
@@ -228,7 +284,10 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
     run->done.y = element_to(kind.format, run->y, head);
     run->done.cols = cols - head;
     run->done.special_column -= head;
-    row_run_skip(kind, run);
+    if (row_may_have_seams(kind)) {
+        row_run_open_seam(is_row_of_logs(kind), run);
+    }
+    row_run_advance(kind, run);
 }
 
 ALWAYS_INLINE void row_run_finish(struct row_kind kind, struct row_run *run) {

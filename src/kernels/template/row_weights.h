@@ -9,6 +9,7 @@
 #include "kernels/template/columns.h"
 #include "kernels/template/elements.h"
 #include "kernels/template/exp2.h"
+#include "kernels/template/seam.h"
 #include "kernels/template/stream.h"
 
 NEVER_INLINE real row_max(const real *s, int64_t cols) {
@@ -41,22 +42,21 @@ ALWAYS_INLINE vec row_exponent(vec s, vec max, vec factor) {
 
 enum { MOST_COPIED = 4 * SOFTATTN_MAX_LANES }; /* at least a turn's elements, whatever LANES */
 
-/* In place where rows may be short, so that calls would show; elsewhere row_multiply, which is one function for all. */
-ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
-    int64_t j = stream ? stream_head(y, cols) : 0;
-    if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
-        v_store_part(y, v_mul(v_load_part(p, j, 0), v_set(factor)), j);
-    }
+/* In place where rows may be short, so that calls would show; elsewhere row_multiply, which is one function for all. With stream, y
+ * is aligned, here and below; kept: see store_end. */
+ALWAYS_INLINE void short_row_multiply(const real *p, int64_t cols, real factor, real *y, int stream,
+                                      real *kept) {
+    int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
         store_whole(y + j, v_mul(v_load(p + j), v_set(factor)), stream);
     }
     if (j < cols) {
-        v_store_part(y + j, v_mul(v_load_part(p + j, cols - j, 0), v_set(factor)), cols - j);
+        store_end(y + j, v_mul(v_load_part(p + j, cols - j, 0), v_set(factor)), cols - j, kept);
     }
 }
 
-NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream) {
-    short_row_multiply(p, cols, factor, y, stream);
+NEVER_INLINE void row_multiply(const real *p, int64_t cols, real factor, real *y, int stream, real *kept) {
+    short_row_multiply(p, cols, factor, y, stream, kept);
 }
 
 /* (scale * x - base) - log_sum */
@@ -64,32 +64,29 @@ ALWAYS_INLINE vec log_probability(vec x, real scale, real base, real log_sum) {
     return v_sub(v_sub(v_mul(x, v_set(scale)), v_set(base)), v_set(log_sum));
 }
 NEVER_INLINE void row_subtract(const real *x, int64_t cols, real scale, real base, real log_sum, real *y,
-                               int stream) {
+                               int stream, real *kept) {
     int64_t j = 0;
     for (; j + LANES <= cols; j += LANES) {
         store_whole(y + j, log_probability(v_load(x + j), scale, base, log_sum), stream);
     }
     if (j < cols) {
-        v_store_part(y + j, log_probability(v_load_part(x + j, cols - j, 0), scale, base, log_sum), cols - j);
+        const vec rest = v_load_part(x + j, cols - j, 0);
+        store_end(y + j, log_probability(rest, scale, base, log_sum), cols - j, kept);
     }
 }
 
 /* Where `column` is one of them, its product is replaced by value before it is stored: another store to the same line after
- * that was streamed would wait for memory. With stream, y is aligned. */
+ * that was streamed would wait for memory. */
 NEVER_INLINE void row_multiply_but_one(const real *p, int64_t cols, real factor, real *y, int stream,
-                                       int64_t column, real value) {
-    VECTOR_ALIGNED real numbers[STRIPES];
-    for (int i = 0; i < LANES; i++) {
-        numbers[i] = (real)i;
-    }
-    const vec lane = v_load(numbers);
+                                       int64_t column, real value, real *kept) {
+    const vec lane = lane_numbers();
     for (int64_t j = 0; j < cols; j += LANES) {
         const int64_t left = cols - j, at = column - j;
         const mask is_special = v_equal(lane, v_set((real)(at >= 0 && at < LANES ? at : -1)));
         const vec product = v_mul(load_columns(p + j, left, 0), v_set(factor));
         const vec result = v_select(is_special, v_set(value), product);
         if (left < LANES) {
-            v_store_part(y + j, result, left);
+            store_end(y + j, result, left, kept);
         } else {
             store_whole(y + j, result, stream);
         }
@@ -114,7 +111,8 @@ struct row_done {
     /* but for one column, where has_special says so; negative: it is not among those left */
     int64_t special_column;
     real special_value;
-    real base; /* where results are logarithms; factor is that of the sum then */
+    real base;  /* where results are logarithms; factor is that of the sum then */
+    real *kept; /* of a seam after the row, its last columns; NULL: there is none */
 };
 
 /* What is done for other rows while the weights of one are computed. */
@@ -151,6 +149,11 @@ ALWAYS_INLINE int row_may_ask_twice(struct row_kind kind) { return !IS_SMALL && 
 /* Where weights take the place of those that become results: the stores would otherwise meet in the caches. */
 ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
     return kind.is_general || kind.stream || is_half(kind.format);
+}
+
+/* Whether rows may share a vector that is streamed when both are there. */
+ALWAYS_INLINE int row_may_have_seams(struct row_kind kind) {
+    return kind.stream && !is_half(kind.format) && !IS_SMALL;
 }
 
 ALWAYS_INLINE int is_row_of_logs(struct row_kind kind) { return kind.is_general && kind.is_log; }
@@ -190,17 +193,17 @@ NEVER_INLINE void row_narrow_few(struct row_kind kind, const struct row_done *do
 ALWAYS_INLINE void row_done_few(struct row_kind kind, const struct row_done *done, real scale, int64_t j,
                                 int64_t cols) {
     const real *from = (const real *)done->from + j;
-    real *y = (real *)done->y + j;
+    real *y = (real *)done->y + j, *kept = row_may_have_seams(kind) ? done->kept : 0;
     if (is_half(kind.format)) {
         const struct row_done copy = *done; /* what a call gets the address of, loops keep in memory */
         row_narrow_few(kind, &copy, scale, j, cols);
     } else if (kind.has_special) {
         row_multiply_but_one(from, cols, done->factor, y, kind.stream, done->special_column - j,
-                             done->special_value);
+                             done->special_value, kept);
     } else if (is_row_of_logs(kind)) {
-        row_subtract(from, cols, scale, done->base, done->factor, y, kind.stream);
+        row_subtract(from, cols, scale, done->base, done->factor, y, kind.stream, kept);
     } else {
-        row_multiply(from, cols, done->factor, y, kind.stream);
+        row_multiply(from, cols, done->factor, y, kind.stream, kept);
     }
 }
 
@@ -266,7 +269,7 @@ ALWAYS_INLINE void row_done_rest(struct row_kind kind, const struct row_done *do
         row_done_few(kind, done, scale, j, done->cols - j);
     } else {
         short_row_multiply((const real *)done->from + j, done->cols - j, done->factor, (real *)done->y + j,
-                           kind.stream);
+                           kind.stream, row_may_have_seams(kind) ? done->kept : 0);
     }
 }
 

@@ -440,7 +440,7 @@ static void token_choice(const struct softattn_token_choice *choice) {
         choose_block(choice, first, cols, weights, sums);
     }
     if (y) {
-        row_multiply(y, choice->cols, 1 / stripe_sum(sums), y, 0);
+        row_multiply(y, choice->cols, 1 / stripe_sum(sums), y, 0, 0);
     }
 }
 

@@ -61,7 +61,9 @@ struct backward_row {
     int64_t cols;
     real scale;
     int prefetch, asks_early, stream;
-    int64_t lead; /* of prefetch: backward_lead */
+    int64_t lead;  /* of prefetch: backward_lead */
+    int has_seams; /* backward_has_seams */
+    struct seam seam;
 };
 
 /* What a row's loops are made for: a constant wherever they are used, but for which 16-bit floats. */
@@ -104,9 +106,10 @@ ALWAYS_INLINE vec backward_values(enum jacobian_product product, vec y, vec v, v
     return visible_values(product, y, product_value(product, y, v, scale, sum));
 }
 
-/* Columns j … j + count - 1, fewer than the loops take at a time, in vectors of which the last may be cut short. */
+/* Columns j … j + count - 1, fewer than the loops take at a time, in vectors of which the last may be cut short. kept: see
+ * store_end. */
 NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_row *row, int64_t j,
-                               int64_t count, real sum) {
+                               int64_t count, real sum, real *kept) {
     VECTOR_ALIGNED real y_copy[MOST_COPIED], v_copy[MOST_COPIED], out_copy[MOST_COPIED];
     real *out = is_half(kind.format) ? out_copy : (real *)row->out + j;
     const real *ys = few_as_reals(kind.format, row->y, j, count, y_copy);
@@ -119,12 +122,27 @@ NEVER_INLINE void backward_few(struct backward_kind kind, const struct backward_
         if (n == LANES) { /* a head is shorter, so that this is aligned */
             store_whole(out + i, value, row->stream && !is_half(kind.format));
         } else {
-            v_store_part(out + i, value, n);
+            store_end(out + i, value, n, kept);
         }
     }
     if (is_half(kind.format)) {
         put_few_halves(kind.format, row->out, j, count, out);
     }
+}
+
+/* Whether y, v and out are each one stretch of memory: vectors of the seams between results are made of vectors. */
+ALWAYS_INLINE int backward_has_seams(const struct softattn_row_backward *rows) {
+    return rows->stream && rows->cols >= LANES && rows->y_step == rows->cols && rows->v_step == rows->cols &&
+           rows->out_step == rows->cols;
+}
+
+/* The columns that fill the vector of the seam before the row. */
+NEVER_INLINE void backward_close_seam(struct backward_kind kind, struct backward_row *row, real sum) {
+    const int64_t lead = (const real *)row->out - row->seam.to;
+    const mask before = seam_before(&row->seam, row->out);
+    const vec y = v_select(before, v_set(masked_value(kind.product)), v_load((const real *)row->y - lead));
+    const vec v = v_select(before, v_zero(), v_load((const real *)row->v - lead));
+    seam_close(&row->seam, before, backward_values(kind.product, y, v, v_set(row->scale), v_set(sum)));
 }
 
 #define LOG_EXPONENT(i) vec p_##i = probability_exponent(v_load(ys + i * LANES));
@@ -228,22 +246,27 @@ ALWAYS_INLINE void backward_loop(struct backward_kind kind, const struct backwar
 }
 
 /* Returns the sum of the next row, if there is one. */
-ALWAYS_INLINE real backward_row(struct backward_kind kind, const struct backward_row *row, real sum) {
+ALWAYS_INLINE real backward_row(struct backward_kind kind, struct backward_row *row, real sum) {
     VECTOR_ALIGNED real sums[STRIPES];
     const int64_t columns = backward_columns(kind.product), whole = row->cols / columns * columns;
     const int stream = row->y && row->stream;
     const int64_t head = stream ? element_head(kind.format, row->out, row->cols) : 0;
     const int64_t done = head + (row->cols - head) / columns * columns;
-    if (stream) {
+    const int has_seams = !IS_SMALL && !is_half(kind.format) && stream && row->has_seams;
+    const int has_seam = has_seams && row->next_y && (row->cols - head) % LANES > 0;
+    if (stream && !has_seams) {
         prefetch_row_end(kind.format, row->out, row->cols);
     }
-    if (head > 0) {
-        backward_few(kind, row, 0, head, sum);
+    if (has_seams && row->seam.to) {
+        backward_close_seam(kind, row, sum);
+    } else if (head > 0) {
+        backward_few(kind, row, 0, head, sum, 0);
     }
     backward_loop(kind, row, head, sum, sums);
     if (row->y && done < row->cols) {
-        backward_few(kind, row, done, row->cols - done, sum);
+        backward_few(kind, row, done, row->cols - done, sum, has_seam ? row->seam.values : 0);
     }
+    row->seam.to = has_seam ? (real *)row->out + head + (row->cols - head) / LANES * LANES : 0;
     order_split_stripes(kind.format, sums);
     if (row->next_y && whole < row->cols) {
         backward_add_last(kind, row->next_y, row->next_v, whole, row->cols, sums);
@@ -260,7 +283,8 @@ SPEED_INLINE void backward_rows(struct backward_kind kind, const struct softattn
                                .prefetch = rows->prefetch,
                                .asks_early = ASKING(rows->asking) == SOFTATTN_ASKING_TWICE,
                                .lead = backward_lead(kind, rows->asking),
-                               .stream = rows->stream};
+                               .stream = rows->stream,
+                               .has_seams = backward_has_seams(rows)};
     real sum = 0;
     for (int64_t r = 0; r <= rows->rows; r++) {
         const int has_more = r + 1 < rows->rows;

@@ -97,7 +97,7 @@ SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *ro
                           .looks_far = row_is_quick(row->cols),
                           .asking = row->asking,
                           .exponent_factor = LOG2_E,
-                          .scratch = row->scratch,
+                          .scratch = row_run_scratch(row->scratch),
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     while (run.left > 0) {
@@ -135,7 +135,7 @@ static void row_fill_masked(struct row_kind kind, const struct row_run *run, rea
 /* Scores that are made first lie in scratch behind the weights, those of three rows, as log-probabilities need the row before;
  * those of a single row where its weights will be. */
 static real *row_score_place(const struct softattn_row *row, int64_t r) {
-    return (real *)row->scratch + (row->rows > 1 ? (1 + r % 3) * row->cols : 0);
+    return row_run_scratch(row->scratch) + (row->rows > 1 ? (1 + r % 3) * row->cols : 0);
 }
 
 /* Makes the scores of row number r, which comes next, if there is one. */
@@ -167,7 +167,7 @@ ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *ro
                           .looks_far = !has_masks && row_is_quick(row->cols),
                           .asking = row->asking,
                           .exponent_factor = LOG2_E,
-                          .scratch = row->scratch,
+                          .scratch = row_run_scratch(row->scratch),
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     for (int64_t r = 0; r < row->rows; r++) {
