@@ -234,13 +234,9 @@ static bool takes_halves(const struct run *run) {
 /*
  * Contiguous rows of fewer bytes are faster turned into lanes, unless they fill whole turns of the loop over the row, whose ends
  * are what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4).
- * Turned rows are not stored around the caches, which outweighs that: 1.3 to 2.3; 16-bit floats are, where they are narrowed.
  */
-enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384, SHORT_BYTES_AROUND_CACHES = 128 };
+enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384 };
 static int64_t short_bytes(const struct softattn_softmax_problem *problem) {
-    if (problem->x.format == SOFTATTN_FORMAT_REAL && worth_streaming(problem)) {
-        return SHORT_BYTES_AROUND_CACHES;
-    }
     const struct softattn_kernels *kernels = problem->kernels;
     const int64_t stripes = 128, four_vectors = 4 * (int64_t)kernels->lanes() * kernels->real_bytes;
     const int64_t bytes = problem->rows.cols * kernels->real_bytes;

@@ -42,7 +42,7 @@ enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
 /* Reals of scratch that rows side by side take, with vectors of so many lanes: a block's scores, the sums of stripes, of which there are at
  * most 32, and three more for each row. */
-#define SOFTATTN_COLUMNS_SCRATCH(cols, lanes) (((cols) + 32 + 3) * SOFTATTN_BLOCK_VECTORS * (lanes))
+#define SOFTATTN_COLUMNS_SCRATCH(cols, lanes) ((2 * (cols) + 32 + 3) * SOFTATTN_BLOCK_VECTORS * (lanes))
 /* The same of their derivatives: three matrices of a block, the sums, and a row of ones. */
 #define SOFTATTN_BACKWARD_COLUMNS_SCRATCH(cols, lanes)                                                       \
     ((3 * (cols) + 32 + 1) * SOFTATTN_BLOCK_VECTORS * (lanes))

@@ -50,8 +50,8 @@ static struct matrix matrix_create(const struct shape *shape, random_source *ran
     struct matrix m = {.shape = shape, .step = 1, .stride = 1};
     m.pieces = shape->by_rows ? shape->rows : shape->cols;
     m.length = shape->by_rows ? shape->cols : shape->rows;
-    int64_t apart = m.length + random_between(random, 1, 5);
-    if (chance(random, 3)) { /* so that it may be streamed */
+    int64_t apart = m.length + (chance(random, 2) ? random_between(random, 1, 5) : 0);
+    if (chance(random, 3)) { /* so that columns may be streamed, as rows may without gaps */
         apart = (m.length + 63) / 64 * 64;
     }
     apart = apart < 2 ? 2 : apart;

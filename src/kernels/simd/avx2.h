@@ -248,4 +248,5 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define ASKING(says)        (says)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#define V_STREAMS           1
 #define V_FENCE()           _mm_sfence()

@@ -224,4 +224,5 @@ ALWAYS_INLINE int v_any(mask m) { return m != 0; }
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define ASKING(says)        (says)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#define V_STREAMS           1
 #define V_FENCE()           _mm_sfence()

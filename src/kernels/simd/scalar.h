@@ -111,4 +111,5 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 #define V_PREFETCH_FAR(p)   ((void)(p))
 #define ASKING(says)        ((void)(says), SOFTATTN_ASKING_ALIKE)
 #define V_PREFETCH_WRITE(p) ((void)(p))
+#define V_STREAMS           0
 #define V_FENCE()           ((void)0)

@@ -203,4 +203,5 @@ ALWAYS_INLINE int v_compress(real *p, mask m, vec v) {
 #define V_PREFETCH_FAR(p)   _mm_prefetch((const char *)(p), _MM_HINT_T1)
 #define ASKING(says)        ((void)(says), SOFTATTN_ASKING_ALIKE)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#define V_STREAMS           1
 #define V_FENCE()           _mm_sfence()

@@ -138,4 +138,5 @@ ALWAYS_INLINE void v_transpose_columns(const real *from, int64_t stride, real *t
 #define V_PREFETCH_FAR(p)   __builtin_prefetch((p), 0, 2)
 #define ASKING(says)        ((void)(says), SOFTATTN_ASKING_TWICE)
 #define V_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#define V_STREAMS           1
 #define V_FENCE()           ((void)0)

@@ -76,7 +76,7 @@ NEVER_INLINE void block_derivatives(const struct backward_block *block) {
         }
     }
     if (at->by_rows) {
-        block_put_rows(at, block->rows->out, block->rows->out_step, block->v);
+        block_put_rows(at, block->rows->out, block->rows->out_step, block->v, block->y);
     }
 }
 
@@ -89,8 +89,10 @@ static void softmax_backward_columns(const struct softattn_row_backward *rows) {
     const struct block_place y_place = {rows->y_step, rows->y_stride},
                              v_place = {rows->v_step, rows->v_stride};
     block.at.by_rows = rows->y_stride == 1;
-    block.at.stream =
-        rows->stream && !block.at.by_rows && columns_are_aligned(rows->format, rows->out, rows->out_stride);
+    if (rows->stream) {
+        const struct block_place out_place = {rows->out_step, rows->out_stride};
+        row_block_suit_memory(&block.at, rows->out, out_place, rows->asking);
+    }
     block.v = block.y + rows->cols * BLOCK_ROWS;
     block.sums = block.v + rows->cols * BLOCK_ROWS;
     real *const ones = block.sums + STRIPES * BLOCK_ROWS, *const p = is_log ? ones + BLOCK_ROWS : block.y;

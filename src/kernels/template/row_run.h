@@ -225,14 +225,9 @@ ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
     row_run_advance(kind, run);
 }
 
-/*
- * The columns of the row at work that fill the vector of the seam before it. Their weights are read along with as much as lies
- * before them. Functions, this and the next, so that compilers make no loops of their own for what stays as it is; without the
- * kind, which clang would keep in memory to hand it over, and no longer know for a constant.
- */
-NEVER_INLINE void row_run_close_seam(int is_log, int has_special, const struct row_run *run) {
-    const struct row_kind kind = {
-        .format = SOFTATTN_FORMAT_REAL, .is_general = is_log, .is_log = is_log, .has_special = has_special};
+/* The columns of the row at work that fill the vector of the seam before it. Their weights, or what logarithms are made of, are read
+ * along with as much as lies before them. */
+ALWAYS_INLINE void row_run_close_seam(struct row_kind kind, const struct row_run *run) {
     const struct row_done *done = &run->done;
     const int64_t lead = (const real *)run->y - run->seam.to;
     const mask before = seam_before(&run->seam, run->y);
@@ -245,21 +240,32 @@ NEVER_INLINE void row_run_close_seam(int is_log, int has_special, const struct r
     seam_close(&run->seam, before, rest);
 }
 
-/* A seam after the row at work, whose end follows when its other columns are there: if it does not end with a vector, and the
- * results, and what logarithms are made of, are one stretch of memory, of which all is made in the same way. */
-NEVER_INLINE void row_run_open_seam(int is_log, struct row_run *run) {
+/*
+ * Between the row at work and its neighbours: closes the seam before it, if there is one, and begins the one after it, of which the
+ * other columns come first. There is one if the row does not end with a vector, and results, and what logarithms are made of, are one
+ * stretch of memory, of which all is made in the same way. A function, so that compilers make no loops of their own for what stays
+ * as it is, and without the kind, which clang would keep in memory to hand it over, and no longer know for a constant.
+ */
+NEVER_INLINE void row_run_seams(int is_log, int has_special, struct row_run *run, int64_t head) {
+    const struct row_kind kind = {
+        .format = SOFTATTN_FORMAT_REAL, .is_general = 1, .is_log = is_log, .has_special = has_special};
     const int is_whole = run->last == run->cols && run->last_step == 0 && !run->lasts;
     const int is_one_stretch = run->y_step == run->cols && (!is_log || run->x_step == run->cols);
+    const int64_t cols = row_run_cols(kind, run, 0);
+    real *end = (real *)run->y + head + (cols - head) / LANES * LANES;
+    if (run->seam.to) {
+        row_run_close_seam(kind, run);
+    }
     run->done.kept = 0;
     run->seam.to = 0;
-    if (run->done.cols % LANES == 0) {
+    if ((cols - head) % LANES == 0) {
         return;
     }
-    if (is_whole && is_one_stretch && run->cols >= LANES && run->left > 1) {
+    if (is_whole && is_one_stretch && cols >= LANES && run->left > 1) {
         run->done.kept = run->seam.values;
-        run->seam.to = (real *)run->done.y + run->done.cols / LANES * LANES;
+        run->seam.to = end;
     } else {
-        prefetch_row_end(SOFTATTN_FORMAT_REAL, run->done.y, run->done.cols);
+        V_PREFETCH_WRITE(end);
     }
 }
 
@@ -273,9 +279,11 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
     run->done.factor = factor;
     run->done.from = is_row_of_logs(kind) ? run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
-    if (row_may_have_seams(kind) && run->seam.to) {
-        row_run_close_seam(is_row_of_logs(kind), kind.has_special, run);
-    } else if (head > 0) {
+    const int begins_in_seam = row_may_have_seams(kind) && run->seam.to;
+    if (row_may_have_seams(kind)) {
+        row_run_seams(is_row_of_logs(kind), kind.has_special, run, head);
+    }
+    if (head > 0 && !begins_in_seam) {
         struct row_kind unaligned = kind;
         unaligned.stream = 0;
         row_done_few(unaligned, &run->done, run->scale, 0, head);
@@ -284,9 +292,6 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
     run->done.y = element_to(kind.format, run->y, head);
     run->done.cols = cols - head;
     run->done.special_column -= head;
-    if (row_may_have_seams(kind)) {
-        row_run_open_seam(is_row_of_logs(kind), run);
-    }
     row_run_advance(kind, run);
 }
 

@@ -15,6 +15,7 @@ struct softmax_block {
     int is_log;
     real *scores; /* [cols][BLOCK_ROWS], later the weights but for logarithms */
     real *sums;   /* [STRIPES][BLOCK_ROWS] */
+    real *turned; /* [BLOCK_ROWS][cols], of by_rows and stream */
     real *max, *base,
         *last; /* each row's largest score, what is subtracted for it, and what makes the results at last: the factor
                                 of its weights, or the logarithm of its sum */
@@ -93,7 +94,7 @@ ALWAYS_INLINE void block_results_of(const struct softmax_block *block, int is_lo
         }
     }
     if (at->by_rows) {
-        block_put_rows(at, block->row->y, block->row->y_step, block->scores);
+        block_put_rows(at, block->row->y, block->row->y_step, block->scores, block->turned);
     }
 }
 
@@ -112,12 +113,15 @@ static void softmax_columns(const struct softattn_row *row) {
                                   .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES,
                                   .scores = row->scratch};
     block.at.by_rows = row->x_stride == 1;
-    block.at.stream =
-        row->stream && !block.at.by_rows && columns_are_aligned(row->format, row->y, row->y_stride);
+    if (row->stream) {
+        row_block_suit_memory(&block.at, row->y, (struct block_place){row->y_step, row->y_stride},
+                              row->asking);
+    }
     block.sums = block.scores + row->cols * BLOCK_ROWS;
     block.max = block.sums + STRIPES * BLOCK_ROWS;
     block.base = block.max + BLOCK_ROWS;
     block.last = block.base + BLOCK_ROWS;
+    block.turned = block.last + BLOCK_ROWS;
     for (int64_t r = 0; r < row->rows; r += BLOCK_ROWS) {
         block.at = row_block_at(block.at, r, row->rows);
         block_copy(&block.at, row->x, (struct block_place){row->x_step, row->x_stride}, (real)row->scale,

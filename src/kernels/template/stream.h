@@ -30,6 +30,20 @@ NEVER_INLINE void row_fill_far(real *y, int64_t cols, real value, int stream) {
     row_fill(y + j, cols - j, value);
 }
 
+/* A copy around the caches, but for what no aligned vector holds. */
+NEVER_INLINE void stream_copy(const real *from, int64_t count, real *to) {
+    int64_t j = stream_head(to, count);
+    if (j > 0) { /* an empty store would still touch the line, and stall those that go around the caches */
+        v_store_part(to, v_load_part(from, j, 0), j);
+    }
+    for (; j + LANES <= count; j += LANES) {
+        v_stream(to + j, v_load(from + j));
+    }
+    if (j < count) {
+        v_store_part(to + j, v_load_part(from + j, count - j, 0), count - j);
+    }
+}
+
 /* The lines of `bytes` bytes at p, into the first-level cache or the second. */
 ALWAYS_INLINE void prefetch_bytes(const void *p, int64_t bytes, int is_near) {
     for (int64_t i = 0; i < bytes; i += LINE_BYTES) {
