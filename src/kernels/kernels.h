@@ -250,6 +250,7 @@ struct softattn_tile {
     const void *drop;       /* [SOFTATTN_KEY_TILE][block], 1 keeps and 0 drops a weight; NULL: none */
     int64_t asks;
     struct softattn_ask ask[SOFTATTN_MAX_ASKS]; /* for, in this order, while scores become weights */
+    int32_t asks_far;                           /* 1: into the second-level cache, else into the first */
 };
 
 /*

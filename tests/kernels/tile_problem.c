@@ -331,6 +331,7 @@ static void run_block(const struct softattn_kernels *kernels, const struct tile_
         .asks = 2,
         .ask = {{problem->k.block.data, problem->k_stride, problem->dim_qk, 300},
                 {out.block.data, block, block, problem->dim_v}},
+        .asks_far = problem->has_slope, /* either way */
     };
     make_parts(problem, begin, kernels->lanes(), &tile);
     kernels->attention_tile(&tile);

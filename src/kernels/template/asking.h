@@ -84,6 +84,7 @@ struct asking {
     const struct softattn_ask *ask, *end;
     struct row_column place;
     int64_t lines, share; /* lines left of this one; of all, per share */
+    int is_far;           /* into the second-level cache */
 };
 
 ALWAYS_INLINE int64_t lines_of(const struct softattn_ask *ask) {
@@ -99,7 +100,7 @@ ALWAYS_INLINE void begin_ask(struct asking *asking) {
 }
 
 ALWAYS_INLINE struct asking begin_asking(const struct softattn_tile *tile) {
-    struct asking asking = {.ask = tile->ask, .end = tile->ask + tile->asks};
+    struct asking asking = {.ask = tile->ask, .end = tile->ask + tile->asks, .is_far = tile->asks_far};
     int64_t all = 0;
     for (int64_t i = 0; i < tile->asks; i++) {
         all += lines_of(&tile->ask[i]);
@@ -114,7 +115,12 @@ ALWAYS_INLINE struct asking begin_asking(const struct softattn_tile *tile) {
 
 ALWAYS_INLINE void ask_for_lines(struct asking *asking, int64_t lines) {
     for (int64_t i = 0; i < lines && asking->ask < asking->end; i++) {
-        ask_for_line(&asking->place, LINE);
+        const real *line = pass_line(&asking->place, LINE);
+        if (asking->is_far) {
+            V_PREFETCH_FAR(line);
+        } else {
+            V_PREFETCH(line);
+        }
         if (--asking->lines == 0) {
             asking->ask++;
             begin_ask(asking);
