@@ -122,17 +122,43 @@ static struct softattn_row row_at(const struct run *run, const struct softattn_r
         .max_step = softattn_row_inner_stride(&problem->rows, &problem->row_max)};
 }
 
+/* Whether rows differ in nothing but x and y, of which all is visible. */
+static bool rows_are_plain(const struct softattn_softmax_problem *problem) {
+    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX && problem->scale == 1 &&
+           problem->output == SOFTATTN_ROW_PROBABILITIES && problem->lengths.data == NULL &&
+           problem->lse.data == NULL && problem->row_max.data == NULL && !problem->causal;
+}
+
+/* Contiguous rows that are turned into lanes have fewer bytes: see short_bytes. */
+enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384 };
+
+/*
+ * How many of the next rows the kernel by columns had better take: plain contiguous ones that turning makes little
+ * faster, from half of SHORT_BYTES on, only where they fill most of a block, as a row by itself takes the time of some 0.75 + 72 / bytes
+ * of those in a whole one: 0.69 to 0.95 of the time of 33 to 60 rows and columns (AVX-512 and AVX2, Zen 4).
+ */
+static int64_t rows_in_blocks(const struct run *run, int64_t x_stride, int64_t rows) {
+    const struct softattn_kernels *kernels = run->problem->kernels;
+    const int64_t block = SOFTATTN_BLOCK_VECTORS * (int64_t)kernels->lanes(), rest = rows % block;
+    const int64_t bytes = run->problem->rows.cols * kernels->real_bytes;
+    const bool is_enough = rest * (3 * bytes + 288) >= block * 4 * bytes;
+    const bool is_faster_in_any = bytes < SHORT_BYTES / 2 || !rows_are_plain(run->problem);
+    return x_stride != 1 || is_faster_in_any || is_enough ? rows : rows - rest;
+}
+
 /* A stretch of rows of softmax, or diagnosed, from row number r on; returns how many. */
 static int64_t softmax_rows(const struct run *run, const struct softattn_row_visit *visit,
                             const struct softattn_row_place *place, int64_t r) {
     const struct softattn_softmax_problem *problem = run->problem;
     int64_t lasts[ROWS_WITH_LENGTHS];
-    const struct stretch stretch = stretch_at(problem, place, visit->count - r, lasts);
+    struct stretch stretch = stretch_at(problem, place, visit->count - r, lasts);
+    const int64_t in_blocks = run->columns ? rows_in_blocks(run, visit->stride[X], stretch.rows) : 0;
+    stretch.rows = in_blocks > 0 ? in_blocks : stretch.rows;
     const struct softattn_row row = row_at(run, visit, place, r, &stretch);
     if (problem->diagnoses != NULL) {
         problem->kernels->diagnose_row(&row, row.plus_one ? 0 : -(double)INFINITY,
                                        &problem->diagnoses[visit->row]);
-    } else if (run->columns) {
+    } else if (in_blocks > 0) {
         problem->kernels->softmax_columns(&row);
     } else {
         problem->kernels->softmax_row(&row);
@@ -210,13 +236,6 @@ static bool makes_scores_first(const struct softattn_softmax_problem *problem) {
            !(problem->scale >= (double)FLT_MIN && problem->scale <= (double)FLT_MAX);
 }
 
-/* Whether rows differ in nothing but x and y, of which all is visible. */
-static bool rows_are_plain(const struct softattn_softmax_problem *problem) {
-    return problem->normalizer == SOFTATTN_NORMALIZE_SOFTMAX && problem->scale == 1 &&
-           problem->output == SOFTATTN_ROW_PROBABILITIES && problem->lengths.data == NULL &&
-           problem->lse.data == NULL && problem->row_max.data == NULL && !problem->causal;
-}
-
 /* Columns from which on 16-bit floats are faster converted in the kernel than beside it. */
 enum { SHORTEST_OF_HALVES = 256, SHORTEST_OF_OTHER_HALVES = 1024 };
 
@@ -235,7 +254,6 @@ static bool takes_halves(const struct run *run) {
  * Contiguous rows of fewer bytes are faster turned into lanes, unless they fill whole turns of the loop over the row, whose ends
  * are what takes the time: 0.6 to 0.9 of the time from half the bytes on; options make those ends longer: 0.4 to 0.9 (Zen 4).
  */
-enum { SHORT_BYTES = 256, SHORT_BYTES_WITH_OPTIONS = 384 };
 static int64_t short_bytes(const struct softattn_softmax_problem *problem) {
     const struct softattn_kernels *kernels = problem->kernels;
     const int64_t stripes = 128, four_vectors = 4 * (int64_t)kernels->lanes() * kernels->real_bytes;

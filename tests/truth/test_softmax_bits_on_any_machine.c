@@ -7,6 +7,7 @@
 #include "expect.h"
 #include "softmax_case.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,25 +125,67 @@ static void softmax_ignores_the_alignment(const char *isa, random_source *random
     softattn_context_destroy(context);
 }
 
-/* A matrix far larger than the caches, which may be stored in another way, against its rows one by one. */
-static void softmax_of_a_large_matrix_equals_its_rows(const char *isa, random_source *random) {
-    enum { ROWS = 9000, COLS = 1031, ROWS_CHECKED = 40 };
-    const size_t count = (size_t)ROWS * COLS;
-    softattn_context *const context = context_create(isa, 2);
-    float *const x = malloc(count * sizeof *x), *const y = malloc(count * sizeof *y);
-    float row[COLS];
-    if (!x || !y) {
+/* Whether the y of some rows of a matrix without gaps is the softmax of each alone. */
+static void check_rows_alone(const softattn_context *context, int64_t rows, int64_t cols, const float *x,
+                             const float *y, random_source *random) {
+    enum { ROWS_CHECKED = 60 };
+    float *const row = malloc((size_t)cols * sizeof *row);
+    if (!row) {
+        abort();
+    }
+    for (int i = 0; i < ROWS_CHECKED; i++) {
+        const int64_t r = i == 0 ? 0 : i == 1 ? rows - 1 : random_below(random, rows);
+        EXPECT(softattn_softmax_f32(context, 1, cols, x + r * cols, cols, row, cols) == SOFTATTN_OK, "%s",
+               last_error());
+        EXPECT(memcmp(row, y + r * cols, (size_t)cols * sizeof *row) == 0,
+               "row %" PRId64 " of %" PRId64 " with %" PRId64 " columns on %s", r, rows, cols,
+               softattn_context_isa(context));
+    }
+    free(row);
+}
+
+static float *make_scores(size_t count, random_source *random) {
+    float *const x = malloc(count * sizeof *x);
+    if (!x) {
         abort();
     }
     for (size_t i = 0; i < count; i++) {
         x[i] = (float)(random_bits(random) >> 40) * 0x1p-20f; /* 0 … 16 */
     }
-    EXPECT(softattn_softmax_f32(context, ROWS, COLS, x, COLS, y, COLS) == SOFTATTN_OK, "%s", last_error());
-    for (int i = 0; i < ROWS_CHECKED; i++) {
-        const size_t at = (size_t)random_below(random, ROWS) * COLS;
-        EXPECT(softattn_softmax_f32(context, 1, COLS, x + at, COLS, row, COLS) == SOFTATTN_OK, "%s",
+    return x;
+}
+
+/* Short rows, of which kernels may take some dozens at a time and others one by one. */
+static void softmax_ignores_how_many_rows_there_are(const char *isa, random_source *random) {
+    enum { MOST_ROWS = 150, MOST_COLS = 100 };
+    softattn_context *const context = context_create(isa, 1);
+    float *const x = make_scores(MOST_ROWS * MOST_COLS, random), *const y = make_scores(MOST_ROWS * MOST_COLS,
+                                                                                        random);
+    for (int64_t cols = 1; cols <= MOST_COLS; cols++) {
+        const int64_t rows = random_between(random, 2, MOST_ROWS);
+        EXPECT(softattn_softmax_f32(context, rows, cols, x, cols, y, cols) == SOFTATTN_OK, "%s",
                last_error());
-        EXPECT(memcmp(row, y + at, sizeof row) == 0, "row at %zu on %s", at, isa);
+        check_rows_alone(context, rows, cols, x, y, random);
+    }
+    free(x);
+    free(y);
+    softattn_context_destroy(context);
+}
+
+/* Matrices far larger than the caches, which may be stored in another way, to a place that is not aligned. */
+static void softmax_of_a_large_matrix_equals_its_rows(const char *isa, random_source *random) {
+    static const int64_t widths[] = {1031, 100, 45, 24};
+    const int64_t count = 9000 * 1031;
+    softattn_context *const context = context_create(isa, 2);
+    float *const x = make_scores((size_t)count, random), *const y = malloc((size_t)(count + 1) * sizeof *y);
+    if (!y) {
+        abort();
+    }
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        const int64_t cols = widths[i], rows = count / cols;
+        EXPECT(softattn_softmax_f32(context, rows, cols, x, cols, y + 1, cols) == SOFTATTN_OK, "%s",
+               last_error());
+        check_rows_alone(context, rows, cols, x, y + 1, random);
     }
     free(x);
     free(y);
@@ -158,6 +201,7 @@ int main(void) {
         softmax_ignores_the_layout(isa, &random);
         softmax_ignores_how_rows_are_numbered(isa, &random);
         softmax_ignores_the_alignment(isa, &random);
+        softmax_ignores_how_many_rows_there_are(isa, &random);
         softmax_of_a_large_matrix_equals_its_rows(isa, &random);
     }
     return expect_summary();
