@@ -80,20 +80,27 @@ static bool takes_halves(const struct softattn_softmax_backward_problem *problem
            softattn_row_is_contiguous(rows, &problem->out);
 }
 
-enum { LONG_ROW_BYTES = 8192 };
-
 static bool has_gaps(const struct softattn_softmax_backward_problem *problem) {
     const struct softattn_rows *rows = &problem->rows;
     return softattn_row_inner_stride(rows, &problem->y) != rows->cols ||
            softattn_row_inner_stride(rows, &problem->v) != rows->cols;
 }
 
-/* Whether rows of so many bytes that come from memory are asked for. Shorter ones the hardware asks for in time, but on Zen 5,
- * which takes 1.1 to 1.6 times as long without; and asking does not know of gaps between rows, which count where rows are
- * short. */
+/*
+ * Whether rows of so many bytes that come from memory are asked for. Shorter ones the hardware asks for in time (asking takes 1.0 to
+ * 1.2 of the time on Zen 4, where it takes 0.7 to 0.98 of longer ones), but on Zen 5, which takes 1.1 to 1.6 times as long without;
+ * and asking does not know of gaps between rows, which count where rows are short.
+ */
+enum { LONG_ROW_BYTES = 8192, COLUMNS_ASKED_TWICE = 896 };
 static bool is_worth_asking(const struct softattn_softmax_backward_problem *problem, double row_bytes) {
-    return row_bytes >= LONG_ROW_BYTES ||
-           (softattn_cpu_asking() == SOFTATTN_ASKING_ONCE && !has_gaps(problem));
+    const bool is_bound_by_conversion = problem->y.format == SOFTATTN_FORMAT_F16; /* 1.04 to 1.1 there */
+    const bool is_short = row_bytes < LONG_ROW_BYTES;
+    switch (softattn_cpu_asking()) {
+    case SOFTATTN_ASKING_ONCE: return !is_short || !has_gaps(problem);
+    case SOFTATTN_ASKING_TWICE:
+        return !is_short || (problem->rows.cols >= COLUMNS_ASKED_TWICE && !is_bound_by_conversion);
+    default: return !is_short;
+    }
 }
 
 /* Rows that do not stay in the caches anyway are asked for early. Where out is not v it is stored around the caches. */
