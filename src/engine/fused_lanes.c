@@ -193,6 +193,7 @@ void softattn_lanes_tiles(struct softattn_fused_block *block, int64_t first_tile
     bool has_seen[SOFTATTN_SUB_BLOCKS] = {false};
     struct softattn_tile tile = {.dim_qk = problem->dim_qk, .dim_v = problem->dim_v};
     tile.softcap = problem->softcap * SOFTATTN_LOG2_E;
+    /* what comes from memory, the block's own rows and keys included */
     tile.asks_far = block->next.queries > 0 && softattn_cpu_asking() == SOFTATTN_ASKING_TWICE;
     for (int64_t t = first_tile; t < last_tile; t++) {
         const int64_t key = t * SOFTATTN_KEY_TILE;

@@ -58,18 +58,22 @@ bool softattn_rows_suit_halves(const struct softattn_rows *rows, int64_t shortes
 bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_cpu_l3_share_bytes(); }
 
 /*
- * The line in which a row ends and no seam begins is stored in the ordinary way, and while it waits for memory streamed stores
- * wait behind it. Where rows are short that takes more than it saves: without streaming 0.2 to 0.9 of the time, of longer ones
- * 1.0 to 1.8 (Zen 4 and 5). 16-bit floats are streamed many rows at a time.
+ * The line in which a row ends and the next begins, and no seam lies, is stored in the ordinary way, and while it waits for memory
+ * streamed stores wait behind it. Where rows are short that takes more than it saves: without streaming 0.2 to 0.9 of the time, of
+ * longer ones, and of rows that begin with lines of their own, 1.0 to 1.8 (Zen 4 and 5). 16-bit floats are streamed many rows at a
+ * time, and rows side by side by columns.
  */
-enum { SHORTEST_STREAMED = 896, SHORTEST_STREAMED_OF_DOUBLES = 640 };
+enum { SHORTEST_STREAMED = 896, SHORTEST_STREAMED_OF_DOUBLES = 640, LINE_BYTES = 64 };
 bool softattn_rows_suit_streaming(const struct softattn_rows *rows, const struct softattn_row_operand *to,
                                   const struct softattn_kernels *kernels, bool may_have_seams) {
-    const int64_t bytes = rows->cols * kernels->real_bytes;
+    const int64_t step = softattn_row_inner_stride(rows, to), bytes = rows->cols * kernels->real_bytes;
     const int64_t vector_bytes = (int64_t)kernels->lanes() * kernels->real_bytes;
-    return to->format != SOFTATTN_FORMAT_REAL ||
-           bytes >= (kernels->real_bytes == 8 ? SHORTEST_STREAMED_OF_DOUBLES : SHORTEST_STREAMED) ||
-           bytes % vector_bytes == 0 || (may_have_seams && softattn_row_inner_stride(rows, to) == rows->cols);
+    const bool is_short =
+        bytes < (kernels->real_bytes == 8 ? SHORTEST_STREAMED_OF_DOUBLES : SHORTEST_STREAMED);
+    const bool shares_lines = bytes % vector_bytes != 0 && step * kernels->real_bytes % LINE_BYTES != 0;
+    const bool has_seams = may_have_seams && kernels->streams_across_rows && step == rows->cols;
+    return to->format != SOFTATTN_FORMAT_REAL || !softattn_row_is_contiguous(rows, to) || !is_short ||
+           !shares_lines || has_seams;
 }
 
 /* Size of the last row dimension, along which neighbouring rows lie. */

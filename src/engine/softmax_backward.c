@@ -98,7 +98,8 @@ static bool is_worth_asking(const struct softattn_softmax_backward_problem *prob
     switch (softattn_cpu_asking()) {
     case SOFTATTN_ASKING_ONCE: return !is_short || !has_gaps(problem);
     case SOFTATTN_ASKING_TWICE:
-        return !is_short || (problem->rows.cols >= COLUMNS_ASKED_TWICE && !is_bound_by_conversion);
+        return !is_short ||
+               (problem->rows.cols >= COLUMNS_ASKED_TWICE && !is_bound_by_conversion && !has_gaps(problem));
     default: return !is_short;
     }
 }

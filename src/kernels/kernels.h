@@ -34,14 +34,14 @@ enum { SOFTATTN_FORMAT_REAL = 0, SOFTATTN_FORMAT_F16 = 1, SOFTATTN_FORMAT_BF16 =
 
 enum { SOFTATTN_ROW_PROBABILITIES = 0, SOFTATTN_ROW_LOG_PROBABILITIES = 1 };
 
-/* Reals of scratch for rows; */
+/* Reals of scratch for rows. */
 #define SOFTATTN_ROW_SCRATCH(cols) ((cols) + SOFTATTN_MAX_LANES)
-/* for several rows whose scores are computed beforehand: those with a bias, a keep mask, first above 0, or a
+/* For several rows whose scores are computed beforehand: those with a bias, a keep mask, first above 0, or a
  * scale that is not above 0 and finite. */
-#define SOFTATTN_ROWS_SCRATCH(cols) (4 * (cols) + SOFTATTN_MAX_LANES)
+#define SOFTATTN_SCORES_SCRATCH(cols) (4 * (cols) + SOFTATTN_MAX_LANES)
 
-/* Reals of scratch that rows side by side take, with vectors of so many lanes: a block's scores, the sums of stripes, of which there are at
- * most 32, and three more for each row. */
+/* Reals of scratch that rows side by side take, with vectors of so many lanes: a block's scores, its results turned
+ * back, the sums of stripes, of which there are at most 32, and three more for each row. */
 #define SOFTATTN_COLUMNS_SCRATCH(cols, lanes) ((2 * (cols) + 32 + 3) * SOFTATTN_BLOCK_VECTORS * (lanes))
 /* The same of their derivatives: three matrices of a block, the sums, and a row of ones. */
 #define SOFTATTN_BACKWARD_COLUMNS_SCRATCH(cols, lanes)                                                       \
@@ -80,7 +80,7 @@ struct softattn_row {
     enum softattn_asking asking; /* of the CPU */
     /* the row of x after these, brought to the first-level cache meanwhile; NULL: none */
     const void *prefetch;
-    void *scratch;   /* SOFTATTN_ROW_SCRATCH, or SOFTATTN_ROWS_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
+    void *scratch;   /* SOFTATTN_ROW_SCRATCH, or SOFTATTN_SCORES_SCRATCH, or SOFTATTN_COLUMNS_SCRATCH */
     void *lse, *max; /* one real per row; NULL: not wanted */
     int64_t lse_step, max_step;
 };
@@ -358,6 +358,9 @@ struct softattn_kernels {
     int32_t decode_rows;           /* up to this many rows the decode layout is the faster one */
     int32_t decode_tile_rows;      /* rows that decode_tile takes at once; what is left takes longer */
     int32_t decode_heads_together; /* tiles for decode_heads, at most; 1: decode_tile alone is used */
+    /* 1: with stream, what rows without gaps share is stored around the caches, too: vectors in which one ends and the next begins,
+     * and blocks of short rows */
+    int32_t streams_across_rows;
 
     /* Reals per vector, at most SOFTATTN_MAX_LANES. A function, because scalable vectors learn it at run time. */
     int32_t (*lanes)(void);
@@ -365,7 +368,8 @@ struct softattn_kernels {
     /* Softmax of rows; see struct softattn_row. */
     void (*softmax_row)(const struct softattn_row *row);
 
-    /* The same of rows that lie side by side, or are short, and are such as 16-bit floats may be, with last = cols; y may be NULL. */
+    /* The same of rows that lie side by side, or are short, and are such as 16-bit floats may be, with last = cols; y may be NULL. With
+     * stream, short rows are asked for, too. */
     void (*softmax_columns)(const struct softattn_row *row);
 
     /*
@@ -389,7 +393,7 @@ struct softattn_kernels {
 
     /* Products with the Jacobian, and cross-entropy: see the structs. */
     void (*softmax_backward)(const struct softattn_row_backward *row);
-    /* Of rows that lie side by side; prefetch is not used. */
+    /* Of rows that lie side by side, or are short; prefetch is not used, and with stream short rows are asked for. */
     void (*softmax_backward_columns)(const struct softattn_row_backward *row);
     void (*cross_entropy)(const struct softattn_row_cross_entropy *row);
 

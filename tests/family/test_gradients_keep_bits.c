@@ -9,6 +9,7 @@
 #include "entropy_case.h"
 #include "expect.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,40 +157,46 @@ static void alignment_does_not_change_bits(const softattn_context *context, rand
 /* 96 MiB in three arrays: more than a core's share of the last cache, so the big run streams its results and
  * the small one, of its last rows alone, does not. The gradients are of sums: a mean's depends on the other
  * rows. */
-enum { BIG_ROWS = 4099, BIG_COLS = 2047, LAST_ROWS = 5 };
+enum { BIG_ELEMENTS = 4099 * 2047, LAST_ROWS = 5 };
 
-static void streaming_does_not_change_bits(const softattn_context *context, random_source *random) {
-    const size_t elements = (size_t)BIG_ROWS * BIG_COLS, last = elements - (size_t)LAST_ROWS * BIG_COLS;
-    float *const y = malloc(elements * sizeof *y), *const v = malloc(elements * sizeof *v);
-    float *const out = malloc(elements * sizeof *out), *const small =
-                                                           malloc(LAST_ROWS * BIG_COLS * sizeof *small);
-    int64_t *const targets = calloc(BIG_ROWS, sizeof *targets);
-    if (y == NULL || v == NULL || out == NULL || small == NULL || targets == NULL) {
+static float *make_floats(int64_t count) {
+    float *const floats = malloc((size_t)count * sizeof *floats);
+    if (floats == NULL) {
         abort();
     }
-    for (size_t i = 0; i < elements; i++) {
-        y[i] = i < last ? 1.0f / BIG_COLS : (float)random_uniform(random, 0, 2.0 / BIG_COLS);
+    return floats;
+}
+
+static void streaming_does_not_change_bits(const softattn_context *context, int64_t cols,
+                                           random_source *random) {
+    const int64_t rows = BIG_ELEMENTS / cols, elements = rows * cols, last = elements - LAST_ROWS * cols;
+    const size_t last_bytes = (size_t)(LAST_ROWS * cols) * sizeof(float);
+    float *const y = make_floats(elements), *const v = make_floats(elements);
+    float *const out = make_floats(elements), *const small = make_floats(LAST_ROWS * cols);
+    int64_t *const targets = calloc((size_t)rows, sizeof *targets);
+    if (targets == NULL) {
+        abort();
+    }
+    for (int64_t i = 0; i < elements; i++) {
+        y[i] = i < last ? 1.0f / (float)cols : (float)random_uniform(random, 0, 2.0 / (double)cols);
         v[i] = i < last ? 1.0f : (float)random_normal(random);
     }
-    for (int row = 0; row < BIG_ROWS; row++) {
-        targets[row] =
-            row < BIG_ROWS - LAST_ROWS ? -100 : random_below(random, BIG_COLS); /* the others ignored */
+    for (int64_t row = 0; row < rows; row++) {
+        targets[row] = row < rows - LAST_ROWS ? -100 : random_below(random, cols); /* the others ignored */
     }
-    EXPECT(softattn_softmax_backward_f32(context, BIG_ROWS, BIG_COLS, y, BIG_COLS, v, BIG_COLS, out,
-                                         BIG_COLS) == SOFTATTN_OK,
+    EXPECT(softattn_softmax_backward_f32(context, rows, cols, y, cols, v, cols, out, cols) == SOFTATTN_OK,
            "%s", last_error());
-    EXPECT(softattn_softmax_backward_f32(context, LAST_ROWS, BIG_COLS, y + last, BIG_COLS, v + last, BIG_COLS,
-                                         small, BIG_COLS) == SOFTATTN_OK,
+    EXPECT(softattn_softmax_backward_f32(context, LAST_ROWS, cols, y + last, cols, v + last, cols, small,
+                                         cols) == SOFTATTN_OK,
            "%s", last_error());
-    EXPECT(memcmp(out + last, small, LAST_ROWS * BIG_COLS * sizeof *small) == 0, "backward on %s",
+    EXPECT(memcmp(out + last, small, last_bytes) == 0, "backward of %" PRId64 " columns on %s", cols,
            softattn_context_isa(context));
-    EXPECT(softattn_cross_entropy_f32(context, BIG_ROWS, BIG_COLS, v, BIG_COLS, targets, NULL, out,
-                                      BIG_COLS) == SOFTATTN_OK,
+    EXPECT(softattn_cross_entropy_f32(context, rows, cols, v, cols, targets, NULL, out, cols) == SOFTATTN_OK,
            "%s", last_error());
-    EXPECT(softattn_cross_entropy_f32(context, LAST_ROWS, BIG_COLS, v + last, BIG_COLS,
-                                      targets + BIG_ROWS - LAST_ROWS, NULL, small, BIG_COLS) == SOFTATTN_OK,
+    EXPECT(softattn_cross_entropy_f32(context, LAST_ROWS, cols, v + last, cols, targets + rows - LAST_ROWS,
+                                      NULL, small, cols) == SOFTATTN_OK,
            "%s", last_error());
-    EXPECT(memcmp(out + last, small, LAST_ROWS * BIG_COLS * sizeof *small) == 0, "cross-entropy on %s",
+    EXPECT(memcmp(out + last, small, last_bytes) == 0, "cross-entropy of %" PRId64 " columns on %s", cols,
            softattn_context_isa(context));
     free(y);
     free(v);
@@ -207,7 +214,10 @@ int main(void) {
         softattn_context *const context = context_create(softattn_isa_name(i), 1);
         layouts_do_not_change_bits(context, &random);
         alignment_does_not_change_bits(context, &random);
-        streaming_does_not_change_bits(context, &random);
+        const int64_t widths[] = {2047, 100, 45, 24};
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+            streaming_does_not_change_bits(context, widths[w], &random);
+        }
         softattn_context_destroy(context);
     }
     return expect_summary();

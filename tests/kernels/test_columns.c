@@ -171,7 +171,7 @@ static int64_t check_row(const struct softattn_row *all, const struct matrix *x,
     const size_t real_bytes = (size_t)shape->kernels->real_bytes;
     struct softattn_row row = *all;
     unsigned char statistics[STATISTICS][sizeof(double)], *scores = row_of(x, r), *expected = row_of(x, r);
-    guard_block scratch = scratch_create(shape, SOFTATTN_ROWS_SCRATCH(shape->cols));
+    guard_block scratch = scratch_create(shape, SOFTATTN_SCORES_SCRATCH(shape->cols));
     row.rows = row.x_stride = row.y_stride = 1;
     row.x = scores;
     row.y = expected;
@@ -203,7 +203,8 @@ static void check_softmax(const struct softattn_kernels *tested, int64_t cols, r
     struct softattn_row row = random_row(&shape, random);
     matrix_fill(&x, 0, chance(random, 3) ? 30 : 2, specials[random_below(random, 3)],
                 chance(random, 2) ? 5 : 300, random);
-    for (int64_t j = 0, r = random_below(random, shape.rows); chance(random, 2) && j < cols; j++) {
+    const bool has_empty = chance(random, 2);
+    for (int64_t j = 0, r = random_below(random, shape.rows); has_empty && j < cols; j++) {
         put_number(&shape, matrix_at(&x, r, j), -INFINITY);
     }
     guard_block before, scratch = scratch_create(&shape, SOFTATTN_COLUMNS_SCRATCH(cols, tested->lanes()));
@@ -223,6 +224,7 @@ static void check_softmax(const struct softattn_kernels *tested, int64_t cols, r
     row.x_stride = x.stride;
     row.y_stride = result->stride;
     row.stream = row.y && !in_place && chance(random, 2);
+    row.asking = (enum softattn_asking)random_below(random, 3);
     row.scratch = scratch.data;
     row.lse = chance(random, 2) ? values[0].data : NULL;
     row.max = chance(random, 2) ? values[1].data : NULL;
@@ -297,6 +299,7 @@ static void check_backward(const struct softattn_kernels *tested, int64_t cols, 
     row.v_stride = v.stride;
     row.out_stride = result->stride;
     row.stream = !in_place && chance(random, 2);
+    row.asking = (enum softattn_asking)random_below(random, 3);
     row.scratch = scratch.data;
     tested->softmax_backward_columns(&row);
     struct matrix vectors = v;

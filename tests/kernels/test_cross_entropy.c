@@ -75,6 +75,11 @@ static struct entropy_case make_case(const struct softattn_kernels *tested, int6
     if (exact && chance(random, 20)) {
         reals_fill(&c.x, -(double)INFINITY);
     }
+    const bool has_empty = exact && chance(random, 4);
+    const int64_t empty = random_below(random, c.rows.rows);
+    for (int64_t j = 0; has_empty && j < cols; j++) {
+        reals_set(&c.x, empty * c.rows.x_step + j, -(double)INFINITY);
+    }
     c.has_probabilities = chance(random, 3);
     c.probabilities = make_probabilities(tested->real_bytes,
                                          elements(&c.rows, cols, c.rows.probabilities_step), cols, random);

@@ -221,8 +221,10 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     row->x_step = cols + (has_gaps ? random_below(random, 20) : 0);
     row->y_step = c.in_place ? row->x_step : cols + (has_gaps ? random_below(random, 20) : 0);
     c.x = make_scores(bytes, extent(row, row->x_step, cols), random, table_is_exact(tested));
-    for (int64_t j = 0; chance(random, 4) && j < cols; j++) {
-        reals_set(&c.x, (row->rows - 1) * row->x_step + j, -(double)INFINITY);
+    const bool has_empty = chance(random, 3);
+    const int64_t empty = random_below(random, row->rows);
+    for (int64_t j = 0; has_empty && j < cols; j++) {
+        reals_set(&c.x, empty * row->x_step + j, -(double)INFINITY);
     }
     c.bias = reals_create(bytes, extent(row, row->bias_step, row->bias_stride ? cols : 1), GUARD_AFTER);
     reals_fill_normal(&c.bias, random, 2);
@@ -230,7 +232,7 @@ static struct rows_case make_rows(const struct softattn_kernels *tested, int64_t
     for (size_t i = 0; i < c.keep.bytes; i++) {
         c.keep.data[i] = (unsigned char)random_below(random, 3);
     }
-    c.scratch = reals_create(bytes, SOFTATTN_ROWS_SCRATCH(cols), GUARD_AFTER);
+    c.scratch = reals_create(bytes, SOFTATTN_SCORES_SCRATCH(cols), GUARD_AFTER);
     for (int i = 0; i < 2; i++) {
         c.y[i] = c.in_place ? reals_copy(&c.x, GUARD_AFTER)
                             : reals_create(bytes, extent(row, row->y_step, cols), GUARD_AFTER);

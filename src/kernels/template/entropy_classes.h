@@ -32,6 +32,7 @@ SPEED_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn
     struct entropy_state states[ENTROPY_BATCH];
     struct entropy_row row = entropy_common(rows);
     entropy_set(&row, rows, first);
+    struct seam seam;
     struct row_run run = {.cols = row.cols,
                           .left = end - first,
                           .x = row.x,
@@ -41,7 +42,8 @@ SPEED_INLINE void entropy_class_rows(struct row_kind kind, const struct softattn
                           .asking = rows->asking,
                           .looks_far = row_is_quick(row.cols),
                           .exponent_factor = row.exponent_scale,
-                          .scratch = row_run_scratch(rows->scratch)};
+                          .scratch = row_run_scratch(rows->scratch),
+                          .seam = &seam};
     row_run_start(kind, &run);
     for (int64_t r = first; r < end; r++) {
         const int64_t batched = (r - first) % ENTROPY_BATCH;

@@ -78,7 +78,7 @@ static void row_block_suit_memory(struct row_block *block, const void *to, struc
     const int half_lines = 2 + (LANES * REAL_BYTES < LINE_BYTES) + (REAL_BYTES == 8);
     block->asking = asking;
     block->asks = !IS_SMALL && block->by_rows && block->cols * REAL_BYTES >= half_lines * LINE_BYTES / 2;
-    block->stream = block->by_rows ? V_STREAMS && block->asks && place.step == block->cols
+    block->stream = block->by_rows ? STREAMS_ACROSS_ROWS && block->asks && place.step == block->cols
                                    : columns_are_aligned(block->format, to, place.stride);
 }
 
@@ -131,7 +131,7 @@ NEVER_INLINE void block_copy(const struct row_block *block, const void *array, s
 static void block_put_rows(const struct row_block *block, real *array, int64_t step, const real *results,
                            real *turned) {
     real *to = array + block->first * step;
-    if (block->stream) {
+    if (STREAMS_ACROSS_ROWS && block->stream) {
         transpose(block->cols, block->rows, 1, results, BLOCK_ROWS, turned, block->cols);
         stream_copy(turned, block->rows * block->cols, to);
     } else {

@@ -31,15 +31,16 @@ enum {
 };
 
 struct row_run {
-    int64_t cols, left;     /* left: rows, the one at work included */
-    const void *x;          /* the row at work */
-    void *y;                /* its results; may be x; NULL, with a step of 0: not wanted */
-    int64_t x_step, y_step; /* from one row to the next */
-    int64_t last;           /* columns of the row at work, at most cols, of rows that are not general cols; */
-    int64_t last_step;      /* and how many more the next has, not less than 0; or, where not NULL, */
-    const int64_t *lasts;   /* those of the row at work and of the rows after it */
-    real scale;             /* of rows that are general, above 0 */
+    int64_t cols, left;          /* left: rows, the one at work included */
+    const void *x;               /* the row at work */
+    void *y;                     /* its results; may be x; NULL, with a step of 0: not wanted */
+    int64_t x_step, y_step;      /* from one row to the next */
+    int64_t last;                /* of rows that are general: columns of the row at work, at most cols, */
+    int64_t last_step;           /* and how many more the next has, not less than 0; or, where not NULL, */
+    const int64_t *lasts;        /* those of the row at work and of the rows after it */
+    real scale;                  /* of rows that are general, above 0 */
     enum softattn_asking asking; /* of the CPU */
+    int has_seams;               /* row_run_has_seams */
     int looks_far;               /* a maximum is found two rows on, not one: row_is_quick */
     real exponent_factor;
     real *scratch; /* cols reals, where rows share weights; the others' are in y. As row_run_scratch has it */
@@ -48,7 +49,8 @@ struct row_run {
     int64_t later, soon;  /* from the row at work to what is asked for early and late */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
-    struct seam seam;     /* between it and the row at work */
+    struct seam *
+        seam; /* between it and the row at work; apart, as what a call gets the address of is kept in memory */
 };
 
 /* Where a run's weights are in scratch of SOFTATTN_ROW_SCRATCH: as much as a vector may be read before them. */
@@ -94,6 +96,13 @@ ALWAYS_INLINE int row_run_may_ask_twice(struct row_kind kind, const struct row_r
     return ASKING(run->asking) == SOFTATTN_ASKING_TWICE && row_may_ask_twice(kind);
 }
 
+/* Whether results are one stretch of memory, all of them made in the same way; and what logarithms are made of is one, too. */
+ALWAYS_INLINE int row_run_has_seams(struct row_kind kind, const struct row_run *run) {
+    const int is_whole = !kind.is_general || (run->last == run->cols && run->last_step == 0 && !run->lasts);
+    return row_may_have_seams(kind) && is_whole && run->y_step == run->cols && run->cols >= LANES &&
+           (!is_row_of_logs(kind) || run->x_step == run->cols);
+}
+
 /* kind, here and below, is the run's, and a constant. */
 ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     const int64_t next = row_run_lookahead(run) * run->x_step, bytes = element_bytes(kind.format);
@@ -104,8 +113,8 @@ ALWAYS_INLINE void row_run_start(struct row_kind kind, struct row_run *run) {
     run->later = asks_twice ? next + row_run_ahead(LEAD_BYTES / bytes, run->cols, run->x_step) : run->soon;
     run->max = row_run_lone_max(kind, run, 0);
     run->max_after = 0;
-    run->seam.to = 0;
-    run->last = kind.is_general ? run->last : run->cols;
+    run->seam->to = 0;
+    run->has_seams = row_run_has_seams(kind, run);
     if (row_run_lookahead(run) == 2 && run->left > 1) {
         run->max_after = row_run_lone_max(kind, run, 1);
     }
@@ -179,7 +188,7 @@ ALWAYS_INLINE real row_run_weights(struct row_kind kind, struct row_run *run, re
     const int64_t cols = row_run_cols(kind, run, 0);
     const int64_t next_cols = is_looking ? row_run_cols(kind, run, lookahead) : 0;
     const int is_next_shorter = is_looking && next_cols < cols;
-    if (kind.stream && !row_may_have_seams(kind)) {
+    if (kind.stream && !(row_may_have_seams(kind) && run->has_seams)) {
         prefetch_row_end(kind.format, run->y, cols);
     }
     real *const to = row_run_kept_weights(kind, run);
@@ -220,7 +229,7 @@ ALWAYS_INLINE void row_run_advance(struct row_kind kind, struct row_run *run) {
 
 ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
     if (row_may_have_seams(kind)) {
-        seam_give_up(&run->seam, run->y);
+        seam_give_up(run->seam, run->y);
     }
     row_run_advance(kind, run);
 }
@@ -229,44 +238,25 @@ ALWAYS_INLINE void row_run_skip(struct row_kind kind, struct row_run *run) {
  * along with as much as lies before them. */
 ALWAYS_INLINE void row_run_close_seam(struct row_kind kind, const struct row_run *run) {
     const struct row_done *done = &run->done;
-    const int64_t lead = (const real *)run->y - run->seam.to;
-    const mask before = seam_before(&run->seam, run->y);
+    const int64_t lead = (const real *)run->y - run->seam->to;
+    const mask before = seam_before(run->seam, run->y);
     const vec from = v_select(before, v_zero(), v_load((const real *)done->from - lead));
     vec rest = row_result(kind, done, run->scale, from);
     if (kind.has_special) {
         const mask is_special = v_equal(lane_numbers(), v_set((real)(lead + done->special_column)));
         rest = v_select(is_special, v_set(done->special_value), rest);
     }
-    seam_close(&run->seam, before, rest);
+    seam_close(run->seam, before, rest);
 }
 
-/*
- * Between the row at work and its neighbours: closes the seam before it, if there is one, and begins the one after it, of which the
- * other columns come first. There is one if the row does not end with a vector, and results, and what logarithms are made of, are one
- * stretch of memory, of which all is made in the same way. A function, so that compilers make no loops of their own for what stays
- * as it is, and without the kind, which clang would keep in memory to hand it over, and no longer know for a constant.
- */
-NEVER_INLINE void row_run_seams(int is_log, int has_special, struct row_run *run, int64_t head) {
-    const struct row_kind kind = {
-        .format = SOFTATTN_FORMAT_REAL, .is_general = 1, .is_log = is_log, .has_special = has_special};
-    const int is_whole = run->last == run->cols && run->last_step == 0 && !run->lasts;
-    const int is_one_stretch = run->y_step == run->cols && (!is_log || run->x_step == run->cols);
-    const int64_t cols = row_run_cols(kind, run, 0);
-    real *end = (real *)run->y + head + (cols - head) / LANES * LANES;
-    if (run->seam.to) {
+/* Between the row at work and its neighbours: closes the seam before it, if there is one, and begins the one after it, of which the
+ * other columns come first, if it does not end with a vector. */
+ALWAYS_INLINE void row_run_seams(struct row_kind kind, struct row_run *run, int64_t head) {
+    if (run->seam->to) {
         row_run_close_seam(kind, run);
     }
-    run->done.kept = 0;
-    run->seam.to = 0;
-    if ((cols - head) % LANES == 0) {
-        return;
-    }
-    if (is_whole && is_one_stretch && cols >= LANES && run->left > 1) {
-        run->done.kept = run->seam.values;
-        run->seam.to = end;
-    } else {
-        V_PREFETCH_WRITE(end);
-    }
+    run->seam->to = run->left > 1 ? seam_after(run->y, head, run->cols) : 0;
+    run->done.kept = run->seam->to ? run->seam->values : 0;
 }
 
 /* The weights get their factor along with the next row; 16-bit floats that may hold a NaN, at once. */
@@ -279,9 +269,9 @@ ALWAYS_INLINE void row_run_hand_over(struct row_kind kind, struct row_run *run, 
     run->done.factor = factor;
     run->done.from = is_row_of_logs(kind) ? run->x : row_run_kept_weights(kind, run);
     run->done.y = run->y;
-    const int begins_in_seam = row_may_have_seams(kind) && run->seam.to;
-    if (row_may_have_seams(kind)) {
-        row_run_seams(is_row_of_logs(kind), kind.has_special, run, head);
+    const int begins_in_seam = row_may_have_seams(kind) && run->seam->to;
+    if (row_may_have_seams(kind) && run->has_seams) {
+        row_run_seams(kind, run, head);
     }
     if (head > 0 && !begins_in_seam) {
         struct row_kind unaligned = kind;

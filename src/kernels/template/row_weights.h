@@ -153,7 +153,7 @@ ALWAYS_INLINE int row_shares_weights(struct row_kind kind) {
 
 /* Whether rows may share a vector that is streamed when both are there. */
 ALWAYS_INLINE int row_may_have_seams(struct row_kind kind) {
-    return kind.stream && !is_half(kind.format) && !IS_SMALL;
+    return STREAMS_ACROSS_ROWS && kind.stream && !is_half(kind.format);
 }
 
 ALWAYS_INLINE int is_row_of_logs(struct row_kind kind) { return kind.is_general && kind.is_log; }

@@ -14,6 +14,12 @@ struct seam {
     VECTOR_ALIGNED real values[SOFTATTN_MAX_LANES]; /* its first lanes are those of the row before */
 };
 
+/* Where the row of so many columns at y, of which the first `head` lie before a whole vector, ends within one; NULL: it does not. */
+ALWAYS_INLINE real *seam_after(real *y, int64_t head, int64_t cols) {
+    const int64_t end = head + (cols - head) / LANES * LANES;
+    return end < cols ? y + end : 0;
+}
+
 /* Which lanes are not those of the row that begins at y. */
 ALWAYS_INLINE mask seam_before(const struct seam *seam, const real *y) {
     return v_less(lane_numbers(), v_set((real)(y - seam->to)));

@@ -137,7 +137,7 @@ ALWAYS_INLINE int backward_has_seams(const struct softattn_row_backward *rows) {
 }
 
 /* The columns that fill the vector of the seam before the row. */
-NEVER_INLINE void backward_close_seam(struct backward_kind kind, struct backward_row *row, real sum) {
+NEVER_INLINE void backward_close_seam(struct backward_kind kind, const struct backward_row *row, real sum) {
     const int64_t lead = (const real *)row->out - row->seam.to;
     const mask before = seam_before(&row->seam, row->out);
     const vec y = v_select(before, v_set(masked_value(kind.product)), v_load((const real *)row->y - lead));
@@ -252,8 +252,8 @@ ALWAYS_INLINE real backward_row(struct backward_kind kind, struct backward_row *
     const int stream = row->y && row->stream;
     const int64_t head = stream ? element_head(kind.format, row->out, row->cols) : 0;
     const int64_t done = head + (row->cols - head) / columns * columns;
-    const int has_seams = !IS_SMALL && !is_half(kind.format) && stream && row->has_seams;
-    const int has_seam = has_seams && row->next_y && (row->cols - head) % LANES > 0;
+    const int has_seams = STREAMS_ACROSS_ROWS && !is_half(kind.format) && stream && row->has_seams;
+    real *const after = has_seams && row->next_y ? seam_after(row->out, head, row->cols) : 0;
     if (stream && !has_seams) {
         prefetch_row_end(kind.format, row->out, row->cols);
     }
@@ -264,9 +264,9 @@ ALWAYS_INLINE real backward_row(struct backward_kind kind, struct backward_row *
     }
     backward_loop(kind, row, head, sum, sums);
     if (row->y && done < row->cols) {
-        backward_few(kind, row, done, row->cols - done, sum, has_seam ? row->seam.values : 0);
+        backward_few(kind, row, done, row->cols - done, sum, after ? row->seam.values : 0);
     }
-    row->seam.to = has_seam ? (real *)row->out + head + (row->cols - head) / LANES * LANES : 0;
+    row->seam.to = after;
     order_split_stripes(kind.format, sums);
     if (row->next_y && whole < row->cols) {
         backward_add_last(kind, row->next_y, row->next_v, whole, row->cols, sums);

@@ -88,6 +88,7 @@ static void row_fill_empty(const struct softattn_row *row, void *y) {
 
 /* Probabilities of plain rows. */
 SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *row) {
+    struct seam seam;
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
                           .x = row->x,
@@ -98,6 +99,7 @@ SPEED_INLINE void plain_rows(struct row_kind kind, const struct softattn_row *ro
                           .asking = row->asking,
                           .exponent_factor = LOG2_E,
                           .scratch = row_run_scratch(row->scratch),
+                          .seam = &seam,
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     while (run.left > 0) {
@@ -154,6 +156,7 @@ ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *ro
                                   .stream = row->stream,
                                   .is_general = 1,
                                   .is_log = row->output == SOFTATTN_ROW_LOG_PROBABILITIES};
+    struct seam seam;
     struct row_run run = {.cols = row->cols,
                           .left = row->rows,
                           .x = has_masks ? row_scores(row, 0, row_score_place(row, 0)) : row->x,
@@ -168,6 +171,7 @@ ALWAYS_INLINE void general_rows_of(int32_t format, const struct softattn_row *ro
                           .asking = row->asking,
                           .exponent_factor = LOG2_E,
                           .scratch = row_run_scratch(row->scratch),
+                          .seam = &seam,
                           .prefetch = row->prefetch};
     row_run_start(kind, &run);
     for (int64_t r = 0; r < row->rows; r++) {

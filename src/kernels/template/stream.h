@@ -5,6 +5,9 @@
 
 enum { LINE_BYTES = 64, LINE = LINE_BYTES / REAL_BYTES };
 
+/* Whether what rows share is streamed, too: not where that is no other than storing, or code is to be small. */
+enum { STREAMS_ACROSS_ROWS = V_STREAMS && !IS_SMALL };
+
 /* Columns of y before the first that is aligned to the vector, which v_stream wants; at most cols. */
 ALWAYS_INLINE int64_t stream_head(const real *y, int64_t cols) {
     const int64_t head = (int64_t)((0 - (uintptr_t)y / REAL_BYTES) % (uintptr_t)LANES);

@@ -48,6 +48,7 @@ const struct softattn_kernels TABLE_NAME(ISA_NAME, SOFTATTN_REAL_BITS) = {
     .decode_rows = DECODE_ROWS,
     .decode_tile_rows = DECODE_TILE_ROWS,
     .decode_heads_together = DECODE_HEADS,
+    .streams_across_rows = STREAMS_ACROSS_ROWS,
     .lanes = lanes,
     .softmax_row = softmax_row,
     .softmax_columns = softmax_columns,
