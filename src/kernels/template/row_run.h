@@ -49,8 +49,8 @@ struct row_run {
     int64_t later, soon;  /* from the row at work to what is asked for early and late */
     real max, max_after;  /* of the row at work and, where two are known, of the next */
     struct row_done done; /* the row before */
-    struct seam *
-        seam; /* between it and the row at work; apart, as what a call gets the address of is kept in memory */
+    /* between it and the row at work; apart, as what a call gets the address of is kept in memory */
+    struct seam *seam;
 };
 
 /* Where a run's weights are in scratch of SOFTATTN_ROW_SCRATCH: as much as a vector may be read before them. */
