@@ -89,7 +89,8 @@ ALWAYS_INLINE vec v_fma(vec a, vec b, vec c) { return svmla_x(v_true(), c, a, b)
 ALWAYS_INLINE vec v_abs(vec a) { return svabs_x(v_true(), a); }
 ALWAYS_INLINE vec v_round(vec x) { return svrintn_x(v_true(), x); }
 ALWAYS_INLINE mask v_less(vec a, vec b) { return svcmplt(v_true(), a, b); }
-ALWAYS_INLINE mask v_not_less(vec a, vec b) { return svnot_z(v_true(), v_less(a, b)); }
+/* Not beyond the LANES, so that exp2 leaves out what lies there, too. */
+ALWAYS_INLINE mask v_not_less(vec a, vec b) { return svnot_z(v_all(), v_less(a, b)); }
 ALWAYS_INLINE mask v_equal(vec a, vec b) { return svcmpeq(v_true(), a, b); }
 ALWAYS_INLINE mask v_and(mask m, mask n) { return svand_z(v_true(), m, n); }
 ALWAYS_INLINE mask v_or(mask m, mask n) { return svorr_z(v_true(), m, n); }
