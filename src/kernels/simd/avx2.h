@@ -60,7 +60,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm256_div_ps(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm256_sqrt_ps(a); }
@@ -174,7 +174,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm256_div_pd(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm256_sqrt_pd(a); }

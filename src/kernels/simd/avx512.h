@@ -38,7 +38,7 @@ ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_ps(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm512_div_ps(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_ps(a); }
@@ -153,7 +153,7 @@ ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 ALWAYS_INLINE vec v_sub_where(mask m, vec a, vec b) { return _mm512_maskz_sub_pd(m, a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm512_div_pd(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm512_sqrt_pd(a); }

@@ -109,9 +109,17 @@ typedef double real;
 #define VECTOR_REGISTERS 32
 #endif
 
-/* Hides where a divisor comes from (x86): clang 14 leaves out a selection by which it is not 0 in lanes that are not used, and so
- * raises an exception that the source does not. */
-#define GUARD_DIVISOR(b) __asm__("" : "+v"(b))
+/* Hides where a vector comes from: clang 14 leaves out a selection of what is harmless in lanes that are passed over later, as a
+ * divisor that is not 0, and so raises exceptions that the source does not. */
+#if defined(__x86_64__)
+#define V_GUARD(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define V_GUARD(v) __asm__("" : "+w"(v))
+#elif defined(__riscv_vector)
+#define V_GUARD(v) __asm__("" : "+vr"(v))
+#else
+#define V_GUARD(v) ((void)(v))
+#endif
 
 /* Hides where a pointer comes from: what is read there is read again, not kept in registers that are needed otherwise. */
 #define FORGET(p) __asm__ volatile("" : "+r"(p))

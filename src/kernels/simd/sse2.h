@@ -56,7 +56,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_ps(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_ps(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_ps(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm_div_ps(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_ps(a); }
@@ -141,7 +141,7 @@ ALWAYS_INLINE vec v_add(vec a, vec b) { return _mm_add_pd(a, b); }
 ALWAYS_INLINE vec v_sub(vec a, vec b) { return _mm_sub_pd(a, b); }
 ALWAYS_INLINE vec v_mul(vec a, vec b) { return _mm_mul_pd(a, b); }
 ALWAYS_INLINE vec v_div(vec a, vec b) {
-    GUARD_DIVISOR(b);
+    V_GUARD(b);
     return _mm_div_pd(a, b);
 }
 ALWAYS_INLINE vec v_sqrt(vec a) { return _mm_sqrt_pd(a); }

@@ -240,7 +240,8 @@ ALWAYS_INLINE void row_run_close_seam(struct row_kind kind, const struct row_run
     const struct row_done *done = &run->done;
     const int64_t lead = (const real *)run->y - run->seam->to;
     const mask before = seam_before(run->seam, run->y);
-    const vec from = v_select(before, v_zero(), v_load((const real *)done->from - lead));
+    vec from = v_select(before, v_zero(), v_load((const real *)done->from - lead));
+    V_GUARD(from);
     vec rest = row_result(kind, done, run->scale, from);
     if (kind.has_special) {
         const mask is_special = v_equal(lane_numbers(), v_set((real)(lead + done->special_column)));

@@ -140,8 +140,10 @@ ALWAYS_INLINE int backward_has_seams(const struct softattn_row_backward *rows) {
 NEVER_INLINE void backward_close_seam(struct backward_kind kind, const struct backward_row *row, real sum) {
     const int64_t lead = (const real *)row->out - row->seam.to;
     const mask before = seam_before(&row->seam, row->out);
-    const vec y = v_select(before, v_set(masked_value(kind.product)), v_load((const real *)row->y - lead));
-    const vec v = v_select(before, v_zero(), v_load((const real *)row->v - lead));
+    vec y = v_select(before, v_set(masked_value(kind.product)), v_load((const real *)row->y - lead));
+    vec v = v_select(before, v_zero(), v_load((const real *)row->v - lead));
+    V_GUARD(y);
+    V_GUARD(v);
     seam_close(&row->seam, before, backward_values(kind.product, y, v, v_set(row->scale), v_set(sum)));
 }
 
