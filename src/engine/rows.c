@@ -10,7 +10,8 @@
 #include "platform/memory.h"
 
 enum {
-    GROUP_BYTES = 64, /* rows gathered together: those that share cache lines */
+    LINE_BYTES = 64,          /* of the caches */
+    GROUP_BYTES = LINE_BYTES, /* rows gathered together: those that share cache lines */
     CONVERTED_BYTES =
         16384, /* floats converted together: with other things, they stay in the nearest cache */
     HALVES_PER_LINE = 32,
@@ -63,7 +64,7 @@ bool softattn_rows_exceed_cache(double bytes) { return bytes > (double)softattn_
  * longer ones, and of rows that begin with lines of their own, 1.0 to 1.8 (Zen 4 and 5). 16-bit floats are streamed many rows at a
  * time, and rows side by side by columns.
  */
-enum { SHORTEST_STREAMED = 896, SHORTEST_STREAMED_OF_DOUBLES = 640, LINE_BYTES = 64 };
+enum { SHORTEST_STREAMED = 896, SHORTEST_STREAMED_OF_DOUBLES = 640 };
 bool softattn_rows_suit_streaming(const struct softattn_rows *rows, const struct softattn_row_operand *to,
                                   const struct softattn_kernels *kernels, bool may_have_seams) {
     const int64_t step = softattn_row_inner_stride(rows, to), bytes = rows->cols * kernels->real_bytes;
